@@ -1,0 +1,337 @@
+//! The protect surface and the people, as the configuration states them.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{Action, AppId, AssetId, GroupId, PersonId};
+
+/// How bad it is when something is lost, changed or gone (FIPS 199 impact, with one step above).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// A nuisance.
+    Low,
+    /// Serious.
+    #[default]
+    Moderate,
+    /// Severe.
+    High,
+    /// Severe, and no access without a durable record.
+    Critical,
+}
+
+impl Class {
+    /// Every class, from the mildest.
+    pub const ALL: [Self; 4] = [Self::Low, Self::Moderate, Self::High, Self::Critical];
+
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Moderate => "moderate",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The class with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|c| c.name() == name)
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The four kinds of element of a protect surface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AssetKind {
+    /// Data that matters.
+    Data,
+    /// An application that uses such data.
+    Application,
+    /// A thing: server, device, machine.
+    Asset,
+    /// A service such as DNS or a directory.
+    Service,
+}
+
+impl AssetKind {
+    /// Every kind there is.
+    pub const ALL: [Self; 4] = [Self::Data, Self::Application, Self::Asset, Self::Service];
+
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Application => "application",
+            Self::Asset => "asset",
+            Self::Service => "service",
+        }
+    }
+
+    /// The kind with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|k| k.name() == name)
+    }
+}
+
+/// Something the organisation may not lose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asset {
+    /// Its id.
+    pub id: AssetId,
+    /// Its name, as people say it.
+    pub name: String,
+    /// What it is.
+    pub kind: AssetKind,
+    /// How bad a loss would be.
+    pub class: Class,
+    /// Who answers for it.
+    pub owner: Option<PersonId>,
+    /// One sentence about it.
+    pub note: String,
+}
+
+/// Whether verdicts bind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Whoever is signed in gets through; what policy would have said is recorded.
+    Observe,
+    /// Policy decides.
+    Enforce,
+}
+
+impl Mode {
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Enforce => "enforce",
+        }
+    }
+}
+
+/// One line of the route table of an application: what a request counts as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteRule {
+    /// The methods it speaks of, upper case; empty means that the line speaks of the path alone.
+    pub methods: BTreeSet<String>,
+    /// The path: exact, or a prefix where it ends with `*`.
+    pub path: String,
+    /// What such a request counts as.
+    pub action: Action,
+}
+
+impl RouteRule {
+    fn speaks_of(&self, method: &str, path: &str) -> bool {
+        let path_fits = match self.path.strip_suffix('*') {
+            Some(prefix) => path.starts_with(prefix),
+            None => path == self.path,
+        };
+        path_fits && (self.methods.is_empty() || self.methods.contains(method))
+    }
+}
+
+/// Which strict rules of the normaliser an application opts out of. All off unless the configuration says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent opt-out with a name of its own")]
+pub struct Hardening {
+    /// Forward `%2f` and `%5c` in a path as they are, instead of refusing them.
+    pub allow_encoded_slash: bool,
+    /// Merge `//` into `/`, instead of refusing it.
+    pub merge_slashes: bool,
+    /// Forward `;` in a path.
+    pub allow_semicolon: bool,
+    /// Drop header fields with an underscore in the name, instead of refusing the request.
+    pub drop_underscore_headers: bool,
+}
+
+/// An application behind the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Application {
+    /// Its id.
+    pub id: AppId,
+    /// Its name, as people say it.
+    pub name: String,
+    /// The host names under which it is published.
+    pub hosts: Vec<Host>,
+    /// `http://host:port` of where it runs.
+    pub upstream: String,
+    /// Whether verdicts bind.
+    pub mode: Mode,
+    /// How bad a loss would be: the highest class of its own and of its assets.
+    pub class: Class,
+    /// The assets that can be reached through it.
+    pub assets: BTreeSet<AssetId>,
+    /// Who answers for it.
+    pub owner: Option<PersonId>,
+    /// The route table; the first line that speaks of a request wins.
+    pub routes: Vec<RouteRule>,
+    /// Opt-outs from strict rules.
+    pub hardening: Hardening,
+}
+
+impl Application {
+    /// What a request counts as: by the route table, else by the method. Opening a two-way stream (WebSocket) counts as
+    /// writing unless the table says otherwise.
+    #[must_use]
+    pub fn action(&self, method: &str, path: &str, two_way: bool) -> Action {
+        match self.routes.iter().find(|r| r.speaks_of(method, path)) {
+            Some(route) => route.action,
+            None if two_way => Action::Write,
+            None => Action::from_method(method),
+        }
+    }
+}
+
+/// A group, and the groups that it is part of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Its id.
+    pub id: GroupId,
+    /// Its name, as people say it.
+    pub name: String,
+    /// Groups whose rights its members have too.
+    pub parents: BTreeSet<GroupId>,
+}
+
+/// A person of the organisation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// The id.
+    pub id: PersonId,
+    /// The name.
+    pub name: String,
+    /// The mail address; display only, never an identity.
+    pub email: Option<String>,
+    /// Direct groups.
+    pub groups: BTreeSet<GroupId>,
+    /// Whether the person may act at all.
+    pub active: bool,
+}
+
+/// A host name: lower case, no port, no trailing dot.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Host(Arc<str>);
+
+/// Why a text is not a host name.
+#[derive(Debug, Error, PartialEq, Eq, Clone)]
+#[error("`{0}` is not a host name; write it in lower case, without scheme and port, as in wiki.example.com")]
+pub struct HostError(pub String);
+
+impl Host {
+    /// The text of the name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Host {
+    type Err = HostError;
+
+    /// Accepts DNS names in lower case and IPv4 addresses. Upper case is not canonical: the edge lowers before it parses.
+    fn from_str(text: &str) -> Result<Self, HostError> {
+        let label_fits = |l: &str| {
+            !l.is_empty()
+                && l.len() <= 63
+                && !l.starts_with('-')
+                && !l.ends_with('-')
+                && l.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        if text.is_empty() || text.len() > 253 || !text.split('.').all(label_fits) {
+            return Err(HostError(text.to_owned()));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl TryFrom<String> for Host {
+    type Error = HostError;
+    fn try_from(text: String) -> Result<Self, HostError> {
+        text.parse()
+    }
+}
+
+impl From<Host> for String {
+    fn from(host: Host) -> Self {
+        host.0.as_ref().to_owned()
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app(routes: Vec<RouteRule>) -> Application {
+        Application {
+            id: "wiki".parse().expect("id"),
+            name: "Wiki".into(),
+            hosts: vec![],
+            upstream: "http://127.0.0.1:1".into(),
+            mode: Mode::Enforce,
+            class: Class::Low,
+            assets: BTreeSet::new(),
+            owner: None,
+            routes,
+            hardening: Hardening::default(),
+        }
+    }
+
+    fn route(methods: &[&str], path: &str, action: Action) -> RouteRule {
+        RouteRule { methods: methods.iter().map(|m| (*m).to_owned()).collect(), path: path.into(), action }
+    }
+
+    #[test]
+    fn the_first_route_that_speaks_wins_else_the_method() {
+        let a = app(vec![
+            route(&["POST"], "/search", Action::Read),
+            route(&[], "/admin/*", Action::Admin),
+            route(&[], "/live", Action::Read),
+        ]);
+        for (method, path, two_way, action) in [
+            ("POST", "/search", false, Action::Read),
+            ("PUT", "/search", false, Action::Write),
+            ("GET", "/admin/users", false, Action::Admin),
+            ("GET", "/admin", false, Action::Read),
+            ("GET", "/live", true, Action::Read),
+            ("GET", "/other", true, Action::Write),
+            ("GET", "/", false, Action::Read),
+        ] {
+            assert_eq!(a.action(method, path, two_way), action, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_canonical() {
+        for good in ["wiki.example.com", "localhost", "127.0.0.1", "xn--bcher-kva.example"] {
+            assert!(good.parse::<Host>().is_ok(), "{good}");
+        }
+        for bad in ["", "Wiki.example", "a..b", "wiki:80", "-a.b", "a-.b", "a_b", "a.b.", "https://a"] {
+            assert!(bad.parse::<Host>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The words of Safeconduct: ids, principals, devices, assets, asks and records.
+//!
+//! Every other crate speaks in these types and none of them may be built in an invalid shape: text is parsed once, at the
+//! edge, into an id or an enum, and is never doubted again. Nothing here decides, stores, prints pages or knows a clock.
+//!
+//! The main type is [`Ask`]: one question of the form *who wants what, when, from where and why*.
+//!
+//! ```
+//! use safeconduct_model::{Action, AppId, PersonId};
+//!
+//! let app: AppId = "q3-finance".parse()?;
+//! assert_eq!(Action::from_method("GET"), Action::Read);
+//! assert!("Ada Lovelace".parse::<PersonId>().is_err(), "ids are canonical: lower case, no blanks");
+//! # Ok::<(), safeconduct_model::IdError>(())
+//! ```
+
+mod ask;
+mod device;
+mod estate;
+mod fault;
+mod id;
+mod reason;
+mod record;
+mod time;
+
+pub use ask::{Action, Ask, Auth, GrantFacts, Method, Place, Principal, Stated, What, Who, Why};
+pub use device::{Check, DeviceFacts, Report};
+pub use estate::{Application, Asset, AssetKind, Class, Group, Hardening, Host, HostError, Mode, Person, RouteRule};
+pub use fault::Fault;
+pub use id::{AppId, AssetId, DeviceId, GrantId, GroupId, IdError, PersonId, RequestId, RuleId, SessionId, WorkloadId};
+pub use reason::{Failing, Reason, Remedy};
+pub use record::{
+    Access, Change, Cut, CutCause, Entry, Outcome, Record, Refusal, SessionEvent, SessionEventKind, SystemEvent,
+};
+pub use time::{Duration, Timestamp};

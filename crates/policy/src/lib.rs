@@ -1,0 +1,47 @@
+//! Policy: Cedar text in, a checked snapshot out, and [`Snapshot::decide`], which answers every ask.
+//!
+//! What it does not do: it reads no file, no clock and no network; `now` is an argument, and everything a rule may read is in
+//! the [`Ask`](safeconduct_model::Ask).
+//!
+//! ```
+//! use safeconduct_model::Timestamp;
+//! use safeconduct_policy::{PolicyText, Snapshot, Sources};
+//!
+//! let rules = r#"
+//!     @id("wiki-readers")
+//!     permit(principal in Group::"staff", action == Action::"read", resource)
+//!     when { context.device.managed && context.minute >= 480 && context.minute < 1080 };
+//! "#;
+//! let snapshot = Snapshot::build(1, Sources {
+//!     policies: vec![PolicyText { file: "wiki.cedar".into(), text: rules.into() }],
+//!     applications: vec![],
+//!     assets: vec![],
+//!     zone: jiff::tz::TimeZone::UTC,
+//! }).expect("the rules pass strict validation");
+//! assert_eq!(
+//!     snapshot.rules()[0].five_ws().sentence(),
+//!     "People in staff may read every application, from 08:00 until 18:00, from a managed device."
+//! );
+//! ```
+
+mod cedar;
+mod ends;
+mod explain;
+mod expr;
+mod facts;
+mod fixture;
+mod load;
+mod rule;
+mod snapshot;
+mod verdict;
+mod words;
+
+pub use cedar::SCHEMA;
+pub use expr::{Compare, Expr};
+pub use facts::OTHER_NETWORK;
+pub use fixture::{Fixture, FixtureFailure, FixtureText, People, parse_fixtures, run_fixtures};
+pub use load::PolicyText;
+pub use rule::{Effect, Rule, Scope};
+pub use snapshot::{Snapshot, Sources};
+pub use verdict::{Denial, Grounds, Permit, Verdict};
+pub use words::{FiveWs, condition};
