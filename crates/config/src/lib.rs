@@ -1,1 +1,29 @@
-//! config
+//! Configuration: text in, a checked [`Config`] out, or the full list of faults, each with file, line and remedy.
+//!
+//! It opens no file; the server hands in the texts. Unknown keys are faults. Names that point nowhere (a group, an owner, an
+//! asset) are faults too, so a configuration that passes holds together.
+//!
+//! ```
+//! use safeconduct_config::{Config, Texts, starter};
+//!
+//! let texts = Texts::from_files(starter("acme.localhost"));
+//! let config = Config::check(&texts).expect("what `safeconduct init` writes works as it is");
+//! assert_eq!(config.settings.portal.as_str(), "portal.acme.localhost");
+//!
+//! let mut broken = texts;
+//! broken.main.text.push_str("\n[portall]\nhost = \"x\"\n");
+//! let faults = Config::check(&broken).expect_err("unknown keys are faults");
+//! assert!(faults[0].to_string().contains("did you mean `portal`?"));
+//! ```
+
+mod check;
+mod estate;
+mod reader;
+mod settings;
+mod starter;
+
+pub use check::{Config, Texts};
+pub use estate::{CONSOLE, Estate};
+pub use reader::Text;
+pub use settings::{Link, Network, OidcProvider, Settings, TlsFiles};
+pub use starter::starter;

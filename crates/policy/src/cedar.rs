@@ -64,7 +64,9 @@ impl Door {
             return vec![e.to_string()];
         }
         let result = self.validator.validate_with_level(&set, ValidationMode::Strict, MAX_LEVEL);
-        result.validation_errors().map(|e| strip_policy_prefix(&e.to_string())).collect()
+        // The same fault is found once for every action that a rule speaks of; a reader needs it once.
+        let told: BTreeSet<String> = result.validation_errors().map(|e| plain(&e.to_string())).collect();
+        told.into_iter().collect()
     }
 }
 
@@ -93,11 +95,17 @@ fn miette_offset(error: &cedar_policy::ParseError) -> Option<usize> {
     error.labels()?.next().map(|label| label.offset())
 }
 
-fn strip_policy_prefix(text: &str) -> String {
-    match text.split_once("`: ").or_else(|| text.split_once("`, ")) {
-        Some((head, rest)) if head.contains("policy `") => rest.to_owned(),
-        _ => text.to_owned(),
+/// Cedar's message without the internal rule name in front and the action behind.
+fn plain(text: &str) -> String {
+    let text = match text.split_once("`: ").or_else(|| text.split_once("`, ")) {
+        Some((head, rest)) if head.contains("policy `") => rest,
+        _ => text,
+    };
+    let mut text = text.to_owned();
+    for action in Action::ALL {
+        text = text.replace(&format!(" for Action::\"{action}\""), "");
     }
+    text
 }
 
 /// The rules that may speak about one action on one application, ready for Cedar.

@@ -47,7 +47,7 @@ pub enum Expr {
 }
 
 /// A path from a variable: `["context", "device", "managed"]`.
-pub type Path = Vec<String>;
+pub(crate) type Path = Vec<String>;
 
 /// A comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,284 @@
+//! `safeconduct.toml`: listeners, sessions, devices, networks, identity providers.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use jiff::tz::TimeZone;
+use safeconduct_access::Lifetimes;
+use safeconduct_model::{Check, Duration, GroupId, Host};
+
+use crate::reader::{At, Faults, Table, Text, parse};
+
+/// What `safeconduct.toml` says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The name of the organisation.
+    pub organisation: String,
+    /// The zone in which hours and weekdays are meant.
+    pub zone: TimeZone,
+    /// The folder for keys, ledger and state, relative to the configuration.
+    pub data: String,
+    /// The host name of the portal: sign-in, console, the pages of the end users.
+    pub portal: Host,
+    /// Where TLS is served.
+    pub https: SocketAddr,
+    /// Where health is told, in plain HTTP and to nobody else.
+    pub health: Option<SocketAddr>,
+    /// Certificate files, where the local authority should not issue them.
+    pub tls: Option<TlsFiles>,
+    /// How long sessions live.
+    pub lifetimes: Lifetimes,
+    /// How long a posture report counts.
+    pub report_max_age: Duration,
+    /// What a compliant device passes.
+    pub required_checks: BTreeSet<Check>,
+    /// Named networks, most specific first.
+    pub networks: Vec<Network>,
+    /// Purposes that people may state.
+    pub purposes: Vec<String>,
+    /// A MaxMind country database.
+    pub geoip: Option<String>,
+    /// Identity providers.
+    pub oidc: Vec<OidcProvider>,
+    /// Whose members may become the first administrator and operate the console by the starter policy.
+    pub operators: GroupId,
+    /// How long an upstream may take until the first byte of its answer.
+    pub upstream_timeout: Duration,
+    /// How many connections are served at once.
+    pub max_connections: u64,
+    /// How long ledger records may wait for the disk where nothing waits for them.
+    pub ledger_sync: Duration,
+}
+
+/// A named network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Its name, as policies spell it.
+    pub name: String,
+    /// What belongs to it.
+    pub ranges: Vec<IpNet>,
+}
+
+/// Certificate and key, PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The chain, leaf first.
+    pub certificate: String,
+    /// The key.
+    pub key: String,
+}
+
+/// How a first sign-in through a provider finds its person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// By an e-mail address that the provider has verified and exactly one person has.
+    Email,
+    /// By a claim that holds the person id.
+    Claim(String),
+    /// Not at all: an operator links accounts.
+    Never,
+}
+
+/// An OpenID provider.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OidcProvider {
+    /// Its id, part of the redirect URI.
+    pub id: String,
+    /// Its name on the sign-in page.
+    pub name: String,
+    /// The issuer, exactly as in its discovery document.
+    pub issuer: String,
+    /// Our client id there.
+    pub client_id: String,
+    /// The file that holds our client secret; none for a public client.
+    pub client_secret_file: Option<String>,
+    /// How a first sign-in finds its person.
+    pub link: Link,
+    /// Whether the issuer may be plain HTTP on loopback.
+    pub allow_http_loopback: bool,
+    /// More certificates to trust when talking to it, PEM.
+    pub ca_file: Option<String>,
+}
+
+impl Settings {
+    /// The name of the network that holds an address.
+    #[must_use]
+    pub fn network_of(&self, ip: IpAddr) -> Option<&str> {
+        let holding = self.networks.iter().filter_map(|n| {
+            let longest = n.ranges.iter().filter(|r| r.contains(&ip)).map(IpNet::prefix_len).max()?;
+            Some((longest, n.name.as_str()))
+        });
+        holding.max_by_key(|(longest, _)| *longest).map(|(_, name)| name)
+    }
+}
+
+const SPAN_HELP: &str = "";
+
+pub(crate) fn read(source: &Text, faults: &mut Faults) -> Option<Settings> {
+    let document = parse(source, faults);
+    let mut root = Table::new(source, "the file", document.get_ref(), 0);
+    let organisation = root.required::<String>("organisation", "name your organisation", faults);
+    let zone = root.required::<String>("zone", "name a time zone, as in \"Europe/Berlin\"", faults).and_then(|name| {
+        TimeZone::get(&name)
+            .map_err(|_| faults.tell(&root.at, format!("`zone`: no time zone is called `{name}`"), "use an IANA name, as in \"Europe/Berlin\""))
+            .ok()
+    });
+    let data = root.parsed("data", SPAN_HELP, faults).unwrap_or_else(|| "data".to_owned());
+    let purposes = root.list::<String>("purposes", "write it as in [\"support\"]", faults).unwrap_or_default();
+    let operators = root.parsed("operators", "name a group", faults);
+    let mut portal = root.table("portal", faults);
+    let portal_host = match &mut portal {
+        Some(t) => t.required::<Host>("host", "name the host of the portal, as in \"portal.example.com\"", faults),
+        None => {
+            faults.tell(&root.at, "the section [portal] is missing", "add [portal] with host = \"portal.example.com\"");
+            None
+        }
+    };
+    portal.map(|t| t.done(faults));
+
+    let mut https = None;
+    let mut health = None;
+    if let Some(mut t) = root.table("listen", faults) {
+        https = t.parsed::<SocketAddr>("https", "write address and port, as in \"0.0.0.0:443\"", faults);
+        health = t.parsed::<SocketAddr>("health", "write address and port, as in \"127.0.0.1:9443\"", faults);
+        t.done(faults);
+    }
+    let tls = root.table("tls", faults).and_then(|mut t| {
+        let certificate = t.required("certificate", "name the PEM file of the chain", faults);
+        let key = t.required("key", "name the PEM file of the key", faults);
+        t.done(faults);
+        Some(TlsFiles { certificate: certificate?, key: key? })
+    });
+    let mut lifetimes = Lifetimes { absolute: Duration::from_hours(12), idle: Duration::from_hours(1) };
+    if let Some(mut t) = root.table("sessions", faults) {
+        lifetimes.absolute = t.span("absolute", faults).unwrap_or(lifetimes.absolute);
+        lifetimes.idle = t.span("idle", faults).unwrap_or(lifetimes.idle);
+        if lifetimes.idle == Duration::ZERO || lifetimes.absolute < lifetimes.idle {
+            faults.tell(&t.at, "`idle` must be longer than nothing and at most `absolute`", "for example absolute = \"12h\", idle = \"1h\"");
+        }
+        t.done(faults);
+    }
+    let mut report_max_age = Duration::from_hours(24);
+    let mut required_checks = BTreeSet::from([Check::DiskEncrypted, Check::EndpointProtection, Check::OsCurrent]);
+    if let Some(mut t) = root.table("devices", faults) {
+        report_max_age = t.span("report_max_age", faults).unwrap_or(report_max_age);
+        if let Some(named) = t.list::<CheckName>("required", CHECK_HELP, faults) {
+            required_checks = named.into_iter().map(|c| c.0).collect();
+        }
+        t.done(faults);
+    }
+    let networks = networks(&mut root, faults);
+    let geoip = root.table("geoip", faults).and_then(|mut t| {
+        let file = t.required("file", "name the .mmdb file", faults);
+        t.done(faults);
+        file
+    });
+    let oidc = root.tables("oidc", faults).into_iter().filter_map(|t| provider(t, faults)).collect();
+    let mut upstream_timeout = Duration::from_secs(60);
+    let mut max_connections = 20_000;
+    if let Some(mut t) = root.table("limits", faults) {
+        upstream_timeout = t.span("upstream_timeout", faults).unwrap_or(upstream_timeout);
+        max_connections = t.number("connections", 1..1_000_001, faults).unwrap_or(max_connections);
+        t.done(faults);
+    }
+    let mut ledger_sync = Duration::from_millis(200);
+    if let Some(mut t) = root.table("ledger", faults) {
+        ledger_sync = t.span("sync", faults).unwrap_or(ledger_sync);
+        if ledger_sync > Duration::from_secs(10) {
+            faults.tell(&t.at, "`sync` may be 10s at most", "a longer wait loses more records when the power fails");
+        }
+        t.done(faults);
+    }
+    root.done(faults);
+    Some(Settings {
+        organisation: organisation?,
+        zone: zone?,
+        data,
+        portal: portal_host?,
+        https: https.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8443))),
+        health,
+        tls,
+        lifetimes,
+        report_max_age,
+        required_checks,
+        networks,
+        purposes,
+        geoip,
+        oidc,
+        operators: operators.unwrap_or_else(|| "operators".parse().expect("a fixed id is valid")),
+        upstream_timeout,
+        max_connections,
+        ledger_sync,
+    })
+}
+
+const CHECK_HELP: &str = "use disk_encrypted, endpoint_protection, os_current, firewall, screen_lock";
+
+struct CheckName(Check);
+
+impl std::str::FromStr for CheckName {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        Check::from_name(text).map(Self).ok_or_else(|| format!("no check is called `{text}`"))
+    }
+}
+
+fn networks(root: &mut Table<'_>, faults: &mut Faults) -> Vec<Network> {
+    let mut networks: Vec<Network> = Vec::new();
+    for mut t in root.tables("network", faults) {
+        let name = t.required::<String>("name", "name the network", faults);
+        let ranges = t.list::<IpNet>("ranges", "write networks as in \"10.1.0.0/16\"", faults).unwrap_or_default();
+        if let Some(name) = name {
+            if name == "other" || networks.iter().any(|n| n.name == name) {
+                faults.tell(&t.at, format!("the network name `{name}` is taken"), "choose another");
+            }
+            if ranges.is_empty() {
+                faults.tell(&t.at, format!("the network `{name}` holds nothing"), "add ranges = [\"10.1.0.0/16\"]");
+            }
+            networks.push(Network { name, ranges });
+        }
+        t.done(faults);
+    }
+    networks
+}
+
+fn provider(mut t: Table<'_>, faults: &mut Faults) -> Option<OidcProvider> {
+    let id = t.required::<safeconduct_model::AppId>("id", "a short name, part of the redirect URI", faults);
+    let name = t.parsed::<String>("name", "", faults);
+    let issuer = t.required::<String>("issuer", "the issuer URL, exactly as the provider spells it", faults);
+    let client_id = t.required::<String>("client_id", "the id that the provider gave to Safeconduct", faults);
+    let client_secret_file = t.parsed("client_secret_file", "", faults);
+    let allow_http_loopback = t.flag("allow_http_loopback", faults).unwrap_or(false);
+    let ca_file = t.parsed("ca_file", "", faults);
+    let link = t.word(
+        "link",
+        |text| match text {
+            "email" => Some(Link::Email),
+            "never" => Some(Link::Never),
+            other => other.strip_prefix("claim:").filter(|c| !c.is_empty()).map(|c| Link::Claim(c.to_owned())),
+        },
+        "email, never, claim:NAME",
+        faults,
+    );
+    let at: At = t.at.clone();
+    t.done(faults);
+    if let Some(issuer) = &issuer {
+        let loopback = ["http://localhost", "http://127.0.0.1", "http://[::1]"];
+        let plain = allow_http_loopback && loopback.iter().any(|l| issuer.starts_with(l));
+        if !issuer.starts_with("https://") && !plain {
+            faults.tell(&at, "`issuer` must begin with https://", "for a provider on this machine, set allow_http_loopback = true");
+        }
+    }
+    let id = id?.to_string();
+    Some(OidcProvider {
+        name: name.unwrap_or_else(|| id.clone()),
+        id,
+        issuer: issuer?,
+        client_id: client_id?,
+        client_secret_file,
+        link: link.unwrap_or(Link::Never),
+        allow_http_loopback,
+        ca_file,
+    })
+}

@@ -1,0 +1,116 @@
+//! Every fault is told, each with file, line and remedy, and nothing else is.
+
+use safeconduct_config::{Config, Text, Texts, starter};
+
+fn with(file: &str, text: &str) -> Texts {
+    let mut files = starter("acme.localhost");
+    match files.iter_mut().find(|f| f.file == file) {
+        Some(f) => f.text = text.to_owned(),
+        None => files.push(Text { file: file.to_owned(), text: text.to_owned() }),
+    }
+    Texts::from_files(files)
+}
+
+fn faults(file: &str, text: &str) -> Vec<String> {
+    match Config::check(&with(file, text)) {
+        Ok(_) => vec![],
+        Err(faults) => faults.iter().map(ToString::to_string).collect(),
+    }
+}
+
+/// The faults of one more estate file.
+fn more(text: &str) -> String {
+    faults("estate/more.toml", text).join("\n")
+}
+
+#[test]
+fn all_faults_of_all_files_come_at_once() {
+    let mut texts = with("estate/more.toml", "[[person]]\nid = \"Bob\"\n\n[[person]]\nid = \"eve\"\ngroups = [\"ghosts\"]\n");
+    texts.main.text = texts.main.text.replace("zone = \"Europe/Berlin\"", "zone = \"Europe/Bielefeld\"\nzzone = 1");
+    let told: Vec<String> = Config::check(&texts).expect_err("three faults").iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 4, "{told:#?}");
+    assert!(told[0].starts_with("estate/more.toml:2:") && told[0].contains("`Bob` is not a person id"), "{}", told[0]);
+    assert!(told[1].starts_with("estate/more.toml:4:") && told[1].contains("there is no group `ghosts`"), "{}", told[1]);
+    assert!(told[2].contains("no time zone is called `Europe/Bielefeld`"), "{}", told[2]);
+    assert!(told[3].contains("no key `zzone`") && told[3].contains("did you mean `zone`?"), "{}", told[3]);
+}
+
+#[test]
+fn names_that_point_nowhere_are_faults() {
+    let app = "[[application]]\nid = \"a\"\nhosts = [\"a.acme.localhost\"]\nupstream = \"http://127.0.0.1:1\"\n";
+    assert_eq!(more(app), "");
+    assert!(more(&format!("{app}owner = \"ghost\"")).contains("there is no person `ghost`"));
+    assert!(more(&format!("{app}assets = [\"ghost\"]")).contains("there is no asset `ghost`"));
+    assert!(more("[[asset]]\nid = \"x\"\nowner = \"ghost\"").contains("there is no person `ghost`"));
+}
+
+#[test]
+fn a_host_belongs_to_one_application() {
+    let twice = "[[application]]\nid = \"a\"\nhosts = [\"wiki.acme.localhost\"]\nupstream = \"http://127.0.0.1:1\"";
+    assert!(more(twice).contains("belongs to `"), "{}", more(twice));
+    let portal = twice.replace("wiki.", "portal.");
+    assert!(more(&portal).contains("is the portal's"));
+}
+
+#[test]
+fn nt_45_nobody_grants_to_himself_and_no_grant_is_for_ever() {
+    let grant = "[[grant]]\nid = \"g\"\nperson = \"admin\"\napplication = \"wiki\"\npurpose = \"audit\"\nby = \"admin\"\n";
+    assert!(more(grant).contains("`from` and `until`"));
+    let dated = format!("{grant}from = 2026-01-01T00:00:00Z\nuntil = 2026-02-01T00:00:00Z\n");
+    assert!(more(&dated).contains("nobody grants to himself"), "{}", more(&dated));
+    let reversed = dated.replace("2026-02", "2025-02");
+    assert!(more(&reversed).contains("ends before it begins"));
+}
+
+#[test]
+fn shapes_are_checked() {
+    for (text, told) in [
+        ("[[application]]\nid = \"a\"\nhosts = [\"A.example\"]\nupstream = \"http://127.0.0.1:1\"", "is not a host name"),
+        ("[[application]]\nid = \"a\"\nhosts = [\"a.example\"]\nupstream = \"127.0.0.1:1\"", "http://host:port"),
+        ("[[application]]\nid = \"a\"\nhosts = [\"a.example\"]\nupstream = \"http://127.0.0.1:0\"", "http://host:port"),
+        ("[[application]]\nid = \"safeconduct\"\nhosts = [\"a.example\"]\nupstream = \"http://127.0.0.1:1\"", "taken by the console"),
+        ("[[asset]]\nid = \"a\"\nclass = \"secret\"", "use one of: low"),
+        ("[[person]]\nid = 7", "is a whole number, not a text"),
+        ("person = 7", "not a list of tables"),
+        ("[[person]]\nname = \"x\"", "needs `id`"),
+        ("[[person]", "this is not TOML"),
+    ] {
+        assert!(more(text).contains(told), "{text}\n→ {}", more(text));
+    }
+}
+
+#[test]
+fn issuers_are_https_unless_loopback_is_allowed() {
+    let oidc = |issuer: &str, more: &str| {
+        let main = starter("acme.localhost").into_iter().find(|f| f.file == "safeconduct.toml").expect("it is there").text;
+        let oidc = format!("\n[[oidc]]\nid = \"corp\"\nclient_id = \"x\"\nissuer = \"{issuer}\"\n{more}");
+        faults("safeconduct.toml", &(main + &oidc)).join("\n")
+    };
+    assert_eq!(oidc("https://login.example", ""), "");
+    assert!(oidc("http://login.example", "allow_http_loopback = true").contains("must begin with https://"));
+    assert!(oidc("http://127.0.0.1:9", "").contains("allow_http_loopback"));
+    assert_eq!(oidc("http://127.0.0.1:9", "allow_http_loopback = true"), "");
+}
+
+#[test]
+fn groups_are_transitive() {
+    let texts = with(
+        "estate/more.toml",
+        "[[group]]\nid = \"a\"\nparents = [\"b\"]\n[[group]]\nid = \"b\"\nparents = [\"a\", \"staff\"]\n\
+         [[person]]\nid = \"eve\"\ngroups = [\"a\"]\n",
+    );
+    let config = Config::check(&texts).expect("a cycle is harmless");
+    let groups = config.estate.groups_of(&"eve".parse().expect("id")).expect("eve exists");
+    assert_eq!(groups.iter().map(|g| g.as_str()).collect::<Vec<_>>(), ["a", "b", "staff"]);
+    assert!(config.estate.groups_of(&"ghost".parse().expect("id")).is_none());
+}
+
+proptest::proptest! {
+    /// No text makes the check panic, and what it tells always has a place.
+    #[test]
+    fn any_text_is_answered(text in "[\\[\\]a-z =\"\n0-9._{}#,]{0,200}") {
+        if let Err(faults) = Config::check(&with("estate/more.toml", &text)) {
+            proptest::prop_assert!(faults.iter().all(|f| f.line > 0 && !f.what.is_empty()));
+        }
+    }
+}
