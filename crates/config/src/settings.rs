@@ -95,6 +95,8 @@ pub struct OidcProvider {
     pub client_secret_file: Option<String>,
     /// How a first sign-in finds its person.
     pub link: Link,
+    /// Whether it is believed about several and phishing-resistant factors (`amr`, `acr`).
+    pub trust_methods: bool,
     /// Whether the issuer may be plain HTTP on loopback.
     pub allow_http_loopback: bool,
     /// More certificates to trust when talking to it, PEM.
@@ -249,6 +251,7 @@ fn provider(mut t: Table<'_>, faults: &mut Faults) -> Option<OidcProvider> {
     let issuer = t.required::<String>("issuer", "the issuer URL, exactly as the provider spells it", faults);
     let client_id = t.required::<String>("client_id", "the id that the provider gave to Safeconduct", faults);
     let client_secret_file = t.parsed("client_secret_file", "", faults);
+    let trust_methods = t.flag("trust_methods", faults).unwrap_or(false);
     let allow_http_loopback = t.flag("allow_http_loopback", faults).unwrap_or(false);
     let ca_file = t.parsed("ca_file", "", faults);
     let link = t.word(
@@ -278,6 +281,7 @@ fn provider(mut t: Table<'_>, faults: &mut Faults) -> Option<OidcProvider> {
         client_id: client_id?,
         client_secret_file,
         link: link.unwrap_or(Link::Never),
+        trust_methods,
         allow_http_loopback,
         ca_file,
     })

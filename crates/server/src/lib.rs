@@ -1,1 +1,4 @@
 //! server
+pub mod clock;
+pub mod devices;
+pub mod files;

@@ -1,0 +1,21 @@
+//! Pages: pure functions from a frame and a view to HTML.
+
+pub mod apps;
+pub mod assess;
+mod denied;
+pub mod devices;
+pub mod done;
+pub mod health;
+pub mod map;
+pub mod me;
+pub mod overview;
+pub mod people;
+pub mod policy;
+pub mod proposal;
+pub mod protect;
+pub mod sign_in;
+mod remedy;
+pub mod verdict;
+pub mod watch;
+
+pub use denied::{denied, problem};

@@ -1,0 +1,126 @@
+//! One proposal, with everything that is needed to judge it.
+
+use maud::{Markup, html};
+
+use super::policy::{sentence, state, tests};
+use crate::parts::{self, cedar, icon, layout, time, words};
+use crate::view::{Example, Frame, Link, Proposal, ProposalState, Rehearsal, Shift};
+
+/// A proposal.
+#[must_use]
+pub fn page(frame: &Frame, view: &Proposal) -> Markup {
+    let lead = html! {
+        p { "For " (parts::link(&view.app)) ", written " (time::when(frame.now, view.made)) " by " (view.by) " from use since " (time::day(view.since)) ". " (state(view.state)) }
+    };
+    layout::console(frame, &format!("Proposal for {}", view.app.text), &lead, &html! {
+        ul.counts {
+            li { div { b { (words::percent(view.coverage)) } span { "of observed use covered: " (words::count(view.coverage.of)) " of " (words::count(view.coverage.all)) } } }
+            li { div { b { (words::percent(view.over_grant)) } span { "granted and never used: " (words::count(view.over_grant.of)) " of " (words::count(view.over_grant.all)) " combinations" } } }
+            @if let Some(r) = &view.rehearsal {
+                li { div { b { (words::count(r.newly_denied.count)) } span { "past requests newly denied" } } }
+                li { div { b { (words::count(r.newly_allowed.count)) } span { "past requests newly allowed" } } }
+            }
+        }
+        section aria-label="Proposed rules" {
+            h2 { (words::plural(view.rules.len() as u64, "proposed rule", "proposed rules")) }
+            @for r in &view.rules {
+                article.rule {
+                    div.rule-words { h3 { (r.id) } (sentence(r.effect, &r.sentence)) p.quiet { (r.basis) } }
+                    (cedar::text(&r.cedar))
+                }
+            }
+        }
+        (rehearsal(frame, view.rehearsal.as_ref()))
+        (tests(&view.tests))
+        (actions(frame, view))
+    })
+}
+
+fn rehearsal(frame: &Frame, rehearsal: Option<&Rehearsal>) -> Markup {
+    html! {
+        section aria-labelledby="rehearsal" {
+            h2 #rehearsal { "Rehearsed on the past" }
+            @match rehearsal {
+                None => (parts::empty("Not rehearsed", "A rehearsal decides the recorded requests again under the proposal and lists every answer that changes.", &parts::command("safeconduct policy rehearse DIR"))),
+                Some(r) => {
+                    p { b { (words::count(r.replayed)) } " requests from " (time::day(r.from)) " to " (time::day(r.to)) " decided again; "
+                        (words::count(r.replayed.saturating_sub(r.newly_denied.count + r.newly_allowed.count))) " get the same answer." }
+                    div.two {
+                        (shift(frame, "Newly denied", "Nobody loses anything that was used in this span.", &r.newly_denied))
+                        (shift(frame, "Newly allowed", "Nothing opens that was shut in this span.", &r.newly_allowed))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn shift(frame: &Frame, title: &str, none: &str, s: &Shift) -> Markup {
+    let bars = |all: &[(Link, u64)]| {
+        let most = all.iter().map(|(_, n)| *n).max().unwrap_or(1).max(1);
+        html! { ul.bars { @for (name, n) in all { li {
+            span { (parts::link(name)) }
+            (parts::meter(crate::view::Share::new(*n, most), &name.text))
+            span.num { (words::count(*n)) }
+        } } } }
+    };
+    html! {
+        div.card {
+            h3 { (title) " " span.of { (words::count(s.count)) } }
+            @if s.count == 0 { p.quiet { (none) } } @else {
+                h4 { "By person" } (bars(&s.by_person))
+                h4 { "By application" } (bars(&s.by_app))
+                @if !s.examples.is_empty() { h4 { "For example" } ul.examples { @for e in &s.examples { (example(frame, e)) } } }
+            }
+        }
+    }
+}
+
+fn example(frame: &Frame, e: &Example) -> Markup {
+    html! {
+        li {
+            (parts::link(&e.who)) " " span.quiet { (time::when(frame.now, e.at)) } br;
+            code.path { (e.what) }
+            @if let Some(r) = e.reason { " " span.quiet { (r.words()) } }
+            " " a href=(format!("/console/verdicts/{}", e.seq)) { "#" (e.seq) }
+        }
+    }
+}
+
+fn actions(frame: &Frame, view: &Proposal) -> Markup {
+    let base = format!("/console/policy/proposals/{}", parts::url::encode(&view.id));
+    html! {
+        @if view.state == ProposalState::Open {
+            section.decide aria-labelledby="decide" {
+                h2 #decide { "Publish?" }
+                (consequences(view))
+                @match &view.barred {
+                    Some(why) => p.note { (icon::glyph("bar")) span { (why) } },
+                    None => div.buttons {
+                        (parts::post(frame, &format!("{base}/publish"), "", &publish_label(view)))
+                        (parts::post(frame, &format!("{base}/discard"), "quiet-button", &format!("Discard: {} set aside, nothing changes", words::plural(view.rules.len() as u64, "rule", "rules"))))
+                    },
+                }
+            }
+        }
+    }
+}
+
+fn publish_label(view: &Proposal) -> String {
+    let ends = match view.live.ends {
+        0 => "ends no connection".to_owned(),
+        n => format!("ends {} of {}", words::plural(n, "connection", "connections"), words::plural(view.live.people, "person", "people")),
+    };
+    format!("Publish: binds {}, {ends}", words::plural(view.rules.len() as u64, "rule", "rules"))
+}
+
+fn consequences(view: &Proposal) -> Markup {
+    html! {
+        ul {
+            li { (words::plural(view.rules.len() as u64, "rule binds", "rules bind")) " for " (parts::link(&view.app)) "." }
+            @if view.enforces { li { "The application changes from observe to enforce: what no rule opens is denied from then on." } }
+            li { (words::plural(view.live.decided_again, "live connection is", "live connections are")) " decided again; "
+                (words::count(view.live.ends)) " of them, of " (words::plural(view.live.people, "person", "people")) ", end." }
+        }
+    }
+}

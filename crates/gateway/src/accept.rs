@@ -1,0 +1,263 @@
+//! Accept: listeners, TLS, connections and their bounds.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use safeconduct_model::{Reason, Record, Refusal};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{interval, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::{Core, Gateway};
+use crate::ports::ClientCertificate;
+use crate::stages::{Client, serve};
+use crate::wire::{Wire, WireState};
+
+/// How long the listener rests when the system gives no connection, for want of descriptors for example.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// What a listener is for.
+#[derive(Clone)]
+enum Purpose {
+    Serve(Option<Arc<ServerConfig>>),
+    Redirect { port: u16 },
+}
+
+impl Gateway {
+    /// Serves connections until `shutdown`, then lets open exchanges end for a while, and cuts what is left. Without `tls` the
+    /// listener speaks plain HTTP/1.1: for loopback and tests only.
+    pub async fn serve(&self, listener: TcpListener, tls: Option<Arc<ServerConfig>>, shutdown: CancellationToken) {
+        let ticking = self.tick(shutdown.clone());
+        let accepting = self.accept(listener, Purpose::Serve(tls), shutdown);
+        tokio::select! {
+            () = accepting => {}
+            () = ticking => {}
+        }
+        self.drain().await;
+    }
+
+    /// Sends every plain HTTP request for a known host to the same address over HTTPS, and serves nothing.
+    pub async fn serve_redirect(&self, listener: TcpListener, https_port: u16, shutdown: CancellationToken) {
+        self.accept(listener, Purpose::Redirect { port: https_port }, shutdown).await;
+    }
+
+    /// Looks after leases whose time is up.
+    async fn tick(&self, shutdown: CancellationToken) {
+        let mut ticks = interval(self.core.limits.lease_tick);
+        while !shutdown.is_cancelled() {
+            ticks.tick().await;
+            self.expire();
+        }
+        // The acceptor ends by itself; it must not be dropped before.
+        std::future::pending::<()>().await;
+    }
+
+    async fn accept(&self, listener: TcpListener, purpose: Purpose, shutdown: CancellationToken) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return,
+                accepted = listener.accept() => accepted,
+            };
+            let (stream, peer) = match accepted {
+                Ok(pair) => pair,
+                Err(e) => {
+                    tracing::warn!(error = %e, "no connection could be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Some(place) = self.core.counts.enter(peer.ip(), &self.core.limits) else {
+                tracing::debug!(%peer, "too many connections");
+                continue;
+            };
+            let (core, purpose, shutdown) = (Arc::clone(&self.core), purpose.clone(), shutdown.clone());
+            self.core.tasks.spawn(async move {
+                let stop_now = core.stop_now.clone();
+                tokio::select! {
+                    () = connection(core, stream, peer, purpose, shutdown) => {}
+                    () = stop_now.cancelled() => {}
+                }
+                drop(place);
+            });
+        }
+    }
+
+    async fn drain(&self) {
+        let core = &self.core;
+        core.upstreams.close();
+        core.tasks.close();
+        if timeout(core.limits.drain, core.tasks.wait()).await.is_err() {
+            self.cut_all();
+            if timeout(core.limits.cut_grace * 2, core.tasks.wait()).await.is_err() {
+                core.stop_now.cancel();
+                core.tasks.wait().await;
+            }
+        }
+    }
+}
+
+async fn connection(core: Arc<Core>, stream: TcpStream, peer: SocketAddr, purpose: Purpose, shutdown: CancellationToken) {
+    if let Err(e) = stream.set_nodelay(true) {
+        tracing::debug!(error = %e, "no_delay");
+    }
+    let client = Client { peer, certificate: None, tls: false, wire: None, cut: None };
+    let config = match purpose {
+        Purpose::Serve(Some(config)) => config,
+        Purpose::Serve(None) => return h1(core, stream, client, shutdown).await,
+        Purpose::Redirect { port } => return crate::redirect::serve(&core, stream, port, shutdown).await,
+    };
+    let handshake = timeout(core.limits.handshake, TlsAcceptor::from(config).accept(stream)).await;
+    let stream = match handshake {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(e)) => {
+            tracing::debug!(%peer, error = %e, "no TLS");
+            return;
+        }
+        Err(_) => {
+            return refused(&core, peer, "slow_handshake");
+        }
+    };
+    let session = stream.get_ref().1;
+    let certificate = session.peer_certificates().and_then(|chain| chain.first()).map(|leaf| ClientCertificate {
+        der: leaf.as_ref().into(),
+        sha256: Sha256::digest(leaf).into(),
+    });
+    tracing::debug!(%peer, group = ?session.negotiated_key_exchange_group().map(|g| g.name()), "TLS");
+    let is_h2 = session.alpn_protocol() == Some(b"h2");
+    let client = Client { certificate, tls: true, ..client };
+    if is_h2 { h2(core, stream, client, shutdown).await } else { h1(core, stream, client, shutdown).await }
+}
+
+fn refused(core: &Core, peer: SocketAddr, detail: &str) {
+    core.note(Record::Refusal(Refusal {
+        request: core.control.new_request_id(),
+        ip: peer.ip(),
+        reason: Reason::LimitReached,
+        detail: detail.into(),
+        app: None,
+    }));
+}
+
+/// HTTP/1.1 behind the scanner.
+async fn h1<S>(core: Arc<Core>, stream: S, client: Client, shutdown: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let state = Arc::<WireState>::default();
+    let cut = CancellationToken::new();
+    let peer = client.peer;
+    let client = Arc::new(Client { wire: Some(Arc::clone(&state)), cut: Some(cut.clone()), ..client });
+    let wire = Wire::new(stream, Arc::clone(&state), Arc::clone(&core.limits));
+    let shared = Arc::clone(&core);
+    let service = service_fn(move |request| {
+        let work = serve(Arc::clone(&shared), Arc::clone(&client), request);
+        async { Ok::<_, std::convert::Infallible>(work.await) }
+    });
+    let mut builder = http1::Builder::new();
+    // Twice the bound of the scanner: what it let through is never refused by size behind it.
+    builder.max_buf_size((2 * core.limits.head_bytes).max(16 * 1024)).max_headers(core.limits.header_count + 1);
+    builder.half_close(true).pipeline_flush(true);
+    let serving = builder.serve_connection(TokioIo::new(wire), service).with_upgrades();
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = late(&cut, core.limits.cut_grace) => Ok(()),
+        () = shutdown.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = serving.as_mut() => ended,
+                () = late(&cut, core.limits.cut_grace) => Ok(()),
+            }
+        }
+    };
+    if let Err(e) = ended {
+        tracing::debug!(%peer, error = %e, "connection ended");
+    }
+    if let Some(clock) = state.timed_out().filter(|clock| *clock != "idle") {
+        refused(&core, peer, clock);
+    }
+}
+
+/// A cut exchange may say its last words, then its connection is gone.
+async fn late(cut: &CancellationToken, grace: std::time::Duration) {
+    cut.cancelled().await;
+    sleep(grace).await;
+}
+
+/// HTTP/2. The library refuses bad framing; the normaliser looks at the rest.
+async fn h2<S>(core: Arc<Core>, stream: S, client: Client, shutdown: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = Arc::clone(&core.limits);
+    let client = Arc::new(client);
+    let peer = client.peer;
+    let service = service_fn(move |request| {
+        let work = serve(Arc::clone(&core), Arc::clone(&client), request);
+        async { Ok::<_, std::convert::Infallible>(work.await) }
+    });
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.h2_streams)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(limits.h2_pending_resets)
+        .max_local_error_reset_streams(limits.h2_error_resets)
+        .keep_alive_interval(limits.h2_ping)
+        .keep_alive_timeout(limits.h2_ping);
+    let serving = builder.serve_connection(TokioIo::new(stream), service);
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = shutdown.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.as_mut().await
+        }
+    };
+    if let Err(e) = ended {
+        tracing::debug!(%peer, error = %e, "connection ended");
+    }
+}
+
+/// How many connections there are, in all and by address.
+#[derive(Debug, Default)]
+pub(crate) struct Counts(Mutex<HashMap<IpAddr, usize>>);
+
+impl Counts {
+    /// Takes a place, if there is one.
+    fn enter(self: &Arc<Self>, ip: IpAddr, limits: &crate::limits::Limits) -> Option<Place> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = counts.values().sum();
+        let here = counts.get(&ip).copied().unwrap_or(0);
+        if all >= limits.connections || here >= limits.connections_per_address {
+            return None;
+        }
+        counts.insert(ip, here + 1);
+        Some(Place(Arc::clone(self), ip))
+    }
+}
+
+/// A place among the connections; given back when dropped.
+struct Place(Arc<Counts>, IpAddr);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match counts.get_mut(&self.1) {
+            Some(here) if *here > 1 => *here -= 1,
+            _ => {
+                counts.remove(&self.1);
+            }
+        }
+    }
+}
+

@@ -1,0 +1,140 @@
+//! The signed statement to the application: who asks, for which application, until when. ES256, at most a minute.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use jsonwebtoken::jwk::{Jwk, ThumbprintHash};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use safeconduct_model::{Ask, DeviceId, Duration, GroupId, Principal, SessionId, Timestamp};
+use serde::Serialize;
+use thiserror::Error;
+
+/// How long an assertion holds.
+const LIFE: Duration = Duration::from_secs(60);
+/// How long one may be used again for the same facts.
+const REUSE: Duration = Duration::from_secs(20);
+/// How many are kept for use again.
+const KEPT: usize = 4_096;
+
+/// Signs assertions with one key.
+pub struct Signer {
+    issuer: String,
+    key: EncodingKey,
+    header: Header,
+    jwks: String,
+    kept: Mutex<HashMap<Facts, (Timestamp, String)>>,
+}
+
+/// Why a key cannot sign assertions.
+#[derive(Debug, Error)]
+#[error("the assertion key cannot be used: {0}; it must be a P-256 key in PKCS #8 PEM")]
+pub struct SignerError(String);
+
+/// Every fact that an assertion states: two asks share one only if all of them are the same.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Facts {
+    app: String,
+    person: Option<String>,
+    workload: Option<String>,
+    session: Option<SessionId>,
+    device: Option<DeviceId>,
+    groups: BTreeSet<GroupId>,
+    until: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    aud: &'a str,
+    sub: &'a str,
+    groups: &'a BTreeSet<GroupId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sid: Option<&'a SessionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    did: Option<&'a DeviceId>,
+    iat: i64,
+    exp: i64,
+    jti: &'a str,
+}
+
+impl Signer {
+    /// A signer that names itself `issuer`, with a P-256 key in PKCS #8 PEM.
+    pub fn new(issuer: &str, key_pem: &str) -> Result<Self, SignerError> {
+        let fault = |e: jsonwebtoken::errors::Error| SignerError(e.to_string());
+        let key = EncodingKey::from_ec_pem(key_pem.as_bytes()).map_err(fault)?;
+        let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).map_err(fault)?;
+        let kid = jwk.thumbprint(ThumbprintHash::SHA256).map_err(fault)?;
+        jwk.common.key_id = Some(kid.clone());
+        jwk.common.public_key_use = Some(jsonwebtoken::jwk::PublicKeyUse::Signature);
+        let jwks = serde_json::json!({ "keys": [jwk] }).to_string();
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(kid);
+        Ok(Self { issuer: issuer.to_owned(), key, header, jwks, kept: Mutex::default() })
+    }
+
+    /// The public keys, as a JSON Web Key Set.
+    #[must_use]
+    pub fn jwks(&self) -> &str {
+        &self.jwks
+    }
+
+    /// The assertion for an ask; `None` if nobody asks or the key refused.
+    pub(crate) fn assert(&self, ask: &Ask, now: Timestamp) -> Option<String> {
+        let subject = match &ask.who.principal {
+            Principal::Person(id) => id.as_str(),
+            Principal::Workload(id) => id.as_str(),
+            Principal::Nobody => return None,
+        };
+        let facts = Facts::of(ask);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((made, token)) = kept.get(&facts)
+            && *made <= now
+            && now < *made + REUSE
+        {
+            return Some(token.clone());
+        }
+        let ends = facts.until.map_or(now + LIFE, |until| until.min(now + LIFE));
+        let claims = Claims {
+            iss: &self.issuer,
+            aud: ask.what.app.as_str(),
+            sub: subject,
+            groups: &ask.who.groups,
+            sid: facts.session.as_ref(),
+            did: facts.device.as_ref(),
+            iat: now.millis() / 1_000,
+            exp: ends.millis() / 1_000,
+            jti: ask.request.as_str(),
+        };
+        let token = encode(&self.header, &claims, &self.key).ok()?;
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(facts, (now, token.clone()));
+        Some(token)
+    }
+}
+
+impl Facts {
+    fn of(ask: &Ask) -> Self {
+        let workload = match &ask.who.principal {
+            Principal::Workload(id) => Some(id.to_string()),
+            Principal::Person(_) | Principal::Nobody => None,
+        };
+        Self {
+            app: ask.what.app.to_string(),
+            person: ask.who.principal.person().map(ToString::to_string),
+            workload,
+            session: ask.who.auth.as_ref().map(|a| a.session.clone()),
+            device: ask.place.device.as_ref().map(|d| d.id.clone()),
+            groups: ask.who.groups.clone(),
+            until: ask.who.auth.as_ref().map(|a| a.until),
+        }
+    }
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer").field("issuer", &self.issuer).field("key", &"[redacted]").finish_non_exhaustive()
+    }
+}

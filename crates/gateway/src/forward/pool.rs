@@ -1,0 +1,147 @@
+//! Connections to applications: opened only with a permit, kept for a while, never shared where a connection carries a login.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use safeconduct_policy::Permit;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::ForwardError;
+use crate::body::Body;
+use crate::limits::Limits;
+
+/// How many upstreams may have resting connections.
+const UPSTREAMS: usize = 1_024;
+/// How long a resting connection may take to say that it is ready.
+const READY: std::time::Duration = std::time::Duration::from_millis(20);
+
+/// An open connection to an upstream.
+pub(crate) struct Connection {
+    pub(super) sender: http1::SendRequest<Body>,
+    upstream: String,
+    abort: CancellationToken,
+}
+
+impl Connection {
+    /// Cancelling it closes the connection.
+    pub(super) fn abort_token(&self) -> CancellationToken {
+        self.abort.clone()
+    }
+}
+
+/// The pools.
+pub(crate) struct Upstreams {
+    limits: Arc<Limits>,
+    tasks: TaskTracker,
+    idle: Mutex<HashMap<String, Vec<Idle>>>,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+impl Upstreams {
+    pub(crate) fn new(limits: Arc<Limits>, tasks: TaskTracker) -> Self {
+        Self { limits, tasks, idle: Mutex::default() }
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Opens a connection to the target of the permit. There is no other way to open one.
+    pub(super) async fn connect(&self, permit: &Permit) -> Result<Connection, ForwardError> {
+        let upstream = &permit.target().upstream;
+        let address = address(upstream).ok_or_else(|| ForwardError::Address(upstream.clone()))?;
+        let opening = async {
+            let stream = TcpStream::connect(&*address).await.map_err(|e| ForwardError::Connect(e.to_string()))?;
+            stream.set_nodelay(true).map_err(|e| ForwardError::Connect(e.to_string()))?;
+            http1::Builder::new()
+                .max_buf_size(self.limits.response_head_bytes)
+                .max_headers(self.limits.response_header_count)
+                .handshake(TokioIo::new(stream))
+                .await
+                .map_err(|e| ForwardError::Connect(e.to_string()))
+        };
+        let (sender, driver) = timeout(self.limits.connect, opening).await.map_err(|_| ForwardError::ConnectTimeout)??;
+        let abort = CancellationToken::new();
+        let stop = abort.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                ended = driver.with_upgrades() => if let Err(e) = ended {
+                    tracing::debug!(error = %e, "upstream connection ended");
+                },
+            }
+        });
+        Ok(Connection { sender, upstream: upstream.clone(), abort })
+    }
+
+    /// A resting connection to the target of the permit, if there is a usable one.
+    pub(super) async fn take(&self, permit: &Permit) -> Option<Connection> {
+        loop {
+            let mut idle = self.pop(&permit.target().upstream)?;
+            let fresh = idle.since.elapsed() < self.limits.upstream_idle_for && !idle.connection.sender.is_closed();
+            if fresh && matches!(timeout(READY, idle.connection.sender.ready()).await, Ok(Ok(()))) {
+                return Some(idle.connection);
+            }
+            idle.connection.abort.cancel();
+        }
+    }
+
+    fn pop(&self, upstream: &str) -> Option<Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).get_mut(upstream)?.pop()
+    }
+
+    /// Takes a connection back whose exchange has ended in order.
+    pub(super) fn give_back(&self, connection: Connection) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() >= UPSTREAMS && !idle.contains_key(&connection.upstream) {
+            idle.clear();
+        }
+        let resting = idle.entry(connection.upstream.clone()).or_default();
+        resting.retain(|i| i.since.elapsed() < self.limits.upstream_idle_for && !i.connection.sender.is_closed());
+        if resting.len() < self.limits.upstream_idle {
+            resting.push(Idle { connection, since: Instant::now() });
+        }
+    }
+
+    /// Closes every resting connection.
+    pub(crate) fn close(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+/// `host:port` of `http://host:port`.
+fn address(upstream: &str) -> Option<String> {
+    let rest = upstream.strip_prefix("http://")?;
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let plain = !authority.is_empty() && !authority.contains(['/', '@', '?', '#']);
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    match (plain, has_port) {
+        (false, _) => None,
+        (true, true) => Some(authority.to_owned()),
+        (true, false) => Some(format!("{authority}:80")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn an_upstream_is_a_host_and_a_port() {
+        assert_eq!(address("http://127.0.0.1:81").as_deref(), Some("127.0.0.1:81"));
+        assert_eq!(address("http://wiki.internal/").as_deref(), Some("wiki.internal:80"));
+        for bad in ["https://a", "http://", "http://a/b", "http://u@a:1", "a:80"] {
+            assert_eq!(address(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! TLS at the edge: certificates by server name, optional client certificates, the post-quantum key exchange first.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
+use thiserror::Error;
+
+/// Gives the certificate for a server name. The server implements it.
+pub trait Certificates: Send + Sync + 'static {
+    /// The certificate and key for the name that the client asked for, lower case; `None` if there is none.
+    fn certificate(&self, server_name: Option<&str>) -> Option<Arc<CertifiedKey>>;
+}
+
+/// What TLS needs.
+#[derive(Clone)]
+pub struct TlsSettings {
+    /// Certificates by name.
+    pub certificates: Arc<dyn Certificates>,
+    /// The authorities of client certificates, DER. Empty: no client certificate is asked for.
+    pub client_authorities: Vec<CertificateDer<'static>>,
+}
+
+/// Why TLS could not be set up.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// The library refused the settings.
+    #[error("TLS could not be set up: {0}")]
+    Settings(#[from] rustls::Error),
+    /// A client authority is not a certificate.
+    #[error("the authority of client certificates is not usable: {0}; give the certificate of the local authority in DER")]
+    Authority(String),
+}
+
+/// The configuration for a listener. The provider is named, so that no global default matters.
+pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+    let resolver = Arc::new(Resolver(Arc::clone(&settings.certificates)));
+    let mut config = if settings.client_authorities.is_empty() {
+        builder.with_no_client_auth().with_cert_resolver(resolver)
+    } else {
+        let mut roots = RootCertStore::empty();
+        for authority in &settings.client_authorities {
+            roots.add(authority.clone()).map_err(|e| TlsError::Authority(e.to_string()))?;
+        }
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .allow_unauthenticated()
+            .build()
+            .map_err(|e| TlsError::Authority(e.to_string()))?;
+        let mut config = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
+        // A resumed session would skip the check of a certificate that has expired since.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        config
+    };
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+struct Resolver(Arc<dyn Certificates>);
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.certificate(hello.server_name().map(str::to_ascii_lowercase).as_deref())
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}

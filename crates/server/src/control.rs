@@ -1,0 +1,83 @@
+//! What the gateway asks of the house.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use safeconduct_gateway::{Body, Control, Credentials, DenialPage, Identity, PortalRequest, Problem, Receipt, RecordRefused};
+use safeconduct_model::{AppId, Host, Record, RequestId, Timestamp};
+use safeconduct_policy::Snapshot;
+use safeconduct_store::WriteError;
+
+use crate::house::{House, new_request_id};
+use crate::portal::Portal;
+use crate::sign_in::encode;
+
+/// The house and its portal, as the gateway sees them.
+pub(crate) struct Desk {
+    pub(crate) house: Arc<House>,
+    pub(crate) portal: Portal,
+}
+
+impl Control for Desk {
+    fn now(&self) -> Timestamp {
+        self.house.now()
+    }
+
+    fn clock_ok(&self) -> bool {
+        self.house.clock.is_reliable()
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.house.current.load().snapshot)
+    }
+
+    fn is_portal(&self, host: &Host) -> bool {
+        self.house.current.load().config.settings.portal == *host
+    }
+
+    fn identify(&self, credentials: &Credentials, app: &AppId, now: Timestamp) -> Identity {
+        self.house.who_is(credentials, app, now)
+    }
+
+    fn record(&self, record: Record) -> Result<Box<dyn Receipt>, RecordRefused> {
+        let receipt = self.house.record(record).map_err(|e| refused(&e))?;
+        Ok(Box::new(Kept(receipt)))
+    }
+
+    fn portal(&self, request: PortalRequest) -> BoxFuture<'static, http::Response<Body>> {
+        self.portal.answer(request)
+    }
+
+    fn sign_in_url(&self, _app: &AppId, return_to: &str) -> String {
+        format!("{}/sign-in?return={}", self.house.origin, encode(return_to))
+    }
+
+    fn denial_page(&self, page: &DenialPage) -> String {
+        crate::portal::pages::denial(&self.house, page)
+    }
+
+    fn problem_page(&self, problem: &Problem) -> String {
+        crate::portal::pages::problem(&self.house, problem)
+    }
+
+    fn new_request_id(&self) -> RequestId {
+        new_request_id()
+    }
+}
+
+/// The ledger's promise, as the gateway waits for it.
+struct Kept(safeconduct_store::Receipt);
+
+impl Receipt for Kept {
+    fn written(self: Box<Self>) -> BoxFuture<'static, Result<(), RecordRefused>> {
+        Box::pin(async move { self.0.written().await.map(|_| ()).map_err(|e| refused(&e)) })
+    }
+
+    fn durable(self: Box<Self>) -> BoxFuture<'static, Result<(), RecordRefused>> {
+        Box::pin(async move { self.0.durable().await.map(|_| ()).map_err(|e| refused(&e)) })
+    }
+}
+
+fn refused(error: &WriteError) -> RecordRefused {
+    RecordRefused(error.to_string())
+}

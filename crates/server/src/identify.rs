@@ -1,0 +1,89 @@
+//! Who stands behind credentials: from cookie, certificate and address to the facts that policy reads. In memory only.
+
+use std::net::IpAddr;
+
+use safeconduct_access::{Session, grant_for};
+use safeconduct_gateway::{ClientCertificate, Credentials, Identity};
+use safeconduct_model::{AppId, Application, DeviceFacts, DeviceId, Principal, Timestamp, Who, Why};
+
+use crate::devices::Proof;
+use crate::house::{Current, House, session_hash};
+
+impl House {
+    /// Who asks, as far as it is proven. Anything that does not hold leaves nobody.
+    pub(crate) fn who_is(&self, credentials: &Credentials, app: &AppId, now: Timestamp) -> Identity {
+        let current = self.current();
+        let mut identity = Identity::nobody();
+        let settings = &current.config.settings;
+        identity.network = settings.network_of(credentials.peer).map(str::to_owned);
+        identity.country = self.country_of(credentials.peer);
+        let Some(application) = current.config.estate.applications.get(app) else { return identity };
+        let Some(session) = self.session_of(credentials, application, now) else { return identity };
+        self.fill(&mut identity, &current, &session, Some(credentials.certificate.as_ref()), app, now);
+        identity
+    }
+
+    fn proves_by_certificate(&self, device: &DeviceId) -> bool {
+        self.devices().get(device).is_some_and(|d| d.proof == Proof::Certificate)
+    }
+
+    /// What a session comes to for an application, as if its person asked now. For pages that say what would open.
+    pub(crate) fn identity_of(&self, session: &Session, app: &AppId, ip: IpAddr, now: Timestamp) -> Identity {
+        let current = self.current();
+        let mut identity = Identity::nobody();
+        identity.network = current.config.settings.network_of(ip).map(str::to_owned);
+        identity.country = self.country_of(ip);
+        self.fill(&mut identity, &current, session, None, app, now);
+        identity
+    }
+
+    fn session_of(&self, credentials: &Credentials, app: &Application, now: Timestamp) -> Option<Session> {
+        let token = credentials.cookie.as_ref()?.expose().parse().ok()?;
+        let hash = session_hash(&token);
+        let mut sessions = self.sessions();
+        app.hosts.iter().find_map(|host| sessions.find(&hash, host, now).map(|(session, _)| session.clone()))
+    }
+
+    /// Fills in what a session comes to. Without a connection nothing is known of a certificate, and none is asked for.
+    fn fill(
+        &self,
+        identity: &mut Identity,
+        current: &Current,
+        session: &Session,
+        connection: Option<Option<&ClientCertificate>>,
+        app: &AppId,
+        now: Timestamp,
+    ) {
+        let estate = &current.config.estate;
+        let Some(groups) = estate.groups_of(&session.person).filter(|_| self.is_active(&session.person)) else { return };
+        let needs_certificate = connection.is_some();
+        let shown = connection.flatten().and_then(|c| safeconduct_gateway::ca::device_id(&c.der).ok());
+        let device = match (&session.device, shown) {
+            // A session that is bound to one device is not carried to another.
+            (Some(bound), Some(shown)) if *bound != shown => return,
+            // A device that proves itself by certificate does so on every connection; a cookie alone is a stolen one.
+            (Some(bound), None) if needs_certificate && self.proves_by_certificate(bound) => return,
+            (Some(bound), _) => Some(bound.clone()),
+            (None, shown) => shown,
+        };
+        identity.why = Why {
+            stated: session.stated.get(app).cloned(),
+            grant: grant_for(&estate.grants, &session.person, &groups, app, now).map(safeconduct_access::Grant::facts),
+        };
+        identity.device = device.and_then(|id| self.device_facts(current, &id));
+        identity.who =
+            Who { principal: Principal::Person(session.person.clone()), groups, auth: Some(session.auth()) };
+    }
+
+    /// The facts of a device that the organisation knows.
+    pub(crate) fn device_facts(&self, current: &Current, id: &DeviceId) -> Option<DeviceFacts> {
+        let settings = &current.config.settings;
+        Some(self.devices().get(id)?.facts(&settings.required_checks, settings.report_max_age))
+    }
+
+    fn country_of(&self, ip: IpAddr) -> Option<String> {
+        let found = self.geoip.as_ref()?.lookup(ip).ok()?;
+        let country = found.decode::<maxminddb::geoip2::Country<'_>>().ok()??;
+        country.country.iso_code.map(str::to_owned)
+    }
+}

@@ -1,0 +1,309 @@
+//! The portal host: sign-in, everybody's own page, the console, the JSON API. Also the reserved paths on the hosts of
+//! applications. One place decides which room answers, who the visitor is, and whether policy lets the visitor in.
+
+pub(crate) mod admin;
+pub(crate) mod ceremonies;
+pub(crate) mod console_access;
+pub(crate) mod pages;
+
+use std::sync::Arc;
+
+use axum::body::Body as AxumBody;
+use axum::response::{IntoResponse, Redirect};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use safeconduct_access::Visitor;
+use safeconduct_api::{Client, Cookie};
+use safeconduct_authn::one_time::Token;
+use safeconduct_gateway::{Body, PortalRequest, body};
+use safeconduct_model::{DeviceId, Reason};
+use tower::ServiceExt;
+
+use crate::house::{House, session_hash};
+use crate::sign_in::encode;
+
+tokio::task_local! {
+    /// From where the request comes that is being answered.
+    pub(crate) static CLIENT: Client;
+    /// The device whose certificate the client showed.
+    pub(crate) static SHOWN_DEVICE: Option<DeviceId>;
+}
+
+/// The rooms of the portal host.
+#[derive(Clone)]
+pub(crate) struct Portal {
+    house: Arc<House>,
+    console: axum::Router,
+    ceremonies: axum::Router,
+    admin: axum::Router,
+}
+
+/// Which room answers a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    /// JSON for everyone: ceremonies, reports, keys.
+    Ceremonies,
+    /// JSON for operators.
+    Admin,
+    /// Pages for operators.
+    Console,
+    /// Pages for everyone.
+    Pages,
+    /// On to where a sign-in was wanted.
+    Continue,
+}
+
+fn room(method: &Method, path: &str) -> Room {
+    let exact = ["/.well-known/jwks.json", "/api/v1/posture", "/api/v1/whoami", "/me/devices/enrol", "/device/challenge"];
+    let below = ["/sign-in/passkey/", "/sign-in/oidc/", "/step-up/passkey/"];
+    let registering = path == "/me/passkeys/begin" || path == "/me/passkeys/finish";
+    let proving = path == "/device/prove" && method == Method::POST;
+    if exact.contains(&path) || below.iter().any(|p| path.starts_with(p)) || registering || proving {
+        Room::Ceremonies
+    } else if path.starts_with("/api/") {
+        Room::Admin
+    } else if path == "/console" || path.starts_with("/console/") {
+        Room::Console
+    } else if path == "/continue" {
+        Room::Continue
+    } else {
+        Room::Pages
+    }
+}
+
+impl Portal {
+    pub(crate) fn new(house: &Arc<House>) -> Self {
+        Self {
+            house: Arc::clone(house),
+            console: safeconduct_console::router(Arc::new(crate::rooms::Rooms::new(Arc::clone(house)))),
+            ceremonies: safeconduct_api::portal(Arc::new(ceremonies::Desk(Arc::clone(house)))),
+            admin: safeconduct_api::admin(Arc::new(admin::Desk(Arc::clone(house)))),
+        }
+    }
+
+    /// Answers a request of the gateway.
+    pub(crate) fn answer(&self, request: PortalRequest) -> BoxFuture<'static, Response<Body>> {
+        let portal = self.clone();
+        async move {
+            let client = Client { ip: request.peer.ip(), request: request.id.clone() };
+            let shown = request.certificate.as_ref().and_then(|c| safeconduct_gateway::ca::device_id(&c.der).ok());
+            let answer = match &request.app {
+                Some(_) => portal.on_application_host(request).boxed(),
+                None => portal.on_portal_host(request, client.clone()).boxed(),
+            };
+            CLIENT.scope(client, SHOWN_DEVICE.scope(shown, answer)).await
+        }
+        .boxed()
+    }
+
+    /// `/.safeconduct/…` on the host of an application: where sessions arrive, and the style sheet of denial pages.
+    async fn on_application_host(self, request: PortalRequest) -> Response<Body> {
+        let path = request.request.uri().path().to_owned();
+        if path == "/.safeconduct/arrive" {
+            return self.arrive(&request).await;
+        }
+        match path.strip_prefix("/.safeconduct/assets/") {
+            Some(name) => {
+                let inner = Request::builder().uri(format!("/assets/{name}")).body(AxumBody::empty());
+                let inner = inner.unwrap_or_else(|_| Request::new(AxumBody::empty()));
+                unwrapped(self.console.oneshot(inner).await)
+            }
+            None => problem(&self.house, StatusCode::NOT_FOUND, Reason::UnknownApplication, &request.id),
+        }
+    }
+
+    /// A session arrives on the host of an application: its code is traded for a secret of this host.
+    async fn arrive(self, request: &PortalRequest) -> Response<Body> {
+        let query = request.request.uri().query().unwrap_or_default();
+        let code = parameter(query, "code").and_then(|c| c.parse::<Token>().ok());
+        let back = self.house.return_to(&parameter(query, "to").unwrap_or_default());
+        let here = back.origin().and_then(|o| o.strip_prefix("https://")?.split(':').next()) == Some(request.host.as_str());
+        let Some(code) = code.filter(|_| here) else {
+            return problem(&self.house, StatusCode::BAD_REQUEST, Reason::BadRequest, &request.id);
+        };
+        match self.house.receive_session(&code, &request.host).await {
+            Ok(token) => {
+                let cookie = Cookie::new(Cookie::SESSION, token.reveal(), None);
+                let mut answer = Redirect::to(back.as_str()).into_response();
+                if let Ok(value) = HeaderValue::from_str(&cookie.to_header()) {
+                    answer.headers_mut().append(header::SET_COOKIE, value);
+                }
+                answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                answer.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+                boxed(answer)
+            }
+            // The code was used or is too old: begin again at the portal, which knows the session.
+            Err(_) => boxed(
+                Redirect::to(&format!("{}/sign-in?return={}", self.house.origin, encode(back.as_str()))).into_response(),
+            ),
+        }
+    }
+
+    async fn on_portal_host(self, request: PortalRequest, client: Client) -> Response<Body> {
+        let room = room(request.request.method(), request.request.uri().path());
+        let mut visitor = self.visitor(&request);
+        if matches!(room, Room::Console | Room::Admin) {
+            match console_access::decide(&self.house, &request).await {
+                Ok(()) => {
+                    if let Some(v) = visitor.as_mut() {
+                        v.operator = true;
+                    }
+                }
+                Err(denied) => return denied,
+            }
+        }
+        let path = request.request.uri().path();
+        let query = request.request.uri().query().unwrap_or_default().to_owned();
+        // Whoever is signed in already goes on at once: one sign-in for every application.
+        let goes_on = room == Room::Continue || (path == "/sign-in" && request.request.method() == Method::GET);
+        if goes_on {
+            if let Some(v) = &visitor {
+                return self.go_on(v, &query, &request);
+            }
+            if room == Room::Continue {
+                return boxed(Redirect::to(&format!("/sign-in?{query}")).into_response());
+            }
+        }
+        let mut inner = request.request.map(AxumBody::new);
+        inner.extensions_mut().insert(client);
+        if let Some(visitor) = visitor {
+            inner.extensions_mut().insert(visitor);
+        }
+        let router = match room {
+            Room::Ceremonies => self.ceremonies,
+            Room::Admin => self.admin,
+            Room::Console | Room::Pages | Room::Continue => self.console,
+        };
+        unwrapped(router.oneshot(inner).await)
+    }
+
+    fn go_on(&self, visitor: &Visitor, query: &str, request: &PortalRequest) -> Response<Body> {
+        let back = self.house.return_to(&parameter(query, "return").unwrap_or_default());
+        match self.house.onward(&visitor.auth.session, &back) {
+            Ok(location) => {
+                let mut answer = Redirect::to(&location).into_response();
+                answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                answer.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+                boxed(answer)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a session could not be carried on");
+                problem(&self.house, StatusCode::SERVICE_UNAVAILABLE, Reason::LimitReached, &request.id)
+            }
+        }
+    }
+
+    /// The person behind the portal's cookie.
+    fn visitor(&self, request: &PortalRequest) -> Option<Visitor> {
+        let token: Token = Cookie::read(request.request.headers(), Cookie::SESSION)?.parse().ok()?;
+        let now = self.house.now();
+        let session = {
+            let mut sessions = self.house.sessions();
+            sessions.find(&session_hash(&token), &request.host, now).map(|(session, _)| session.clone())?
+        };
+        let current = self.house.current();
+        let person = current.config.estate.people.get(&session.person).filter(|p| p.active)?;
+        // A session that is bound to a device whose certificate differs from the one shown is not this visitor's.
+        let shown = request.certificate.as_ref().and_then(|c| safeconduct_gateway::ca::device_id(&c.der).ok());
+        if matches!((&session.device, &shown), (Some(bound), Some(shown)) if bound != shown) {
+            return None;
+        }
+        let operator = console_access::may_look(&self.house, &session, request.peer.ip(), now);
+        Some(Visitor {
+            person: session.person.clone(),
+            name: person.name.clone(),
+            auth: session.auth(),
+            device: session.device.clone(),
+            csrf: token.csrf(),
+            operator,
+        })
+    }
+}
+
+fn unwrapped(answer: Result<Response<AxumBody>, std::convert::Infallible>) -> Response<Body> {
+    match answer {
+        Ok(answer) => boxed(answer),
+        Err(never) => match never {},
+    }
+}
+
+fn boxed(answer: Response<AxumBody>) -> Response<Body> {
+    answer.map(body::boxed)
+}
+
+/// A page that says what went wrong, with the headers of every page of ours.
+pub(crate) fn problem(house: &House, status: StatusCode, reason: Reason, id: &safeconduct_model::RequestId) -> Response<Body> {
+    let told = safeconduct_gateway::Problem { request: id.clone(), status: status.as_u16(), reason, app: None };
+    page(status, pages::problem(house, &told))
+}
+
+/// A page of ours.
+pub(crate) fn page(status: StatusCode, html: String) -> Response<Body> {
+    let mut answer = Response::new(body::full(html));
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    safeconduct_console::protect(headers);
+    answer
+}
+
+/// The first value of a parameter of a query, decoded.
+pub(crate) fn parameter(query: &str, name: &str) -> Option<String> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, value) = pairs.find(|(key, _)| *key == name)?;
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.bytes();
+    while let Some(b) = rest.next() {
+        bytes.push(match b {
+            b'+' => b' ',
+            b'%' => {
+                let pair = [rest.next()?, rest.next()?];
+                u8::from_str_radix(std::str::from_utf8(&pair).ok()?, 16).ok()?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_has_one_room() {
+        for (method, path, expected) in [
+            ("POST", "/sign-in/passkey/begin", Room::Ceremonies),
+            ("GET", "/sign-in/oidc/corp/callback", Room::Ceremonies),
+            ("GET", "/sign-in", Room::Pages),
+            ("POST", "/sign-in/password", Room::Pages),
+            ("GET", "/device/prove", Room::Pages),
+            ("POST", "/device/prove", Room::Ceremonies),
+            ("GET", "/console", Room::Console),
+            ("GET", "/consolex", Room::Pages),
+            ("POST", "/console/policy/propose", Room::Console),
+            ("GET", "/api/v1/sessions", Room::Admin),
+            ("GET", "/api/v1/whoami", Room::Ceremonies),
+            ("POST", "/me/passkeys/abc/remove", Room::Pages),
+        ] {
+            let method = method.parse().expect("a method");
+            assert_eq!(room(&method, path), expected, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_decoded_once() {
+        assert_eq!(parameter("a=1&to=%2Fx%3Fy%3D1%252F", "to").as_deref(), Some("/x?y=1%2F"));
+        assert_eq!(parameter("to=a+b", "to").as_deref(), Some("a b"));
+        assert_eq!(parameter("to=%zz", "to"), None);
+        assert_eq!(parameter("x=1", "to"), None);
+    }
+
+    #[test]
+    fn what_is_encoded_decodes_to_itself() {
+        for text in ["/a b?c=d&e=f", "https://x:1/ä#%2F+"] {
+            assert_eq!(parameter(&format!("to={}", encode(text)), "to").as_deref(), Some(text));
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Making a change bind: the files are written, read again, checked whole, and swapped in. A faulty version changes nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use safeconduct_access::Signal;
+use safeconduct_config::Texts;
+use safeconduct_model::{Fault, SessionEventKind};
+
+use crate::files;
+use crate::house::{Current, House};
+use crate::proposals::{Proposal, State, told, with_proposal};
+
+/// The settings that only a start reads.
+const AT_START: &str = "listeners, TLS files, portal host, data folder and GeoIP file take effect at the next start";
+
+impl House {
+    /// Publishes a proposal; the revision that binds.
+    pub(crate) async fn publish_proposal(self: &Arc<Self>, by: &str, id: &str) -> Result<u64, Vec<Fault>> {
+        let proposal = self.proposals.get(id).ok_or_else(|| one(id, "there is no such proposal", "list them with `safeconduct policy proposals`"))?;
+        if proposal.state != State::Open {
+            return Err(one(id, "the proposal is closed", "propose anew; use has gone on since"));
+        }
+        let texts = with_proposal(&self.current(), &proposal);
+        let revision = self.publish(by, texts, &format!("proposal {id}")).await?;
+        self.close_proposal(proposal, State::Published).await?;
+        Ok(revision)
+    }
+
+    /// Sets a proposal aside.
+    pub(crate) async fn discard_proposal(&self, by: &str, id: &str) -> Result<(), Vec<Fault>> {
+        let proposal = self.proposals.get(id).ok_or_else(|| one(id, "there is no such proposal", ""))?;
+        self.record_change(by, "policy.discard", proposal.app.as_str(), &format!("proposal {id}"))
+            .await
+            .map_err(|e| one(id, &e.to_string(), "see the health page"))?;
+        self.close_proposal(proposal, State::Discarded).await
+    }
+
+    async fn close_proposal(&self, mut proposal: Proposal, state: State) -> Result<(), Vec<Fault>> {
+        proposal.state = state;
+        let id = proposal.id.clone();
+        self.keep_proposal(proposal).await.map_err(|e| one(&id, &e.to_string(), "see the health page"))
+    }
+
+    /// Publishes the policies of a folder; the revision that binds.
+    pub(crate) async fn publish_folder(self: &Arc<Self>, by: &str, folder: &Path) -> Result<u64, Vec<Fault>> {
+        let (policies, tests) = files::read_candidate(folder)?;
+        let mut texts = self.current().texts.clone();
+        texts.policies = policies;
+        if !tests.is_empty() {
+            texts.tests = tests;
+        }
+        self.publish(by, texts, &folder.display().to_string()).await
+    }
+
+    /// Checks texts whole, writes what differs, and lets it bind.
+    async fn publish(self: &Arc<Self>, by: &str, texts: Texts, from: &str) -> Result<u64, Vec<Fault>> {
+        let current = self.current();
+        let revision = current.snapshot.revision() + 1;
+        let built = files::build(texts.clone(), revision)?;
+        self.record_change(by, "policy.publish", &format!("revision {revision}"), from)
+            .await
+            .map_err(|e| one("ledger", &format!("the change cannot be recorded, so it is not made: {e}"), "see the health page"))?;
+        for estate in texts.estate.iter().filter(|t| !current.texts.estate.contains(t)) {
+            files::write_whole(&self.dir.join(&estate.file), &estate.text)
+                .map_err(|e| one(&estate.file, &format!("cannot be written: {e}"), "check the folder's permissions"))?;
+        }
+        files::replace_policies(&self.dir, &texts.policies, &texts.tests).map_err(|f| vec![f])?;
+        self.bind(Current::of(built, self.now()));
+        Ok(revision)
+    }
+
+    /// Reads the files again. `None` if nothing changed, else the revision that binds now.
+    pub(crate) async fn reload(self: &Arc<Self>) -> Result<Option<u64>, Vec<Fault>> {
+        let texts = files::read(&self.dir)?;
+        let current = self.current();
+        if texts == current.texts {
+            return Ok(None);
+        }
+        let revision = current.snapshot.revision() + 1;
+        let built = files::build(texts, revision)?;
+        let fixed = |c: &safeconduct_config::Settings| (c.https, c.health, c.portal.clone(), c.data.clone(), c.tls.clone(), c.geoip.clone());
+        if fixed(&built.config.settings) != fixed(&current.config.settings) {
+            tracing::warn!("{AT_START}");
+        }
+        let providers_changed = built.config.settings.oidc != current.config.settings.oidc;
+        self.record_change("files", "policy.publish", &format!("revision {revision}"), "reloaded from the files")
+            .await
+            .map_err(|e| one("ledger", &format!("the change cannot be recorded, so it is not made: {e}"), "see the health page"))?;
+        self.bind(Current::of(built, self.now()));
+        if providers_changed {
+            match crate::oidc::providers(&self.dir, &self.origin, &self.accounts, &self.current) {
+                Ok(providers) => self.providers.store(Arc::new(providers)),
+                Err(error) => tracing::warn!(error = format!("{error:#}"), "the identity providers stay as they were"),
+            }
+        }
+        self.end_sessions_of_the_gone().await;
+        Ok(Some(revision))
+    }
+
+    /// Swaps the snapshot, then decides again everything that is live.
+    fn bind(&self, next: Current) {
+        let lifetimes = next.config.settings.lifetimes;
+        self.current.store(Arc::new(next));
+        self.sessions().set_lifetimes(lifetimes);
+        self.signal(Signal::PolicyPublished);
+    }
+
+    /// People who left the estate, or are no longer active, keep no session.
+    async fn end_sessions_of_the_gone(&self) {
+        let gone: Vec<_> = {
+            let sessions = self.sessions();
+            sessions.all().iter().filter(|s| !self.is_active(&s.person)).map(|s| s.id.clone()).collect()
+        };
+        for id in gone {
+            if let Err(error) = self.end_session(&id, SessionEventKind::Ended).await {
+                tracing::warn!(%error, session = %id, "a session ended but could not be kept as ended");
+            }
+        }
+    }
+
+    /// Looks at the files and takes what is new and whole; a faulty version is told once and changes nothing.
+    pub(crate) async fn look_at_files(self: &Arc<Self>, told_last: &mut String) {
+        match self.reload().await {
+            Ok(None) => {}
+            Ok(Some(revision)) => {
+                told_last.clear();
+                tracing::info!(revision, "the configuration was reloaded");
+            }
+            Err(faults) => {
+                let text = told(&faults);
+                if text != *told_last {
+                    tracing::warn!("the new configuration is refused, the old one keeps serving:\n{text}");
+                    self.record_system("config.refused", &text);
+                    *told_last = text;
+                }
+            }
+        }
+    }
+}
+
+fn one(file: &str, what: &str, remedy: &str) -> Vec<Fault> {
+    vec![Fault::new(file, 0, what, remedy)]
+}

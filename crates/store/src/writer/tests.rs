@@ -1,0 +1,441 @@
+//! The writer on a real directory, and on disks that fail when told to.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::*;
+use crate::reader::Entries;
+use crate::testing::{access, at, event, key, verified, writer};
+use crate::{Files, Sink};
+
+fn dir() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+fn details(ledger: &Path) -> Vec<String> {
+    let detail = |e: Entry| match e.record {
+        Record::System(s) => s.detail,
+        other => format!("{other:?}"),
+    };
+    Entries::from_seq(ledger, 0).expect("readable").map(|l| detail(l.expect("an entry").entry)).collect()
+}
+
+#[tokio::test]
+async fn a_receipt_tells_the_place_and_the_ledger_verifies_after_reopening() {
+    let dir = dir();
+    for round in 0..3_u64 {
+        let w = writer(dir.path(), Options::default());
+        assert_eq!(w.repairs(), []);
+        let first = w.append(at(10), event("a")).expect("queued");
+        let second = w.append(at(11), event("b")).expect("queued");
+        assert_eq!(first.written().await, Ok(round * 2));
+        assert_eq!(second.durable().await, Ok(round * 2 + 1));
+        assert!(w.health().durable >= round * 2 + 2);
+    }
+    let report = verified(&dir.path().join("ledger"), &key(dir.path()));
+    assert_eq!((report.finding, report.records, report.signed_to), (None, 6, Some(5)));
+}
+
+#[tokio::test]
+async fn segments_rotate_and_each_is_signed() {
+    let dir = dir();
+    let w = writer(dir.path(), Options { segment_bytes: 2_000, ..Options::default() });
+    for i in 0..60 {
+        let receipt = w.append(at(i), event(&format!("{i}"))).expect("queued");
+        receipt.written().await.expect("written");
+    }
+    drop(w);
+    let ledger = dir.path().join("ledger");
+    let report = verified(&ledger, &key(dir.path()));
+    assert_eq!((report.finding.clone(), report.records), (None, 60));
+    assert!(report.segments > 4 && report.checkpoints >= u64::from(report.segments) - 1, "{report:?}");
+    assert_eq!(details(&ledger), (0..60).map(|i| i.to_string()).collect::<Vec<_>>());
+    for from in [0, 1, 17, 59, 60] {
+        let seqs: Vec<_> =
+            Entries::from_seq(&ledger, from).expect("readable").map(|l| l.expect("entry").entry.seq).collect();
+        assert_eq!(seqs, (from..60).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn two_writers_on_one_directory_are_refused_and_the_first_is_named() {
+    let dir = dir();
+    let w = writer(dir.path(), Options::default());
+    let ledger = dir.path().join("ledger");
+    let open = || LedgerWriter::open(&ledger, &key(dir.path()), at(1_000_000), Options::default());
+    let error = open().err().expect("refused").to_string();
+    assert!(error.contains(&format!("(number {})", std::process::id())) && error.contains("stop it first"), "{error}");
+    drop(w);
+    assert!(open().is_ok());
+}
+
+#[tokio::test]
+async fn every_crash_leaves_a_ledger_that_opens_without_losing_a_confirmed_record() {
+    let dir = dir();
+    let w = writer(dir.path(), Options::default());
+    for i in 0..5 {
+        w.append(at(i), event(&format!("{i}"))).expect("queued").durable().await.expect("durable");
+    }
+    // The machine as it stood at this moment: nothing was closed.
+    let (ledger, copy) = (dir.path().join("ledger"), dir.path().join("copy"));
+    let segment = fs::read(ledger.join("00000000.seg")).expect("read");
+    let marks = fs::read(ledger.join("checkpoints")).expect("read");
+    // Every place near a line end, and some between.
+    let near = |len: usize| segment[len.saturating_sub(2)..(len + 2).min(segment.len())].contains(&b'\n');
+    for len in (0..=segment.len()).filter(|len| near(*len) || len % 29 == 0) {
+        let _ = fs::remove_dir_all(&copy);
+        fs::create_dir_all(&copy).expect("made");
+        fs::write(copy.join("00000000.seg"), &segment[..len]).expect("written");
+        fs::write(copy.join("checkpoints"), &marks).expect("written");
+        let whole = segment[..len].iter().filter(|b| **b == b'\n').count().saturating_sub(1);
+        let w = LedgerWriter::open(&copy, &key(dir.path()), at(100), Options::default()).expect("opens");
+        let torn = len > 0 && segment[len - 1] != b'\n';
+        assert_eq!(w.repairs().len(), usize::from(torn || len == 0), "{len}");
+        let seq = w.append(at(50), event("after")).expect("queued").written().await;
+        assert_eq!(seq, Ok(whole as u64));
+        drop(w);
+        assert_eq!(verified(&copy, &key(dir.path())).finding, None, "{len}");
+    }
+}
+
+#[tokio::test]
+async fn a_torn_header_of_a_new_segment_and_a_torn_checkpoint_are_repaired_together() {
+    let dir = dir();
+    let w = writer(dir.path(), Options { segment_bytes: 1_000, ..Options::default() });
+    for i in 0..20 {
+        w.append(at(i), event("x")).expect("queued").written().await.expect("written");
+    }
+    drop(w);
+    let ledger = dir.path().join("ledger");
+    let last = *segments(&ledger).last().expect("segments");
+    fs::write(ledger.join(safeconduct_ledger::segment_name(last + 1)), b"0123").expect("written");
+    OpenOptions::new()
+        .append(true)
+        .open(ledger.join("checkpoints"))
+        .expect("opened")
+        .write_all(b"{\"se")
+        .expect("written");
+    let w = writer(dir.path(), Options::default());
+    assert_eq!(w.repairs().len(), 2);
+    assert_eq!(w.append(at(30), event("y")).expect("queued").written().await, Ok(20));
+    drop(w);
+    assert_eq!(verified(&ledger, &key(dir.path())).finding, None);
+}
+
+fn segments(ledger: &Path) -> Vec<u32> {
+    crate::segments::list(ledger).expect("listed")
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_tampered_with_or_cut_is_not_opened() {
+    let dir = dir();
+    let w = writer(dir.path(), Options::default());
+    for i in 0..5 {
+        w.append(at(i), event("x")).expect("queued").written().await.expect("written");
+    }
+    drop(w);
+    let path = dir.path().join("ledger/00000000.seg");
+    let right = fs::read(&path).expect("read");
+    let open = || LedgerWriter::open(&dir.path().join("ledger"), &key(dir.path()), at(100), Options::default());
+    let mut changed = right.clone();
+    changed[600] ^= 4;
+    for (spoilt, word) in
+        [(changed, "was changed"), (right[..right.len() - 3].to_vec(), "was cut off"), (vec![], "was cut off")]
+    {
+        fs::write(&path, spoilt).expect("written");
+        let error = open().err().expect("refused").to_string();
+        assert!(error.contains(word), "{error}");
+    }
+    fs::remove_file(&path).expect("removed");
+    assert!(open().err().expect("refused").to_string().contains("was cut off"));
+    fs::write(&path, right).expect("written");
+    assert!(open().is_ok());
+}
+
+#[tokio::test]
+async fn a_clock_that_goes_back_is_refused_at_opening_and_while_writing() {
+    let dir = dir();
+    let w = writer(dir.path(), Options::default());
+    w.append(at(900_000), event("x")).expect("queued").written().await.expect("written");
+    let error = w.append(at(800_000), event("y")).err().expect("refused");
+    assert_eq!(error, WriteError::ClockWentBack { at: at(800_000), last: at(900_000) });
+    assert_eq!(w.append(at(899_000), event("z")).expect("a small step").written().await, Ok(1));
+    assert_eq!(w.last_at(), at(900_000));
+    drop(w);
+    let open = |now| LedgerWriter::open(&dir.path().join("ledger"), &key(dir.path()), at(now), Options::default());
+    let error = open(800_000).err().expect("refused").to_string();
+    assert!(error.contains("the clock is behind the ledger") && error.contains("1970-01-01T00:15:00.000Z"), "{error}");
+    assert!(open(899_000).is_ok());
+}
+
+#[tokio::test]
+async fn the_wrong_key_does_not_go_on_with_a_ledger() {
+    let dir = dir();
+    writer(dir.path(), Options::default());
+    fs::remove_file(dir.path().join("ledger.key")).expect("removed");
+    let error = LedgerWriter::open(&dir.path().join("ledger"), &key(dir.path()), at(1), Options::default());
+    let error = error.err().expect("refused").to_string();
+    assert!(error.contains("written under another key"), "{error}");
+}
+
+#[tokio::test]
+async fn a_subscriber_sees_every_entry_in_order_and_a_slow_one_does_not_hold_up_the_writer() {
+    let dir = dir();
+    let w = writer(dir.path(), Options::default());
+    let mut live = w.subscribe();
+    let count = SUBSCRIBER_ENTRIES as u64 + 10;
+    for i in 0..count {
+        let receipt = w.append(at(5), event("x")).expect("queued");
+        if i < 3 {
+            receipt.written().await.expect("written");
+            assert_eq!(live.recv().await.expect("an entry").seq, i);
+        } else if i + 1 == count {
+            receipt.written().await.expect("written");
+        } else {
+            drop(receipt);
+        }
+        if i % 1_000 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert!(matches!(live.recv().await, Err(broadcast::error::RecvError::Lagged(_))));
+}
+
+/// A disk whose writes or syncs fail when told to; a failing write leaves a part behind.
+#[derive(Default)]
+struct Switches {
+    full: AtomicBool,
+    /// Writing checkpoints fails.
+    no_marks: AtomicBool,
+    /// Syncing fails, and what was not synced is lost.
+    no_sync: AtomicBool,
+    slow: AtomicBool,
+}
+
+struct Faulty(Arc<Switches>);
+
+struct FaultySink {
+    file: Box<dyn Sink>,
+    switches: Arc<Switches>,
+    is_marks: bool,
+    len: u64,
+    synced: u64,
+}
+
+impl Files for Faulty {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Sink>> {
+        let file = OsFiles.open(path)?;
+        let len = fs::metadata(path)?.len();
+        let is_marks = path.ends_with("checkpoints");
+        Ok(Box::new(FaultySink { file, switches: Arc::clone(&self.0), is_marks, len, synced: len }))
+    }
+}
+
+impl Write for FaultySink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        while self.switches.slow.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let switch = if self.is_marks { &self.switches.no_marks } else { &self.switches.full };
+        let full = switch.load(Ordering::SeqCst);
+        let part = if full { bytes.len() / 2 } else { bytes.len() };
+        self.file.write_all(&bytes[..part])?;
+        self.len += part as u64;
+        if full { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(part) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Sink for FaultySink {
+    fn sync(&mut self) -> io::Result<()> {
+        if self.switches.no_sync.load(Ordering::SeqCst) {
+            self.file.cut(self.synced)?;
+            self.len = self.synced;
+            return Err(io::Error::other("the disk is gone"));
+        }
+        self.file.sync()?;
+        self.synced = self.len;
+        Ok(())
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.file.cut(len)?;
+        (self.len, self.synced) = (len, self.synced.min(len));
+        Ok(())
+    }
+}
+
+fn faulty() -> (Arc<Switches>, Options) {
+    let switches = Arc::new(Switches::default());
+    let retry_interval = Duration::from_millis(20);
+    let files = Arc::new(Faulty(Arc::clone(&switches)));
+    (switches, Options { files, retry_interval, segment_bytes: 3_000, ..Options::default() })
+}
+
+async fn until(what: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if what() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("waited five seconds in vain");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_says_so_and_heals() {
+    let dir = dir();
+    let (switches, options) = faulty();
+    let w = writer(dir.path(), options);
+    w.append(at(1), event("before")).expect("queued").durable().await.expect("durable");
+    switches.full.store(true, Ordering::SeqCst);
+    let error = w.append(at(2), event("during")).expect("queued").written().await.expect_err("full");
+    assert!(error.to_string().contains("free space"), "{error}");
+    assert!(matches!(w.append(at(3), event("refused")), Err(WriteError::Failing { .. })));
+    let health = w.health();
+    assert!(health.failure.is_some() && health.refused == 1, "{health:?}");
+    switches.full.store(false, Ordering::SeqCst);
+    until(|| w.health().failure.is_none()).await;
+    // The record whose writing failed was kept: a denial that stands in the ledger as a permit does no harm, a gap would.
+    assert_eq!(w.append(at(4), event("after")).expect("queued").durable().await, Ok(2));
+    drop(w);
+    assert_eq!(details(&dir.path().join("ledger")), ["before", "during", "after"]);
+    assert_eq!(verified(&dir.path().join("ledger"), &key(dir.path())).finding, None);
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_sync_confirms_nothing_as_durable_and_writes_it_again() {
+    let dir = dir();
+    let (switches, options) = faulty();
+    let w = writer(dir.path(), options);
+    w.append(at(1), event("before")).expect("queued").durable().await.expect("durable");
+    switches.no_sync.store(true, Ordering::SeqCst);
+    let error = w.append(at(2), event("during")).expect("queued").durable().await.expect_err("no sync");
+    assert!(error.to_string().contains("the disk is gone"), "{error}");
+    switches.no_sync.store(false, Ordering::SeqCst);
+    until(|| w.health().failure.is_none()).await;
+    assert_eq!(w.health().durable, 2);
+    drop(w);
+    assert_eq!(verified(&dir.path().join("ledger"), &key(dir.path())).finding, None);
+}
+
+#[tokio::test]
+async fn a_checkpoint_that_was_written_in_part_is_written_again_whole() {
+    let dir = dir();
+    let (switches, options) = faulty();
+    let w = writer(dir.path(), Options { checkpoint_records: 1, ..options });
+    w.append(at(1), event("a")).expect("queued").durable().await.expect("durable");
+    until(|| w.health().signed == 1).await;
+    switches.no_marks.store(true, Ordering::SeqCst);
+    w.append(at(2), event("b")).expect("queued").durable().await.expect("the record itself is durable");
+    until(|| w.health().failure.is_some()).await;
+    switches.no_marks.store(false, Ordering::SeqCst);
+    until(|| w.health().failure.is_none()).await;
+    assert_eq!(w.health().signed, 2);
+    drop(w);
+    let report = verified(&dir.path().join("ledger"), &key(dir.path()));
+    assert_eq!((report.finding, report.signed_to), (None, Some(1)));
+}
+
+#[tokio::test]
+async fn failures_at_any_moment_leave_a_ledger_that_verifies() {
+    let dir = dir();
+    let (switches, options) = faulty();
+    let w = writer(dir.path(), Options { checkpoint_records: 3, ..options });
+    let mut confirmed = Vec::new();
+    for i in 0..200 {
+        let all = [&switches.full, &switches.no_sync, &switches.no_marks];
+        all[usize::try_from(i).expect("small") % 3].store(i % 7 == 0, Ordering::SeqCst);
+        if let Ok(receipt) = w.append(at(i), event(&i.to_string()))
+            && let Ok(seq) = receipt.durable().await
+        {
+            confirmed.push((seq, i.to_string()));
+        }
+        all.iter().for_each(|s| s.store(false, Ordering::SeqCst));
+        if i % 7 == 0 {
+            until(|| w.health().failure.is_none()).await;
+        }
+    }
+    drop(w);
+    let ledger = dir.path().join("ledger");
+    let report = verified(&ledger, &key(dir.path()));
+    assert_eq!(report.finding, None);
+    assert!(confirmed.len() > 100 && report.segments > 3, "{} {report:?}", confirmed.len());
+    let there = details(&ledger);
+    for (seq, detail) in confirmed {
+        assert_eq!(there[usize::try_from(seq).expect("small")], detail);
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_is_an_error_and_never_a_wait() {
+    let dir = dir();
+    let (switches, options) = faulty();
+    let w = writer(dir.path(), Options { queue_records: 8, ..options });
+    switches.slow.store(true, Ordering::SeqCst);
+    let mut refused = None;
+    for i in 0..2_000 {
+        match w.append(at(i), event("x")) {
+            Ok(receipt) => drop(receipt),
+            Err(e) => {
+                refused = Some(e);
+                break;
+            }
+        }
+    }
+    assert_eq!(refused, Some(WriteError::QueueFull { waiting: 8 }));
+    switches.slow.store(false, Ordering::SeqCst);
+    until(|| w.append(at(5_000), event("y")).is_ok()).await;
+}
+
+#[tokio::test]
+async fn a_closed_writer_refuses() {
+    let dir = dir();
+    let w = writer(dir.path(), Options::default());
+    let receipt = w.append(at(1), event("x")).expect("queued");
+    w.close();
+    assert_eq!(receipt.written().await, Ok(0));
+    assert!(matches!(w.append(at(2), event("y")), Err(WriteError::Closed)));
+    assert!(w.health().failure.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_writers_at_once_get_places_without_gaps() {
+    let dir = dir();
+    let w = Arc::new(writer(dir.path(), Options::default()));
+    let started = std::time::Instant::now();
+    let tasks: Vec<_> = (0..8)
+        .map(|t| {
+            let w = Arc::clone(&w);
+            tokio::spawn(async move {
+                let mut seqs = Vec::new();
+                for i in 0..500 {
+                    let record = access(&format!("r-{t}-{i}"), "ada", "q3", 100, None);
+                    let receipt = w.append(at(100 + i), record).expect("queued");
+                    seqs.push(if i % 50 == 0 { receipt.durable().await } else { receipt.written().await });
+                }
+                seqs
+            })
+        })
+        .collect();
+    let mut seqs = Vec::new();
+    for task in tasks {
+        seqs.extend(task.await.expect("ran").into_iter().map(|s| s.expect("written")));
+    }
+    let took = started.elapsed();
+    println!(
+        "{} records by 8 tasks, each awaited: {:.0} per second",
+        seqs.len(),
+        seqs.len() as f64 / took.as_secs_f64()
+    );
+    seqs.sort_unstable();
+    assert_eq!(seqs, (0..4_000).collect::<Vec<_>>());
+    w.close();
+    assert_eq!(verified(&dir.path().join("ledger"), &key(dir.path())).finding, None);
+}
