@@ -1,6 +1,7 @@
 //! What the server implements, and the values that pass.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;
 
@@ -40,14 +41,20 @@ pub enum Actor {
     Operator(PersonId),
 }
 
-/// A ceremony that has begun at the server.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// A ceremony that has begun at the server. Its name does not print.
+#[derive(Clone, PartialEq, Serialize)]
 pub struct Begun {
     /// The name of the ceremony, secret and single-use.
     pub ceremony: String,
     /// The options for `navigator.credentials`.
     #[serde(rename = "publicKey")]
     pub public_key: Value,
+}
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Begun([redacted])")
+    }
 }
 
 /// A sign-in or step-up that succeeded.
@@ -59,8 +66,8 @@ pub struct SignedIn {
     pub cookies: Vec<Cookie>,
 }
 
-/// A sign-in at an OpenID provider that begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A sign-in at an OpenID provider that begins. The address holds state and nonce, so it does not print.
+#[derive(Clone, PartialEq, Eq)]
 pub struct OidcBegun {
     /// The address at the provider.
     pub location: String,
@@ -68,8 +75,14 @@ pub struct OidcBegun {
     pub cookie: Cookie,
 }
 
-/// What a provider sent back through the browser.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+impl fmt::Debug for OidcBegun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OidcBegun([redacted])")
+    }
+}
+
+/// What a provider sent back through the browser. Code and state do not print.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 pub struct Callback {
     /// The code, if the provider signed the person in.
     pub code: Option<String>,
@@ -79,6 +92,12 @@ pub struct Callback {
     pub iss: Option<String>,
     /// The error code, if it did not.
     pub error: Option<String>,
+}
+
+impl fmt::Debug for Callback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Callback").field("iss", &self.iss).field("error", &self.error).finish_non_exhaustive()
+    }
 }
 
 /// A browser proves that it holds the key of a device.

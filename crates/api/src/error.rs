@@ -110,7 +110,7 @@ impl ApiError {
 }
 
 impl IntoResponse for ApiError {
-    /// An empty answer that carries the error; [`finish`] writes the body, which needs the id of the request.
+    /// An empty answer that carries the error; the outermost layer writes the body, which needs the id of the request.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);

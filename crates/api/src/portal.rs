@@ -93,7 +93,7 @@ async fn finish_sign_in(
     Json(asked): Json<Finish>,
 ) -> Result<Response, ApiError> {
     same_site(&headers, backend.origin())?;
-    backend.finish_sign_in(&client, asked.ceremony, asked.credential).await.and_then(located)
+    backend.finish_sign_in(&client, asked.ceremony, asked.credential).await.and_then(|done| located(&done))
 }
 
 async fn begin_step_up(
@@ -115,7 +115,7 @@ async fn finish_step_up(
     Json(asked): Json<Finish>,
 ) -> Result<Response, ApiError> {
     meant(&headers, backend.origin(), &visitor)?;
-    backend.finish_step_up(&client, &visitor, asked.ceremony, asked.credential).await.and_then(located)
+    backend.finish_step_up(&client, &visitor, asked.ceremony, asked.credential).await.and_then(|done| located(&done))
 }
 
 async fn begin_registration(
@@ -137,7 +137,10 @@ async fn finish_registration(
     Json(asked): Json<Finish>,
 ) -> Result<Response, ApiError> {
     meant(&headers, backend.origin(), &visitor)?;
-    backend.finish_registration(&client, &visitor, asked.ceremony, asked.credential).await.and_then(located)
+    backend
+        .finish_registration(&client, &visitor, asked.ceremony, asked.credential)
+        .await
+        .and_then(|done| located(&done))
 }
 
 async fn device_challenge(
@@ -163,7 +166,7 @@ async fn prove_device(
     Json(proof): Json<DeviceProof>,
 ) -> Result<Response, ApiError> {
     meant(&headers, backend.origin(), &visitor)?;
-    backend.prove_device(&client, &visitor, proof).await.and_then(located)
+    backend.prove_device(&client, &visitor, proof).await.and_then(|done| located(&done))
 }
 
 async fn enrol_device(
@@ -241,7 +244,7 @@ async fn whoami(SignedInVisitor(visitor): SignedInVisitor) -> axum::Json<WhoAmI>
 }
 
 /// The answer for the script of a page: where to go, and the cookies.
-fn located(done: SignedIn) -> Result<Response, ApiError> {
+fn located(done: &SignedIn) -> Result<Response, ApiError> {
     let mut response = axum::Json(json!({ "location": done.location })).into_response();
     set_cookies(&mut response, &done.cookies)?;
     Ok(response)

@@ -22,6 +22,8 @@ mod evidence;
 mod framework;
 mod load;
 mod metrics;
+#[cfg(test)]
+mod metrics_tests;
 mod read;
 mod report;
 #[cfg(test)]

@@ -20,6 +20,10 @@ const FRESH_HOURS: u64 = 24;
 /// The id of the pillar that holds the rows of the whole enterprise.
 const ENTERPRISE: &str = "enterprise";
 
+/// The stages that need proof, with the words of framework files.
+const STAGES: [(&str, Stage); 3] =
+    [("initial", Stage::Initial), ("advanced", Stage::Advanced), ("optimal", Stage::Optimal)];
+
 /// Reads a framework file. `file` is its name, as the person knows it.
 pub fn load_framework(file: &str, text: &str) -> Result<Framework, Vec<Fault>> {
     let mut r = Reader::new(file, text);
@@ -57,19 +61,17 @@ pub fn load_framework(file: &str, text: &str) -> Result<Framework, Vec<Fault>> {
         .collect();
     let mut metrics = BTreeMap::new();
     for t in r.tables(root, "metric") {
-        if let Some(metric) = metric(&mut r, t) {
-            if let Some(twice) = metrics.insert(metric.id.clone(), metric) {
-                r.fault(
-                    t.start(),
-                    format!("metric `{}` stands already above", twice.id),
-                    "give one of them another id",
-                );
-            }
+        if let Some(metric) = metric(&mut r, t)
+            && let Some(twice) = metrics.insert(metric.id.clone(), metric)
+        {
+            r.fault(t.start(), format!("metric `{}` stands already above", twice.id), "give one of them another id");
         }
     }
     let mut seen = BTreeSet::new();
     let mut rows = Vec::new();
-    for t in r.tables(root, "row") {
+    let tables = r.tables(root, "row");
+    let written = tables.len() as u64;
+    for t in tables {
         let Some(row) = row(&mut r, t, &mut metrics) else { continue };
         if !seen.insert(row.id.clone()) {
             r.fault(t.start(), format!("row `{}` stands already above", row.id), "give one of them another id");
@@ -89,8 +91,8 @@ pub fn load_framework(file: &str, text: &str) -> Result<Framework, Vec<Fault>> {
         }
         rows.push(row);
     }
-    if let Some(count) = count.filter(|n| *n != rows.len() as u64) {
-        let what = format!("the file says that it has {count} rows, but {} could be read", rows.len());
+    if let Some(count) = count.filter(|n| *n != written) {
+        let what = format!("the file says that it has {count} rows, but it has {written}");
         r.fault_of_file(what, "add the missing rows, or correct `rows`");
     }
     r.done(Framework { id, name, edition, note, quantifiers, pillars, metrics, rows })
@@ -152,12 +154,15 @@ fn row<'t>(r: &mut Reader<'t>, t: Table<'_, 't>, metrics: &mut BTreeMap<String, 
     let attested = r.text_if_any(t, "attested").unwrap_or_default();
     let row_id = id.clone().unwrap_or_default();
     let mut criteria: Vec<Criterion> = Vec::new();
+    let mut declared = BTreeSet::new();
     for c in r.tables(t, "criteria") {
-        criteria.extend(criterion(r, c, &row_id, &criteria, metrics));
+        let Some(stage) = r.word(c, "stage", &STAGES) else { continue };
+        declared.insert(stage);
+        criteria.extend(criterion(r, c, stage, &row_id, &criteria, metrics));
     }
     for stage in [Stage::Initial, Stage::Advanced, Stage::Optimal] {
         let here: Vec<&Criterion> = criteria.iter().filter(|c| c.stage == stage).collect();
-        if here.is_empty() {
+        if !declared.contains(&stage) {
             let what = format!("row `{row_id}` has no criterion for the stage {}", stage.label());
             r.fault(t.start(), what, "add one: what no figure decides is `attest`");
         }
@@ -173,6 +178,7 @@ fn row<'t>(r: &mut Reader<'t>, t: Table<'_, 't>, metrics: &mut BTreeMap<String, 
 fn criterion<'t>(
     r: &mut Reader<'t>,
     t: Table<'_, 't>,
+    stage: Stage,
     row: &str,
     before: &[Criterion],
     metrics: &mut BTreeMap<String, Metric>,
@@ -194,8 +200,6 @@ fn criterion<'t>(
     let mut keys = KEYS.to_vec();
     keys.push("sources");
     r.only(t, &keys);
-    let stages = [("initial", Stage::Initial), ("advanced", Stage::Advanced), ("optimal", Stage::Optimal)];
-    let stage = r.word(t, "stage", &stages)?;
     let text = r.text_if_any(t, "text");
     let number = 1 + before.iter().filter(|c| c.stage == stage).count();
     let letter = stage.label().chars().next().unwrap_or('?');

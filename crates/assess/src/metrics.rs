@@ -177,10 +177,10 @@ impl Metrics {
             Record::Access(access) => self.access(access),
             Record::Session(event) => {
                 use SessionEventKind::{Began, Failed, SteppedUp};
-                if matches!(event.event, Began | SteppedUp) {
-                    if let Some(session) = self.sessions.at(event.session.clone(), MAX_SESSIONS) {
-                        session.declared = event.methods.iter().copied().collect();
-                    }
+                if matches!(event.event, Began | SteppedUp)
+                    && let Some(session) = self.sessions.at(event.session.clone(), MAX_SESSIONS)
+                {
+                    session.declared = event.methods.iter().copied().collect();
                 }
                 if matches!(event.event, Began | SteppedUp | Failed) {
                     self.prompts += 1;
@@ -216,10 +216,10 @@ impl Metrics {
                 *count += 1;
             }
         }
-        if let Some(device) = &access.ask.place.device {
-            if let Some(compliant) = self.devices.at(device.id.clone(), MAX_DEVICES) {
-                *compliant = device.is_compliant(access.decided);
-            }
+        if let Some(device) = &access.ask.place.device
+            && let Some(compliant) = self.devices.at(device.id.clone(), MAX_DEVICES)
+        {
+            *compliant = device.is_compliant(access.decided);
         }
         let Principal::Person(person) = &access.ask.who.principal else { return };
         if access.passed() && !access.again {

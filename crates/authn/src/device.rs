@@ -77,12 +77,20 @@ impl DeviceKey {
     /// # Errors
     /// [`DeviceProofError`] says which part did not hold.
     pub fn verify(&self, challenge: &[u8], signature: &str) -> Result<(), DeviceProofError> {
+        self.verify_text(&URL_SAFE_NO_PAD.encode(challenge), signature)
+    }
+
+    /// Verifies the proof for a challenge that is text in base64url already.
+    ///
+    /// # Errors
+    /// [`DeviceProofError`] says which part did not hold.
+    pub fn verify_text(&self, challenge: &str, signature: &str) -> Result<(), DeviceProofError> {
         if signature.len() != 86 {
             return Err(DeviceProofError::Malformed);
         }
         let raw = URL_SAFE_NO_PAD.decode(signature).map_err(|_| DeviceProofError::Malformed)?;
         let signature = Signature::from_slice(&raw).map_err(|_| DeviceProofError::Signature)?;
-        self.0.verify(&signed_text(challenge), &signature).map_err(|_| DeviceProofError::Signature)
+        self.0.verify(signed_text(challenge).as_bytes(), &signature).map_err(|_| DeviceProofError::Signature)
     }
 }
 
@@ -101,12 +109,12 @@ impl fmt::Debug for DeviceKey {
 /// Signs a challenge as a browser does. For devices in software.
 #[must_use]
 pub fn prove(key: &SigningKey, challenge: &[u8]) -> String {
-    let signature: Signature = key.sign(&signed_text(challenge));
+    let signature: Signature = key.sign(signed_text(&URL_SAFE_NO_PAD.encode(challenge)).as_bytes());
     URL_SAFE_NO_PAD.encode(signature.to_bytes())
 }
 
-fn signed_text(challenge: &[u8]) -> Vec<u8> {
-    format!("{DOMAIN}{}", URL_SAFE_NO_PAD.encode(challenge)).into_bytes()
+fn signed_text(challenge: &str) -> String {
+    format!("{DOMAIN}{challenge}")
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! `{"dev": id, "iat": seconds, "jti": text, "checks": {"disk_encrypted": true, …}}` and no others.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use p256::ecdsa::SigningKey;
 use safeconduct_model::{Check, DeviceId, Duration, Report, Timestamp};
@@ -39,26 +38,57 @@ pub enum PostureError {
     /// The report was made in the future.
     #[error("the posture report was made in the future; set the clock of the device")]
     Future,
+    /// The report was seen before, or a newer one was.
+    #[error("the posture report, or a newer one, was seen before")]
+    Replayed,
     /// The report is older than it may be.
     #[error("the posture report is too old")]
     TooOld,
 }
 
-/// The id of one report. The caller refuses one that it has seen from the same device.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReportId(String);
+/// The id of one report and the instant that the device gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportId {
+    made: Timestamp,
+    jti: String,
+}
 
 impl ReportId {
     /// The text of the id.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.jti
     }
 }
 
-impl fmt::Display for ReportId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+/// How many reports of one device may bear the same second.
+const MAX_SAME_SECOND: usize = 4;
+
+/// The last report that was accepted from a device. Keep one per device; it is all that is needed to refuse replays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latest {
+    made: Timestamp,
+    jtis: Vec<String>,
+}
+
+impl Latest {
+    /// Accepts a report after the one before it, and returns what to keep.
+    ///
+    /// # Errors
+    /// [`PostureError::Replayed`] if the report was seen, or is older than one that was: yesterday's good report must not
+    /// cover today's bad one.
+    pub fn accept(before: Option<&Self>, id: ReportId) -> Result<Self, PostureError> {
+        match before {
+            Some(last) if id.made < last.made => Err(PostureError::Replayed),
+            Some(last) if id.made == last.made => {
+                if last.jtis.contains(&id.jti) || last.jtis.len() >= MAX_SAME_SECOND {
+                    return Err(PostureError::Replayed);
+                }
+                let jtis = last.jtis.iter().cloned().chain([id.jti]).collect();
+                Ok(Self { made: last.made, jtis })
+            }
+            _ => Ok(Self { made: id.made, jtis: vec![id.jti] }),
+        }
     }
 }
 
@@ -85,7 +115,8 @@ pub fn claimed_device(token: &str) -> Result<DeviceId, PostureError> {
     strict_json::from_slice::<Claims>(&claims).map(|c| c.dev).map_err(|_| PostureError::Claims)
 }
 
-/// Verifies a report of `device`, whose key is `key`. The replay of a report is for the caller to refuse, by the id beside it.
+/// Verifies a report of `device`, whose key is `key`. The replay of a report is for the caller to refuse, by
+/// [`Latest::accept`] with the id beside it.
 ///
 /// # Errors
 /// [`PostureError`] says what did not hold.
@@ -114,8 +145,8 @@ pub fn verify(
     }
     let passed = claims.checks.into_iter().filter_map(|(check, passed)| passed.then_some(check)).collect();
     // A clock that is ahead within the tolerance must not lengthen the life of the report.
-    let at = at.min(now);
-    Ok((Report { device: claims.dev, at, passed }, ReportId(claims.jti)))
+    let report = Report { device: claims.dev, at: at.min(now), passed };
+    Ok((report, ReportId { made: at, jti: claims.jti }))
 }
 
 /// Signs a report, as a device does. `jti` must be unique for the device: 16 to 64 letters, digits, `-` or `_`.
@@ -266,6 +297,33 @@ mod tests {
         let token = raw(HEADER, &claims(&format!(",\"x\":\"{}\"", "x".repeat(MAX_TOKEN_BYTES))));
         assert_eq!(check(&token), Err(PostureError::Token(JwsError::TooLong)));
         assert_eq!(claimed_device(&token), Err(PostureError::Token(JwsError::TooLong)));
+    }
+
+    #[test]
+    fn a_report_counts_once_and_an_older_one_not_after_it() {
+        let id = |seconds: i64, jti: &str| {
+            let made = Timestamp::from_millis(seconds * 1_000);
+            ReportId { made, jti: jti.to_owned() }
+        };
+        let first = Latest::accept(None, id(10, "a")).expect("the first");
+        assert_eq!(Latest::accept(Some(&first), id(10, "a")), Err(PostureError::Replayed));
+        assert_eq!(Latest::accept(Some(&first), id(9, "b")), Err(PostureError::Replayed));
+        let same_second = Latest::accept(Some(&first), id(10, "b")).expect("another of the same second");
+        for seen in ["a", "b"] {
+            assert_eq!(Latest::accept(Some(&same_second), id(10, seen)), Err(PostureError::Replayed));
+        }
+        let next = Latest::accept(Some(&same_second), id(11, "a")).expect("a newer one");
+        assert_eq!(Latest::accept(Some(&next), id(10, "c")), Err(PostureError::Replayed));
+        let flood = (0..9).try_fold(first, |last, n| Latest::accept(Some(&last), id(10, &format!("f{n}"))));
+        assert_eq!(flood, Err(PostureError::Replayed), "what is kept is bounded");
+    }
+
+    #[test]
+    fn a_report_from_a_clock_that_is_ahead_does_not_count_twice() {
+        let token = sign_report(&key(1), &lt7(), NOW + MAX_SKEW, JTI, &BTreeMap::new());
+        let id_at = |now| check_at(&token, now).expect("within the tolerance").1;
+        let last = Latest::accept(None, id_at(NOW)).expect("the first");
+        assert_eq!(Latest::accept(Some(&last), id_at(NOW + Duration::from_secs(5))), Err(PostureError::Replayed));
     }
 
     proptest! {

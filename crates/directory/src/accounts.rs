@@ -164,11 +164,11 @@ impl Accounts {
         Ok(Self { keep, seal, state: RwLock::new(state), changing: Mutex::new(()) })
     }
 
-    /// Whether nobody has an account yet.
+    /// Whether nobody holds anything to sign in with yet. An account whose registration was begun and not ended holds nothing.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub fn nobody_can_sign_in(&self) -> bool {
         let state = self.read();
-        state.accounts.is_empty() && state.external.is_empty()
+        state.accounts.values().all(|a| a.password.is_none() && a.passkeys.is_empty()) && state.external.is_empty()
     }
 
     /// What a person's account holds; nothing for someone without one.

@@ -14,7 +14,7 @@ const WINDOW: Duration = Duration::from_mins(5);
 /// How many attempts one principal has in the window.
 pub const MAX_PER_PERSON: usize = 10;
 /// How many attempts one network has in the window: an IPv4 address or an IPv6 /64.
-pub const MAX_PER_NETWORK: usize = 120;
+pub const MAX_PER_NETWORK: usize = 300;
 /// How many principals, and how many networks, are tracked.
 const MAX_TRACKED: usize = 20_000;
 

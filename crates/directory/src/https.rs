@@ -69,6 +69,18 @@ impl HttpsClient {
         Ok(Self { tls: Arc::new(tls), allow_loopback })
     }
 
+    /// The client as a function, for libraries that want one. It owns what it needs, so that its futures may move.
+    pub(crate) fn sender(
+        &self,
+    ) -> impl Fn(http::Request<Vec<u8>>) -> crate::BoxFuture<'static, Result<http::Response<Vec<u8>>, HttpsError>> + use<> {
+        let client = self.clone();
+        move |request| {
+            let client = client.clone();
+            Box::pin(async move { client.send(request).await })
+        }
+    }
+
+
     /// Sends a request and reads the whole answer, whatever its status.
     ///
     /// # Errors
@@ -201,5 +213,63 @@ mod tests {
             let request = http::Request::builder().uri(bad).body(Vec::new()).expect("request");
             assert!(matches!(client.send(request).await, Err(HttpsError::Address(_))), "{bad}");
         }
+    }
+
+    /// A TLS server on loopback that answers every request with `head` and a body of `length` bytes.
+    async fn tls_server(head: &'static str, length: usize) -> (Vec<u8>, u16) {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("certificate");
+        let root = made.cert.der().to_vec();
+        let key = rustls::pki_types::PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+        let config =
+            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+                .with_safe_default_protocol_versions()
+                .expect("versions")
+                .with_no_client_auth()
+                .with_single_cert(vec![made.cert.der().clone()], key.into())
+                .expect("key");
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("localhost:0").await.expect("loopback");
+        let port = listener.local_addr().expect("bound").port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut buffer = [0; 1_024];
+                let _ = stream.read(&mut buffer).await;
+                let answer = format!("HTTP/1.1 {head}\r\ncontent-length: {length}\r\n\r\n{}", "x".repeat(length));
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        (root, port)
+    }
+
+    async fn get(client: &HttpsClient, port: u16) -> Result<http::Response<Vec<u8>>, HttpsError> {
+        let uri = format!("https://localhost:{port}/x");
+        client.send(http::Request::builder().uri(uri).body(Vec::new()).expect("request")).await
+    }
+
+    #[tokio::test]
+    async fn only_a_known_root_is_spoken_to() {
+        let (root, port) = tls_server("200 OK", 5).await;
+        let knows = HttpsClient::new(&[root], true).expect("root");
+        assert_eq!(get(&knows, port).await.expect("known").body(), b"xxxxx");
+        let stranger = HttpsClient::new(&[], true).expect("roots");
+        assert!(matches!(get(&stranger, port).await, Err(HttpsError::Unreachable(..))));
+        assert!(matches!(HttpsClient::new(&[vec![1, 2, 3]], true), Err(HttpsError::Roots(_))));
+    }
+
+    #[tokio::test]
+    async fn nt_37_a_redirect_is_an_answer_and_is_not_followed() {
+        let (root, port) = tls_server("302 Found\r\nlocation: http://169.254.169.254/", 0).await;
+        let client = HttpsClient::new(&[root], true).expect("root");
+        assert_eq!(get(&client, port).await.expect("answer").status(), 302);
+    }
+
+    #[tokio::test]
+    async fn nt_12_an_answer_is_bounded() {
+        let (root, port) = tls_server("200 OK", MAX_ANSWER_BYTES + 1).await;
+        let client = HttpsClient::new(&[root], true).expect("root");
+        assert!(matches!(get(&client, port).await, Err(HttpsError::Answer(..))));
     }
 }

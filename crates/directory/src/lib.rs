@@ -10,8 +10,10 @@
 //! | [`Accounts`] | what local accounts hold; persisted through [`Keep`] first, then applied in memory |
 //! | [`Passkeys`] | registration, sign-in and step-up with WebAuthn |
 //! | [`Passwords`] | password, then a one-time code where one is enrolled |
+//! | [`TotpEnrolments`] | a new generator of one-time codes, which counts once its first code was right |
 //! | [`SetupLinks`] | one-time links that let a person make their account |
 //! | [`Providers`] | OpenID Connect: code flow with PKCE, strict token checks, linking to a person |
+//! | [`DeviceChallenges`] | challenges for browsers that prove their device |
 //! | [`Attempts`] | how often someone may try, per principal and per network |
 //!
 //! Time is an argument of every call. Secrets are sealed ([`Seal`]) or hashed before they are kept.
@@ -28,6 +30,7 @@
 
 mod accounts;
 mod attempts;
+mod device_challenges;
 mod https;
 mod keep;
 mod oidc;
@@ -37,9 +40,11 @@ mod passwords;
 mod proven;
 mod seal;
 mod setup;
+mod totp_enrolment;
 
 pub use accounts::{Accounts, AccountsError, PasskeyInfo, Summary};
 pub use attempts::{Attempts, MAX_PER_NETWORK, MAX_PER_PERSON};
+pub use device_challenges::DeviceChallenges;
 pub use https::{HttpsClient, HttpsError};
 pub use keep::{BoxFuture, Keep, KeepError};
 pub use oidc::{
@@ -52,6 +57,7 @@ pub use passwords::{PasswordStep, Passwords};
 pub use proven::{Proven, SignInError};
 pub use seal::{Seal, SealError};
 pub use setup::{SETUP_LINK_LIFE, SetupLinks};
+pub use totp_enrolment::{NewGenerator, TotpEnrolments};
 
 #[cfg(test)]
 mod testing;

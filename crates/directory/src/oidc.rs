@@ -111,8 +111,7 @@ pub enum OidcPurpose {
     StepUp(PersonId, SessionId),
 }
 
-/// A sign-in that begins.
-#[derive(Debug)]
+/// A sign-in that begins. Neither the cookie nor the address, which holds state and nonce, prints.
 pub struct OidcBegun {
     /// The address at the provider.
     pub location: String,
@@ -120,8 +119,14 @@ pub struct OidcBegun {
     pub flow: String,
 }
 
-/// What came back through the browser, all of it untrusted.
-#[derive(Clone, Debug, Default)]
+impl fmt::Debug for OidcBegun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OidcBegun([redacted])")
+    }
+}
+
+/// What came back through the browser, all of it untrusted. Code, state and cookie do not print.
+#[derive(Clone, Default)]
 pub struct OidcAnswer {
     /// The code.
     pub code: Option<String>,
@@ -133,6 +138,12 @@ pub struct OidcAnswer {
     pub error: Option<String>,
     /// The value of the cookie.
     pub flow: Option<String>,
+}
+
+impl fmt::Debug for OidcAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OidcAnswer").field("iss", &self.iss).field("error", &self.error).finish_non_exhaustive()
+    }
 }
 
 /// A person whom a provider vouched for.

@@ -1,5 +1,6 @@
 //! Passkeys (WebAuthn): registration, sign-in and step-up, with user verification always.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -31,13 +32,19 @@ pub enum PasskeyConfigError {
     Domain(String, String),
 }
 
-/// A ceremony that has begun.
-#[derive(Clone, Debug)]
+/// A ceremony that has begun. Its name does not print.
+#[derive(Clone)]
 pub struct Begun {
     /// The name of the ceremony, secret and single-use.
     pub ceremony: String,
     /// The options for `navigator.credentials` (`publicKey`).
     pub public_key: Value,
+}
+
+impl fmt::Debug for Begun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Begun([redacted])")
+    }
 }
 
 struct Registration {

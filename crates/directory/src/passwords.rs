@@ -1,5 +1,6 @@
 //! Sign-in with a password, and with a one-time code where one is enrolled.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,8 +17,7 @@ const MAX_HASHES_AT_ONCE: usize = 2;
 /// How many may wait for their turn.
 const MAX_HASHES_WAITING: usize = 32;
 
-/// What comes after the password.
-#[derive(Debug)]
+/// What comes after the password. The name of a ceremony does not print.
 pub enum PasswordStep {
     /// Nothing: the account has no generator, and the session is one of a single factor.
     Proven(Proven),
@@ -26,6 +26,15 @@ pub enum PasswordStep {
         /// The name of the ceremony, secret and single-use.
         ceremony: String,
     },
+}
+
+impl fmt::Debug for PasswordStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proven(proven) => f.debug_tuple("Proven").field(proven).finish(),
+            Self::CodeNeeded { .. } => f.write_str("CodeNeeded([redacted])"),
+        }
+    }
 }
 
 /// Sign-in with passwords.
@@ -94,6 +103,27 @@ impl Passwords {
             }
             Err(AccountsError::CodeRefused) => Err(SignInError::Refused),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Both steps in one, for a form that asks for the password and perhaps the code. Without a code where one is needed,
+    /// the ceremony waits for it.
+    ///
+    /// # Errors
+    /// [`SignInError`] says what the person may know.
+    pub async fn sign_in(
+        &self,
+        person: &str,
+        password: String,
+        code: Option<&str>,
+        ip: IpAddr,
+        now: Timestamp,
+    ) -> Result<PasswordStep, SignInError> {
+        match (self.begin(person, password, ip, now).await?, code) {
+            (PasswordStep::CodeNeeded { ceremony }, Some(code)) => {
+                self.finish(&ceremony, code, ip, now).await.map(PasswordStep::Proven)
+            }
+            (step, _) => Ok(step),
         }
     }
 

@@ -53,3 +53,21 @@ pub(crate) fn random_token() -> Result<Token, SignInError> {
     getrandom::fill(&mut bytes).map_err(|_| SignInError::Unavailable("no random bytes"))?;
     Ok(Token::from_random(bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{Begun, OidcAnswer, OidcBegun, PasswordStep};
+
+    #[test]
+    fn nt_40_what_opens_a_session_does_not_print() {
+        let canary = || "canary".to_owned();
+        let text = format!(
+            "{:?} {:?} {:?} {:?}",
+            Begun { ceremony: canary(), public_key: canary().into() },
+            PasswordStep::CodeNeeded { ceremony: canary() },
+            OidcBegun { location: canary(), flow: canary() },
+            OidcAnswer { code: Some(canary()), state: Some(canary()), flow: Some(canary()), ..OidcAnswer::default() },
+        );
+        assert!(!text.contains("canary"), "{text}");
+    }
+}

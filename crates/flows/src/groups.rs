@@ -67,14 +67,14 @@ impl Map {
         for (key, stats) in self.edges() {
             uses.entry((&key.app, key.action)).or_default().push((key, stats));
         }
-        uses.into_iter().flat_map(|((app, action), edges)| fold(app, action, edges, &members)).collect()
+        uses.into_iter().flat_map(|((app, action), edges)| fold(app, action, &edges, &members)).collect()
     }
 }
 
 fn fold(
     app: &AppId,
     action: Action,
-    edges: Vec<(&Key, &Stats)>,
+    edges: &[(&Key, &Stats)],
     members: &BTreeMap<GroupId, BTreeSet<PersonId>>,
 ) -> Vec<Edge> {
     let users: BTreeSet<&PersonId> =

@@ -97,15 +97,16 @@ fn always(edge: &Edge) -> Vec<String> {
     } else if all(stats.proofs.mfa) {
         words.push("two factors".to_owned());
     }
-    if let [(network, count)] = stats.networks.iter().collect::<Vec<_>>().as_slice() {
-        if all(*count) && network.as_str() != crate::stats::OTHER_NETWORK {
-            words.push(format!("network {network}"));
-        }
+    if let [(network, count)] = stats.networks.iter().collect::<Vec<_>>().as_slice()
+        && all(*count)
+        && network.as_str() != crate::stats::OTHER_NETWORK
+    {
+        words.push(format!("network {network}"));
     }
-    if let [(purpose, count)] = stats.purposes.iter().collect::<Vec<_>>().as_slice() {
-        if all(*count) {
-            words.push(format!("for {purpose}"));
-        }
+    if let [(purpose, count)] = stats.purposes.iter().collect::<Vec<_>>().as_slice()
+        && all(*count)
+    {
+        words.push(format!("for {purpose}"));
     }
     words
 }

@@ -55,6 +55,7 @@ impl Gateway {
         while !shutdown.is_cancelled() {
             ticks.tick().await;
             self.expire();
+            self.core.live.press(self.core.limits.cut_grace);
         }
         // The acceptor ends by itself; it must not be dropped before.
         std::future::pending::<()>().await;
@@ -105,11 +106,18 @@ impl Gateway {
     }
 }
 
-async fn connection(core: Arc<Core>, stream: TcpStream, peer: SocketAddr, purpose: Purpose, shutdown: CancellationToken) {
+async fn connection(
+    core: Arc<Core>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    purpose: Purpose,
+    shutdown: CancellationToken,
+) {
     if let Err(e) = stream.set_nodelay(true) {
         tracing::debug!(error = %e, "no_delay");
     }
-    let client = Client { peer, certificate: None, tls: false, wire: None, cut: None };
+    let (wire, cut) = (Arc::<WireState>::default(), CancellationToken::new());
+    let client = Client { peer, certificate: None, tls: false, h1: true, wire, cut };
     let config = match purpose {
         Purpose::Serve(Some(config)) => config,
         Purpose::Serve(None) => return h1(core, stream, client, shutdown).await,
@@ -127,13 +135,13 @@ async fn connection(core: Arc<Core>, stream: TcpStream, peer: SocketAddr, purpos
         }
     };
     let session = stream.get_ref().1;
-    let certificate = session.peer_certificates().and_then(|chain| chain.first()).map(|leaf| ClientCertificate {
-        der: leaf.as_ref().into(),
-        sha256: Sha256::digest(leaf).into(),
-    });
+    let certificate = session
+        .peer_certificates()
+        .and_then(|chain| chain.first())
+        .map(|leaf| ClientCertificate { der: leaf.as_ref().into(), sha256: Sha256::digest(leaf).into() });
     tracing::debug!(%peer, group = ?session.negotiated_key_exchange_group().map(|g| g.name()), "TLS");
     let is_h2 = session.alpn_protocol() == Some(b"h2");
-    let client = Client { certificate, tls: true, ..client };
+    let client = Client { certificate, tls: true, h1: !is_h2, ..client };
     if is_h2 { h2(core, stream, client, shutdown).await } else { h1(core, stream, client, shutdown).await }
 }
 
@@ -152,10 +160,8 @@ async fn h1<S>(core: Arc<Core>, stream: S, client: Client, shutdown: Cancellatio
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let state = Arc::<WireState>::default();
-    let cut = CancellationToken::new();
-    let peer = client.peer;
-    let client = Arc::new(Client { wire: Some(Arc::clone(&state)), cut: Some(cut.clone()), ..client });
+    let (state, cut, peer) = (Arc::clone(&client.wire), client.cut.clone(), client.peer);
+    let client = Arc::new(client);
     let wire = Wire::new(stream, Arc::clone(&state), Arc::clone(&core.limits));
     let shared = Arc::clone(&core);
     let service = service_fn(move |request| {
@@ -165,7 +171,6 @@ where
     let mut builder = http1::Builder::new();
     // Twice the bound of the scanner: what it let through is never refused by size behind it.
     builder.max_buf_size((2 * core.limits.head_bytes).max(16 * 1024)).max_headers(core.limits.header_count + 1);
-    builder.half_close(true).pipeline_flush(true);
     let serving = builder.serve_connection(TokioIo::new(wire), service).with_upgrades();
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
@@ -199,8 +204,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = Arc::clone(&core.limits);
+    let (state, cut, peer) = (Arc::clone(&client.wire), client.cut.clone(), client.peer);
     let client = Arc::new(client);
-    let peer = client.peer;
     let service = service_fn(move |request| {
         let work = serve(Arc::clone(&core), Arc::clone(&client), request);
         async { Ok::<_, std::convert::Infallible>(work.await) }
@@ -218,9 +223,13 @@ where
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        () = shutdown.cancelled() => {
+        () = cut.cancelled() => Ok(()),
+        () = either(shutdown.cancelled(), rested(&state, limits.idle)) => {
             serving.as_mut().graceful_shutdown();
-            serving.as_mut().await
+            tokio::select! {
+                ended = serving.as_mut() => ended,
+                () = cut.cancelled() => Ok(()),
+            }
         }
     };
     if let Err(e) = ended {
@@ -228,20 +237,43 @@ where
     }
 }
 
+/// Until one of the two is over.
+async fn either(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    tokio::select! { () = one => {}, () = other => {} }
+}
+
+/// Until nothing has been asked for a while.
+async fn rested(state: &WireState, idle: std::time::Duration) {
+    let began = tokio::time::Instant::now();
+    loop {
+        let rests = state.rests(began);
+        if rests >= idle {
+            return;
+        }
+        sleep((idle - rests).max(ACCEPT_PAUSE)).await;
+    }
+}
+
 /// How many connections there are, in all and by address.
 #[derive(Debug, Default)]
-pub(crate) struct Counts(Mutex<HashMap<IpAddr, usize>>);
+pub(crate) struct Counts(Mutex<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
 
 impl Counts {
     /// Takes a place, if there is one.
     fn enter(self: &Arc<Self>, ip: IpAddr, limits: &crate::limits::Limits) -> Option<Place> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = counts.values().sum();
-        let here = counts.get(&ip).copied().unwrap_or(0);
-        if all >= limits.connections || here >= limits.connections_per_address {
+        let here = counts.by_address.get(&ip).copied().unwrap_or(0);
+        if counts.all >= limits.connections || here >= limits.connections_per_address {
             return None;
         }
-        counts.insert(ip, here + 1);
+        counts.all += 1;
+        counts.by_address.insert(ip, here + 1);
         Some(Place(Arc::clone(self), ip))
     }
 }
@@ -252,12 +284,12 @@ struct Place(Arc<Counts>, IpAddr);
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match counts.get_mut(&self.1) {
+        counts.all = counts.all.saturating_sub(1);
+        match counts.by_address.get_mut(&self.1) {
             Some(here) if *here > 1 => *here -= 1,
             _ => {
-                counts.remove(&self.1);
+                counts.by_address.remove(&self.1);
             }
         }
     }
 }
-

@@ -4,8 +4,8 @@
 use std::time::Duration as Span;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
 };
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -74,7 +74,8 @@ impl Authority {
     pub fn load(key_pem: &str, certificate_pem: &str) -> Result<Self, CaError> {
         let key = KeyPair::from_pem(key_pem).map_err(CaError::Load)?;
         let issuer = Issuer::from_ca_cert_pem(certificate_pem, key).map_err(CaError::Load)?;
-        let certificate = first_certificate(certificate_pem).ok_or(CaError::Load(rcgen::Error::CouldNotParseCertificate))?;
+        let certificate =
+            first_certificate(certificate_pem).ok_or(CaError::Load(rcgen::Error::CouldNotParseCertificate))?;
         Ok(Self { key_pem: key_pem.to_owned(), certificate_pem: certificate_pem.to_owned(), certificate, issuer })
     }
 
@@ -97,7 +98,13 @@ impl Authority {
     }
 
     /// A certificate for these hosts with a fresh key.
-    pub fn issue_host(&self, hosts: &[Host], serial: [u8; 16], now: Timestamp, life: Duration) -> Result<Issued, CaError> {
+    pub fn issue_host(
+        &self,
+        hosts: &[Host],
+        serial: [u8; 16],
+        now: Timestamp,
+        life: Duration,
+    ) -> Result<Issued, CaError> {
         let key = new_key()?;
         let mut params = params(serial, now, life);
         for host in hosts {
@@ -170,7 +177,8 @@ pub fn device_of(leaf: &[u8], now: Timestamp) -> Option<DeviceId> {
     let validity = certificate.validity();
     let second = now.millis() / 1_000;
     let holds = validity.not_before.timestamp() <= second && second < validity.not_after.timestamp();
-    let for_clients = certificate.extended_key_usage().ok()?.is_some_and(|u| u.value.client_auth && !u.value.server_auth);
+    let for_clients =
+        certificate.extended_key_usage().ok()?.is_some_and(|u| u.value.client_auth && !u.value.server_auth);
     if !rest.is_empty() || !holds || !for_clients || certificate.is_ca() {
         return None;
     }
@@ -180,7 +188,12 @@ pub fn device_of(leaf: &[u8], now: Timestamp) -> Option<DeviceId> {
     }
 }
 
-fn device_params(device: &DeviceId, serial: [u8; 16], now: Timestamp, life: Duration) -> Result<CertificateParams, CaError> {
+fn device_params(
+    device: &DeviceId,
+    serial: [u8; 16],
+    now: Timestamp,
+    life: Duration,
+) -> Result<CertificateParams, CaError> {
     let mut params = params(serial, now, life);
     params.distinguished_name.push(DnType::CommonName, device.as_str());
     let uri = format!("{DEVICE_URI}{device}");

@@ -111,23 +111,26 @@ impl Gateway {
 
     /// Cuts one connection, whatever policy says. Says whether it was there.
     pub fn cut(&self, lease: LeaseId) -> bool {
-        self.core.live.get(lease).is_some_and(|entry| entry.kill(CutCause::SessionEnded, Instant::now()))
+        self.core
+            .live
+            .get(lease)
+            .is_some_and(|entry| self.core.live.kill(&entry, CutCause::SessionEnded, Instant::now()))
     }
 
     /// Cuts everything that is left.
     pub(crate) fn cut_all(&self) {
         for (_, entry) in self.core.live.affected(&Signal::Everything) {
-            entry.kill(CutCause::Shutdown, Instant::now());
+            self.core.live.kill(&entry, CutCause::Shutdown, Instant::now());
         }
     }
 }
 
 impl Core {
     /// Asks policy once more about a live connection; anything but a recorded yes cuts it.
-    fn decide_again(&self, id: LeaseId, entry: &Entry, cause: CutCause, since: Instant) {
+    fn decide_again(&self, id: LeaseId, entry: &Arc<Entry>, cause: CutCause, since: Instant) {
         let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.still_permitted(id, entry)));
         if !matches!(again, Ok(true)) {
-            entry.kill(cause, since);
+            self.live.kill(entry, cause, since);
         }
         if again.is_err() {
             self.alarm("a panic while a live connection was decided again; it was cut");
@@ -150,7 +153,8 @@ impl Core {
         let verdict = snapshot.decide(&ask, now);
         let took = micros(started);
         let mode = snapshot.application(&entry.target.id).map_or(Mode::Enforce, |a| a.mode);
-        let recorded = control.record(Record::Access(Box::new(Access { again: true, ..verdict.record(&ask, now, mode, took) })));
+        let recorded =
+            control.record(Record::Access(Box::new(Access { again: true, ..verdict.record(&ask, now, mode, took) })));
         match verdict {
             Verdict::Permit(permit)
                 if same_asker

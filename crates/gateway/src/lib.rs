@@ -1,4 +1,40 @@
-//! The gateway.
+//! The gateway: the one door to every application. Five plain stages: accept, identify, decide, forward, record.
+//!
+//! What it does: it takes connections (TLS, HTTP/1.1, HTTP/2), reads each request once into a canonical form or refuses it,
+//! asks [`Control`] who is behind it and the [`Snapshot`](safeconduct_policy::Snapshot) whether that is permitted, hands the
+//! verdict to the ledger, and only then sends exactly the canonical form to the one application that the permit names. Every
+//! permitted exchange and WebSocket holds a lease; [`Gateway::signal`] decides again those that rest on a changed fact, and cuts
+//! what is no longer permitted.
+//!
+//! What it does not do: it knows no store, no cookie format, no page and no clock. All of that comes through [`Control`], which
+//! the server implements. It follows no redirect, caches no answer, and speaks to no upstream without a permit.
+//!
+//! How a request goes:
+//!
+//! | stage | file | what can happen |
+//! |---|---|---|
+//! | accept | `accept`, `wire`, `normal` | bounds, TLS, the raw head, the canonical form; or a refusal, recorded |
+//! | identify | `stages` | [`Control::identify`]; a panic or a doubtful clock denies |
+//! | decide | `stages`, `live` | a lease is taken before the verdict counts, so that no signal is missed |
+//! | record | `stages` | no record, no access; critical applications wait until it is durable |
+//! | forward | `forward` | one exchange or one WebSocket, tied to the lease |
+//!
+//! ```
+//! use std::sync::Arc;
+//! use safeconduct_gateway::{Control, Gateway, GatewayConfig, Limits, Signal};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! async fn run(control: Arc<dyn Control>, stop: CancellationToken) -> std::io::Result<()> {
+//!     let limits = Limits { connections_per_address: 200, ..Limits::default() };
+//!     let gateway = Gateway::new(GatewayConfig { limits, ..GatewayConfig::default() }, control);
+//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//!     let serving = tokio::spawn({ let gateway = gateway.clone(); async move { gateway.serve(listener, None, stop).await } });
+//!     gateway.signal(&Signal::PolicyPublished);
+//!     assert!(gateway.live().is_empty());
+//!     serving.await.map_err(std::io::Error::other)
+//! }
+//! ```
+
 mod accept;
 mod answer;
 mod assertion;
@@ -22,7 +58,8 @@ pub use gateway::{Gateway, GatewayConfig};
 pub use limits::Limits;
 pub use live::{LiveKind, LiveView};
 pub use ports::{
-    ClientCertificate, Control, CookieToken, Credentials, DenialPage, Identity, PortalRequest, Problem, Receipt, RecordRefused,
+    ClientCertificate, Control, CookieToken, Credentials, DenialPage, Identity, PortalRequest, Problem, Receipt,
+    RecordRefused,
 };
 pub use safeconduct_access::{LeaseId, Signal};
 pub use tls::{Certificates, TlsError, TlsSettings, server_config};

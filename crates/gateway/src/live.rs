@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use safeconduct_access::{Interests, LeaseId, Leases, Signal};
-use safeconduct_model::{Application, Ask, CutCause, Principal, RequestId, SessionId, Timestamp};
 use safeconduct_model::{AppId, DeviceId};
+use safeconduct_model::{Application, Ask, CutCause, Principal, RequestId, SessionId, Timestamp};
 use std::net::IpAddr;
 use tokio_util::sync::CancellationToken;
 
@@ -61,6 +61,8 @@ pub(crate) struct LiveTable {
     inner: Mutex<Inner>,
     /// Counts the signals, so that a decision that was overtaken by one is noticed.
     epoch: AtomicU64,
+    /// Those that were cut and may not have ended yet.
+    cutting: Mutex<Vec<Arc<Entry>>>,
 }
 
 #[derive(Default)]
@@ -90,6 +92,8 @@ struct Switch {
     cut: Option<(CutCause, Instant)>,
     /// Whole connections that end with the lease.
     connections: Vec<CancellationToken>,
+    /// A shared connection that ends if the exchange outlives its lease.
+    late: Option<CancellationToken>,
 }
 
 impl Entry {
@@ -114,7 +118,7 @@ impl Entry {
     }
 
     /// Ends everything that rests on the lease. The first cause stays. Says whether it was still held.
-    pub(crate) fn kill(&self, cause: CutCause, since: Instant) -> bool {
+    fn kill(&self, cause: CutCause, since: Instant) -> bool {
         let mut switch = lock(&self.switch);
         if switch.ended || switch.cut.is_some() {
             return false;
@@ -149,6 +153,24 @@ impl Entry {
         switch.connections.push(connection);
     }
 
+    /// Lets a connection end if the exchange goes on without its lease, because its client does not read for example.
+    pub(crate) fn end_late_with(&self, connection: CancellationToken) {
+        lock(&self.switch).late = Some(connection);
+    }
+
+    /// Ends the shared connection of an exchange that was cut longer than `grace` ago. Says whether the exchange is over.
+    fn press(&self, grace: std::time::Duration) -> bool {
+        let switch = lock(&self.switch);
+        if let (Some((_, since)), Some(late)) = (switch.cut, &switch.late)
+            && !switch.ended
+            && since.elapsed() >= grace
+        {
+            late.cancel();
+            return true;
+        }
+        switch.ended
+    }
+
     /// The exchange is over: nothing can be cut any more, and its connections may serve another. Says what cut it, if anything.
     pub(crate) fn end(&self) -> Option<(CutCause, Instant)> {
         let mut switch = lock(&self.switch);
@@ -180,6 +202,20 @@ impl LiveTable {
         inner.entries.remove(&id);
     }
 
+    /// Ends a lease: everything that rests on it is cut. Says whether it was still held.
+    pub(crate) fn kill(&self, entry: &Arc<Entry>, cause: CutCause, since: Instant) -> bool {
+        let killed = entry.kill(cause, since);
+        if killed {
+            lock(&self.cutting).push(Arc::clone(entry));
+        }
+        killed
+    }
+
+    /// Presses those that were cut and have not ended.
+    pub(crate) fn press(&self, grace: std::time::Duration) {
+        lock(&self.cutting).retain(|entry| !entry.press(grace));
+    }
+
     pub(crate) fn extend(&self, id: LeaseId, interests: Interests) {
         lock(&self.inner).leases.extend(id, interests);
     }
@@ -200,11 +236,8 @@ impl LiveTable {
 
     pub(crate) fn views(&self) -> Vec<LiveView> {
         let inner = lock(&self.inner);
-        let mut views: Vec<_> = inner
-            .entries
-            .iter()
-            .filter_map(|(id, e)| Some(e.view(*id, inner.leases.get(*id)?.until)))
-            .collect();
+        let mut views: Vec<_> =
+            inner.entries.iter().filter_map(|(id, e)| Some(e.view(*id, inner.leases.get(*id)?.until))).collect();
         views.sort_by_key(|v| v.lease);
         views
     }

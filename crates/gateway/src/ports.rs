@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use safeconduct_model::{
-    AppId, Application, DeviceFacts, Failing, Host, PersonId, Place, Principal, Reason, Record, Remedy, RequestId, RuleId, Timestamp,
-    Who, Why,
+    AppId, Application, DeviceFacts, Failing, Host, PersonId, Place, Principal, Reason, Record, Remedy, RequestId,
+    RuleId, Timestamp, Who, Why,
 };
 use safeconduct_policy::Snapshot;
 use thiserror::Error;

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::RESERVED_PREFIX;
 use crate::answer::{self, Denied};
-use crate::body::{Body, boxed, empty};
+use crate::body::{Body, boxed, empty, holding};
 use crate::forward::{
     Download, ForwardError, Lease, OwnHeaders, Upload, Uploaded, clean_response, is_websocket_answer, outgoing, tunnel,
 };
@@ -35,10 +35,12 @@ pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     pub(crate) certificate: Option<ClientCertificate>,
     pub(crate) tls: bool,
-    /// The scanner of an HTTP/1.1 connection.
-    pub(crate) wire: Option<Arc<WireState>>,
-    /// Ends an HTTP/1.1 connection whose exchange was cut.
-    pub(crate) cut: Option<CancellationToken>,
+    /// Whether it speaks HTTP/1.1, behind the scanner.
+    pub(crate) h1: bool,
+    /// What the scanner and the stages tell each other.
+    pub(crate) wire: Arc<WireState>,
+    /// Ends the connection.
+    pub(crate) cut: CancellationToken,
 }
 
 impl Client {
@@ -58,8 +60,8 @@ pub(crate) async fn serve(core: Arc<Core>, client: Arc<Client>, request: Request
         core.alarm("a panic while a request was served; it was denied");
         answer::last_resort()
     });
-    if let Some(wire) = client.wire.as_ref().filter(|_| asked) {
-        wire.answered(if answer.status() == StatusCode::SWITCHING_PROTOCOLS { Next::Raw } else { Next::Http });
+    if client.h1 && asked {
+        client.wire.answered(if answer.status() == StatusCode::SWITCHING_PROTOCOLS { Next::Raw } else { Next::Http });
     }
     answer
 }
@@ -71,7 +73,7 @@ fn asks_for_upgrade(request: &Request<Incoming>) -> bool {
 }
 
 async fn handle(core: &Arc<Core>, client: &Arc<Client>, request: Request<Incoming>) -> Answer {
-    let busy = client.wire.as_ref().map(WireState::begin);
+    let busy = Some(client.wire.begin());
     let id = core.control.new_request_id();
     let exchange = Exchange { core, client, id, busy };
     exchange.run(request).await
@@ -97,7 +99,7 @@ struct Decided {
 impl Exchange<'_> {
     async fn run(mut self, request: Request<Incoming>) -> Answer {
         if request.method().as_str() == STAND_IN
-            && let Some(refused) = self.client.wire.as_ref().and_then(|w| w.refused())
+            && let Some(refused) = self.client.wire.refused()
         {
             return self.refuse(&refused, None);
         }
@@ -115,11 +117,10 @@ impl Exchange<'_> {
             return self.refuse(&nowhere, None);
         }
         let hardening = app.as_ref().map(|a| a.hardening).unwrap_or_default();
-        let canonical =
-            match normal::canonical(&parts, authority, hardening, &self.core.limits, &self.core.cookies) {
-                Ok(canonical) => canonical,
-                Err(refused) => return self.refuse(&refused, app.as_ref()),
-            };
+        let canonical = match normal::canonical(&parts, authority, hardening, &self.core.limits, &self.core.cookies) {
+            Ok(canonical) => canonical,
+            Err(refused) => return self.refuse(&refused, app.as_ref()),
+        };
         let Some(app) = app.filter(|_| !canonical.path.starts_with(RESERVED_PREFIX)) else {
             let app = self.core.routes.find(&snapshot, &canonical.authority.host);
             return self.portal(&parts, &canonical, body, app).await;
@@ -143,14 +144,14 @@ impl Exchange<'_> {
             app: app.map(|a| a.id.clone()),
         }));
         let mut answer = answer::refusal(&self.id, refused.status, refused.reason);
-        if self.client.wire.is_some() {
+        if self.client.h1 {
             answer.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
         }
         answer
     }
 
     async fn portal(
-        &self,
+        &mut self,
         parts: &http::request::Parts,
         canonical: &CanonicalRequest,
         body: Incoming,
@@ -186,7 +187,9 @@ impl Exchange<'_> {
             app: app.map(|a| a.id.clone()),
             tls: self.client.tls,
         };
-        answer::stamp(self.core.control.portal(portal).await, &self.id)
+        let answer = self.core.control.portal(portal).await;
+        let busy = self.busy.take();
+        answer::stamp(answer.map(|body| holding(body, busy)), &self.id)
     }
 
     /// Identifies, decides, takes a lease and hands the verdict to the ledger. A decision that a signal overtook does not count.
@@ -269,10 +272,11 @@ impl Exchange<'_> {
             Upgrade::None => LiveKind::Exchange,
         };
         let entry = Arc::new(Entry::new(ask.clone(), credentials, Arc::clone(permit.target()), kind, now));
-        if let Some(cut) = &self.client.cut
-            && kind == LiveKind::Exchange
-        {
-            entry.end_with(cut.clone());
+        match (kind, self.client.h1) {
+            (LiveKind::WebSocket, _) => {}
+            (LiveKind::Exchange, true) => entry.end_with(self.client.cut.clone()),
+            // Other streams share the connection: it ends only if this one does not end by itself.
+            (LiveKind::Exchange, false) => entry.end_late_with(self.client.cut.clone()),
         }
         let id = self.core.live.register(interests(ask, now, permit.until()), Arc::clone(&entry));
         let core = Arc::clone(self.core);
@@ -385,7 +389,7 @@ impl Exchange<'_> {
         lease: &Lease,
     ) -> Answer {
         if uploaded.failed() {
-            let broken = self.client.wire.as_ref().and_then(|w| w.refused()).unwrap_or(Refused::bad("broken_body"));
+            let broken = self.client.wire.refused().unwrap_or(Refused::bad("broken_body"));
             return self.refuse(&broken, Some(app));
         }
         let (status, reason) = match error {

@@ -32,7 +32,9 @@ pub enum TlsError {
     #[error("TLS could not be set up: {0}")]
     Settings(#[from] rustls::Error),
     /// A client authority is not a certificate.
-    #[error("the authority of client certificates is not usable: {0}; give the certificate of the local authority in DER")]
+    #[error(
+        "the authority of client certificates is not usable: {0}; give the certificate of the local authority in DER"
+    )]
     Authority(String),
 }
 

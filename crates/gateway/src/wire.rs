@@ -17,7 +17,7 @@ use crate::normal::scan::{Framing, STAND_IN, end_of_head, head};
 
 /// The bytes of one read.
 const READ_BYTES: usize = 16 * 1024;
-/// How much of a refused client's input is thrown away before its connection is closed, so that the answer arrives.
+/// How much input is thrown away before a connection is closed, so that the last answer arrives.
 const LINGER_BYTES: usize = 256 * 1024;
 /// How long that may take.
 const LINGER: std::time::Duration = std::time::Duration::from_millis(500);
@@ -33,6 +33,8 @@ struct Shared {
     waker: Option<Waker>,
     /// Requests whose answers have not ended.
     busy: usize,
+    /// When the last of them ended.
+    rests_since: Option<Instant>,
     timed_out: Option<&'static str>,
 }
 
@@ -74,6 +76,12 @@ impl WireState {
         Busy(Arc::clone(self))
     }
 
+    /// How long nothing has been asked; `began` is when the connection began.
+    pub(crate) fn rests(&self, began: Instant) -> std::time::Duration {
+        let shared = self.lock();
+        if shared.busy > 0 { std::time::Duration::ZERO } else { shared.rests_since.unwrap_or(began).elapsed() }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -87,6 +95,7 @@ impl Drop for Busy {
     fn drop(&mut self) {
         let mut shared = self.0.lock();
         shared.busy = shared.busy.saturating_sub(1);
+        shared.rests_since = Some(Instant::now());
     }
 }
 
@@ -96,6 +105,8 @@ pub(crate) struct Wire<S> {
     state: Arc<WireState>,
     limits: Arc<Limits>,
     phase: Phase,
+    /// Where reads go first.
+    space: Box<[u8]>,
     /// Read from the client, not yet judged.
     input: BytesMut,
     /// How much of a head in `input` was judged.
@@ -115,8 +126,10 @@ enum Phase {
     /// After a head that asked for an upgrade.
     Asked,
     Raw,
-    /// The client closed, or was refused.
+    /// The client closed.
     Ended,
+    /// The client was refused: nothing more is heard from it.
+    Refused,
     /// A body broke its framing.
     Broken(&'static str),
 }
@@ -136,6 +149,7 @@ impl<S> Wire<S> {
             state,
             limits,
             phase: Phase::Head,
+            space: vec![0; READ_BYTES].into(),
             input: BytesMut::new(),
             judged: 0,
             output: Bytes::new(),
@@ -185,7 +199,7 @@ impl<S> Wire<S> {
                 self.output = self.input.split().freeze();
                 true
             }
-            Phase::Asked | Phase::Ended | Phase::Broken(_) => false,
+            Phase::Asked | Phase::Ended | Phase::Refused | Phase::Broken(_) => false,
         }
     }
 
@@ -213,7 +227,7 @@ impl<S> Wire<S> {
     fn refuse(&mut self, refused: Refused) {
         self.state.lock().refused = Some(refused);
         self.input.clear();
-        self.phase = Phase::Ended;
+        self.phase = Phase::Refused;
         self.output = Bytes::from(format!("{STAND_IN} / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n"));
     }
 
@@ -222,7 +236,7 @@ impl<S> Wire<S> {
             Phase::Head if self.input.is_empty() => Some(Clock::Idle),
             Phase::Head => Some(Clock::Head),
             Phase::Length(_) | Phase::Chunked(_) => Some(Clock::Body),
-            Phase::Asked | Phase::Raw | Phase::Ended | Phase::Broken(_) => None,
+            Phase::Asked | Phase::Raw | Phase::Ended | Phase::Refused | Phase::Broken(_) => None,
         }
     }
 
@@ -272,6 +286,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
             }
             match this.phase {
                 Phase::Ended => return Poll::Ready(Ok(())),
+                // The answer closes the connection; an end of the input could overtake it.
+                Phase::Refused => return Poll::Pending,
                 Phase::Broken(code) => return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, code))),
                 Phase::Raw if this.input.is_empty() => return Pin::new(&mut this.io).poll_read(cx, out),
                 Phase::Asked => {
@@ -292,8 +308,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
             if this.judge() {
                 continue;
             }
-            let mut space = [0_u8; READ_BYTES];
-            let mut read = ReadBuf::new(&mut space);
+            let mut read = ReadBuf::new(&mut this.space);
             match Pin::new(&mut this.io).poll_read(cx, &mut read) {
                 Poll::Ready(Ok(())) if read.filled().is_empty() => this.phase = Phase::Ended,
                 Poll::Ready(Ok(())) => {
@@ -339,16 +354,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         Pin::new(&mut self.get_mut().io).poll_flush(cx)
     }
 
-    /// Closes our side; after a refusal it throws away what the client still sends, or a reset would overtake the answer.
+    /// Closes our side, then for a moment throws away what the client still sends: a reset would overtake the last answer.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
-        if this.state.lock().refused.is_none() {
+        if matches!(this.phase, Phase::Raw | Phase::Ended) {
             return Poll::Ready(Ok(()));
         }
-        let mut space = [0_u8; READ_BYTES];
         while this.lingered < LINGER_BYTES {
-            let mut read = ReadBuf::new(&mut space);
+            let mut read = ReadBuf::new(&mut this.space);
             match Pin::new(&mut this.io).poll_read(cx, &mut read) {
                 Poll::Ready(Ok(())) if !read.filled().is_empty() => this.lingered += read.filled().len(),
                 Poll::Ready(_) => break,

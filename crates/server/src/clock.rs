@@ -64,6 +64,12 @@ impl Clock {
     }
 }
 
+/// The system's clock as it is: for certificates, which others check by their own clocks.
+#[must_use]
+pub fn system() -> Timestamp {
+    Timestamp::from_millis(system_millis())
+}
+
 #[expect(clippy::disallowed_methods, reason = "this is the one place where the clock is read")]
 fn system_millis() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

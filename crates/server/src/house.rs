@@ -8,8 +8,9 @@ use arc_swap::ArcSwap;
 use safeconduct_access::{Sessions, Signal, TokenHash};
 use safeconduct_authn::one_time::{TOKEN_BYTES, Token};
 use safeconduct_config::{Config, Texts};
-use safeconduct_directory::{Accounts, Attempts, Passkeys, Passwords, Providers, Seal, SetupLinks};
+use safeconduct_directory::{Accounts, Attempts, DeviceChallenges, Passkeys, Passwords, Providers, Seal, SetupLinks, TotpEnrolments};
 use safeconduct_gateway::Gateway;
+use safeconduct_gateway::ca::Authority;
 use safeconduct_model::{Change, PersonId, Record, RequestId, SessionId, SystemEvent, Timestamp};
 use safeconduct_policy::{Fixture, Snapshot};
 use safeconduct_store::{Control, DocChange, Index, LedgerWriter, Receipt, WriteError};
@@ -67,12 +68,12 @@ pub struct House {
     pub(crate) providers: ArcSwap<Providers>,
     pub(crate) setup_links: SetupLinks,
     pub(crate) hand_overs: HandOvers,
-    pub(crate) challenges: crate::challenges::Challenges,
-    pub(crate) pending_totp: crate::challenges::PendingTotp,
+    pub(crate) challenges: DeviceChallenges,
+    pub(crate) totp: TotpEnrolments,
     pub(crate) history: History,
     pub(crate) proposals: Proposals,
     pub(crate) geoip: Option<maxminddb::Reader<Vec<u8>>>,
-    pub(crate) ca_pem: String,
+    pub(crate) authority: Authority,
     gateway: OnceLock<Arc<Gateway>>,
 }
 
@@ -90,14 +91,14 @@ pub struct Opening {
     pub port: u16,
     /// The ledger, open.
     pub ledger: LedgerWriter,
-    /// The certificate of the local authority, PEM.
-    pub ca_pem: String,
+    /// The local certificate authority.
+    pub authority: Authority,
 }
 
 impl House {
     /// Puts the rooms together.
     pub async fn open(opening: Opening) -> Result<Self> {
-        let Opening { clock, dir, data, built, port, ledger, ca_pem } = opening;
+        let Opening { clock, dir, data, built, port, ledger, authority } = opening;
         let now = clock.now();
         let settings = &built.config.settings;
         let origin = origin(settings.portal.as_str(), port);
@@ -127,6 +128,7 @@ impl House {
             Arc::clone(&attempts),
         )?;
         let passwords = Passwords::new(Arc::clone(&accounts), Arc::clone(&attempts));
+        let totp = TotpEnrolments::new(Arc::clone(&accounts), Arc::clone(&attempts));
         let setup_links = SetupLinks::load(Arc::clone(&keep)).await?;
         let proposals = Proposals::load(&control).await?;
         let geoip = settings.geoip.as_ref().map(|file| geoip(&dir.join(file))).transpose()?;
@@ -149,12 +151,12 @@ impl House {
             providers: ArcSwap::from_pointee(providers),
             setup_links,
             hand_overs: HandOvers::default(),
-            challenges: crate::challenges::Challenges::default(),
-            pending_totp: crate::challenges::PendingTotp::default(),
+            challenges: DeviceChallenges::new(),
+            totp,
             history: History::default(),
             proposals,
             geoip,
-            ca_pem,
+            authority,
             gateway: OnceLock::new(),
         })
     }
@@ -193,7 +195,7 @@ impl House {
     /// Tells the live connections that something changed on which they may rest.
     pub(crate) fn signal(&self, signal: Signal) {
         if let Some(gateway) = self.gateway() {
-            gateway.signal(signal);
+            gateway.signal(&signal);
         }
     }
 

@@ -23,6 +23,11 @@ impl House {
         identity
     }
 
+    /// The device behind a certificate that TLS verified. Certificates live in the system's time, whatever a demo's clock shows.
+    pub(crate) fn device_shown(&self, certificate: &ClientCertificate) -> Option<DeviceId> {
+        safeconduct_gateway::ca::device_of(&certificate.der, crate::clock::system())
+    }
+
     fn proves_by_certificate(&self, device: &DeviceId) -> bool {
         self.devices().get(device).is_some_and(|d| d.proof == Proof::Certificate)
     }
@@ -39,9 +44,9 @@ impl House {
 
     fn session_of(&self, credentials: &Credentials, app: &Application, now: Timestamp) -> Option<Session> {
         let token = credentials.cookie.as_ref()?.expose().parse().ok()?;
-        let hash = session_hash(&token);
-        let mut sessions = self.sessions();
-        app.hosts.iter().find_map(|host| sessions.find(&hash, host, now).map(|(session, _)| session.clone()))
+        // A secret is good for the host it was given to, and that host must be one of the application's.
+        let host = Some(&credentials.host).filter(|h| app.hosts.contains(h))?;
+        self.sessions().find(&session_hash(&token), host, now).map(|(session, _)| session.clone())
     }
 
     /// Fills in what a session comes to. Without a connection nothing is known of a certificate, and none is asked for.
@@ -57,7 +62,7 @@ impl House {
         let estate = &current.config.estate;
         let Some(groups) = estate.groups_of(&session.person).filter(|_| self.is_active(&session.person)) else { return };
         let needs_certificate = connection.is_some();
-        let shown = connection.flatten().and_then(|c| safeconduct_gateway::ca::device_id(&c.der).ok());
+        let shown = connection.flatten().and_then(|c| self.device_shown(c));
         let device = match (&session.device, shown) {
             // A session that is bound to one device is not carried to another.
             (Some(bound), Some(shown)) if *bound != shown => return,

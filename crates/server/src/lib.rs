@@ -1,4 +1,39 @@
-//! server
+//! The root: starts the house, wires its rooms, drains and reloads it. The only crate that knows all others.
+//!
+//! [`start`] reads a configuration folder, checks it whole, and serves: the gateway on its listener, the portal and the
+//! console behind it, administration on a local socket, health on a listener of its own.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `files` | the configuration folder: read, checked, replaced |
+//! | `house` | everything that lives while the server runs |
+//! | `identify` | from credentials to the facts that policy reads |
+//! | `sign_in` | from a proof to a session, and to its end |
+//! | `portal` | which room answers a request to the portal host |
+//! | `rooms` | what the pages show |
+//! | `proposals`, `publish` | changes to policy: written, rehearsed, bound |
+//! | `history` | the digest of the ledger |
+//! | `run` | start, run, drain |
+
+mod certificates;
 pub mod clock;
-pub mod devices;
+mod control;
+mod devices;
 pub mod files;
+mod handover;
+mod history;
+mod house;
+mod identify;
+mod keep;
+mod oidc;
+mod portal;
+mod proposals;
+mod publish;
+mod rooms;
+mod run;
+mod secrets;
+mod sign_in;
+
+pub use house::{Current, House};
+pub use proposals::{Proposal, State};
+pub use run::{Running, SOCKET, Start, StartError, start};

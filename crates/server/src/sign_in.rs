@@ -78,11 +78,17 @@ impl House {
 
     /// Carries a session to the host of an application: the address to go to, with a code that works once.
     pub(crate) fn send_session(&self, id: &SessionId, host: &Host, return_to: &ReturnTo) -> Result<String> {
-        let code = new_token()?;
-        anyhow::ensure!(self.hand_overs.send(&code, id.clone(), host.clone(), self.now()), "too many sign-ins at once");
+        let code = self.send(id, host)?;
         let origin = return_to.origin().context("the return address has no origin")?;
         let to = encode(return_to.as_str());
         Ok(format!("{origin}/.safeconduct/arrive?code={}&to={to}", code.reveal()))
+    }
+
+    /// A code under which a session travels to a host, once.
+    pub(crate) fn send(&self, id: &SessionId, host: &Host) -> Result<Token> {
+        let code = new_token()?;
+        anyhow::ensure!(self.hand_overs.send(&code, id.clone(), host.clone(), self.now()), "too many sign-ins at once");
+        Ok(code)
     }
 
     /// Takes a session in that arrived on the host of an application: its secret for this host.

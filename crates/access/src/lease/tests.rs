@@ -4,7 +4,15 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn interests(session: u8, person: u8, device: Option<u8>, groups: Vec<u8>, app: u8, grant: Option<u8>, until: i64) -> Interests {
+fn interests(
+    session: u8,
+    person: u8,
+    device: Option<u8>,
+    groups: Vec<u8>,
+    app: u8,
+    grant: Option<u8>,
+    until: i64,
+) -> Interests {
     Interests {
         session: Some(format!("s{session}").parse().unwrap()),
         person: Some(format!("p{person}").parse().unwrap()),
@@ -28,7 +36,15 @@ enum Step {
 fn any_interests() -> impl Strategy<Value = Interests> {
     let few = 0u8..3;
     let groups = proptest::collection::vec(0u8..3, 0..3);
-    (few.clone(), few.clone(), proptest::option::of(few.clone()), groups, few.clone(), proptest::option::of(few), 0i64..20)
+    (
+        few.clone(),
+        few.clone(),
+        proptest::option::of(few.clone()),
+        groups,
+        few.clone(),
+        proptest::option::of(few),
+        0i64..20,
+    )
         .prop_map(|(s, p, d, g, a, w, u)| interests(s, p, d, g, a, w, u))
 }
 
@@ -110,7 +126,9 @@ fn an_empty_index_keeps_nothing_behind() {
     let mut index = Leases::new();
     let id = index.register(interests(1, 1, Some(1), vec![1, 2], 1, Some(1), 5));
     index.remove(id);
-    assert!(index.is_empty() && index.by_group.0.is_empty() && index.by_session.0.is_empty() && index.by_end.is_empty());
+    assert!(
+        index.is_empty() && index.by_group.0.is_empty() && index.by_session.0.is_empty() && index.by_end.is_empty()
+    );
 }
 
 #[test]

@@ -153,16 +153,17 @@
   if (live && template && window.EventSource) {
     const status = $("[data-live-status]", live);
     const pause = $("[data-live-pause]", live);
-    let body = $("[data-live-rows] tbody");
-    let held = false, fresh = 0;
+    const body = $("[data-live-rows] tbody");
+    let held = false, fresh = 0, newest = Number(live.dataset.newest);
     const source = new EventSource(live.dataset.live);
     const state = (words, on) => { status.textContent = words; live.classList.toggle("on", on); };
     source.onopen = () => { state("Live", true); pause.hidden = false; };
     source.onerror = () => state("Connecting…", false);
     source.addEventListener("verdict", (event) => {
-      if (held) { fresh += 1; status.textContent = `Paused, ${fresh} more`; return; }
-      if (!body) return;
       const v = JSON.parse(event.data);
+      if (Number(v.seq) <= newest) return;
+      newest = Number(v.seq);
+      if (held || !body) { fresh += 1; status.textContent = `${fresh} new, not shown`; return; }
       const row = template.content.firstElementChild.cloneNode(true);
       $('[data-f="seq"]', row).setAttribute("href", `/console/verdicts/${Number(v.seq)}`);
       const at = $('[data-f="at"]', row);

@@ -77,14 +77,21 @@ pub(crate) fn nodes(map: &Map) -> usize {
     whos.len() + vias.len() + map.apps.len() + data.len() + 1
 }
 
+/// What makes a thread: who, from what, to where, with which answer.
+type Use<'a> = (&'a str, Via, &'a str, State);
+
 fn threads(map: &Map) -> Vec<Thread<'_>> {
     let name_of = |id: &str| map.apps.iter().find(|a| a.id.as_str() == id).map_or(id, |a| a.name.as_str()).to_owned();
-    let mut all: BTreeMap<(&str, Via, &str, State), (u64, bool, &str)> = BTreeMap::new();
+    let mut all: BTreeMap<Use<'_>, (u64, bool, &str)> = BTreeMap::new();
     for flow in &map.flows {
         for state in State::ALL {
             let n = state.count(flow);
             if n > 0 {
-                let slot = all.entry((&flow.who.key, flow.via, flow.app.as_str(), state)).or_insert((0, true, &flow.who.name.text));
+                let slot = all.entry((&flow.who.key, flow.via, flow.app.as_str(), state)).or_insert((
+                    0,
+                    true,
+                    &flow.who.name.text,
+                ));
                 slot.0 += n;
                 // A thread is new only if every use in it is.
                 slot.1 &= flow.new;
@@ -236,7 +243,12 @@ fn curve(x1: f64, y1: f64, x2: f64, y2: f64) -> String {
     format!("C{mid:.1} {y1:.1} {mid:.1} {y2:.1} {x2:.1} {y2:.1}")
 }
 
-fn thread_paths(threads: &[Thread<'_>], order: &Order<'_>, (who, via, app): (&Column, &Column, &Column), total: f64) -> Markup {
+fn thread_paths(
+    threads: &[Thread<'_>],
+    order: &Order<'_>,
+    (who, via, app): (&Column, &Column, &Column),
+    total: f64,
+) -> Markup {
     let of = threads.len();
     let rank = |i: usize, same: &dyn Fn(&Thread<'_>) -> bool| {
         let all: Vec<usize> = order.crossing.iter().copied().filter(|j| same(&threads[*j])).collect();

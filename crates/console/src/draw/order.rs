@@ -23,7 +23,11 @@ pub(crate) fn barycentre<'a>(
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a drawing has far fewer nodes than 2^52")]
-fn sorted<'a>(own: &[&'a str], other: &[&'a str], lines: impl Iterator<Item = (&'a str, &'a str, f64)>) -> Vec<&'a str> {
+fn sorted<'a>(
+    own: &[&'a str],
+    other: &[&'a str],
+    lines: impl Iterator<Item = (&'a str, &'a str, f64)>,
+) -> Vec<&'a str> {
     let place: BTreeMap<&str, f64> = other.iter().enumerate().map(|(i, k)| (*k, i as f64)).collect();
     let mut mean: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     for (key, to, weight) in lines {

@@ -18,7 +18,13 @@ pub(crate) fn table(all: &[AppRow]) -> Table<'_, AppRow> {
                 value: |r| Key::text(r.name.clone()),
                 cell: |_, r| html! { b { (parts::link(&Link::app(&r.id, r.name.clone()))) } },
             },
-            Column { key: "mode", title: "Policy", number: false, value: |r| Key::text(r.mode.name()), cell: |_, r| parts::mode(r.mode) },
+            Column {
+                key: "mode",
+                title: "Policy",
+                number: false,
+                value: |r| Key::text(r.mode.name()),
+                cell: |_, r| parts::mode(r.mode),
+            },
             Column {
                 key: "class",
                 title: "Class",
@@ -36,16 +42,34 @@ pub(crate) fn table(all: &[AppRow]) -> Table<'_, AppRow> {
                     None => html! { span class="chip warn" { (icon::glyph("alarm")) "nobody" } },
                 },
             },
-            Column { key: "rules", title: "Rules", number: true, value: |r| Key::count(r.rules), cell: |_, r| html! { (words::count(r.rules)) } },
-            Column { key: "people", title: "People in 30 days", number: true, value: |r| Key::count(r.people), cell: |_, r| html! { (words::count(r.people)) } },
+            Column {
+                key: "rules",
+                title: "Rules",
+                number: true,
+                value: |r| Key::count(r.rules),
+                cell: |_, r| html! { (words::count(r.rules)) },
+            },
+            Column {
+                key: "people",
+                title: "People in 30 days",
+                number: true,
+                value: |r| Key::count(r.people),
+                cell: |_, r| html! { (words::count(r.people)) },
+            },
             Column {
                 key: "covered",
                 title: "Use that policy allows",
                 number: true,
                 value: |r| Key::count(r.covered.of),
-                cell: |_, r| html! { (parts::share(r.covered)) " " span.quiet { (words::percent(r.covered)) } },
+                cell: |_, r| html! { (parts::share(r.covered)) " " span.quiet { "(" (words::percent(r.covered)) ")" } },
             },
-            Column { key: "address", title: "Opens at", number: false, value: |r| Key::text(r.address.clone()), cell: |_, r| html! { code.path { (r.address) } } },
+            Column {
+                key: "address",
+                title: "Opens at",
+                number: false,
+                value: |r| Key::text(r.address.clone()),
+                cell: |_, r| html! { code.path { (r.address) } },
+            },
         ],
         rows: all,
         empty: parts::empty(
@@ -80,26 +104,31 @@ pub(crate) fn facts(frame: &Frame, all: &[Fact]) -> Markup {
 pub fn page(frame: &Frame, view: &App) -> Markup {
     let r = &view.row;
     let lead = html! { p { (parts::mode(r.mode)) " " (parts::class(r.class)) " opens at " code.path { (r.address) } } };
-    layout::console(frame, &r.name, &lead, &html! {
-        div.two {
-            section.card aria-label="Facts" { (facts(frame, &view.facts)) }
-            section.card aria-label="Assets and rules" {
-                h2 { "Leads to" }
-                @if view.assets.is_empty() { p.quiet { "No asset is named behind it." } }
-                ul.plain { @for (a, c) in &view.assets { li { (parts::link(a)) " " (parts::class(*c)) } } }
-                h2 { "Rules" }
-                @if view.rules.is_empty() { p.quiet { "No rule speaks of it." } } @else { p { (parts::links(&view.rules)) } }
-                form.inline method="post" action="/console/policy/propose" {
-                    (parts::csrf(frame))
-                    input type="hidden" name="app" value=(r.id);
-                    button.quiet-button type="submit" { "Propose a rule from its use" (icon::glyph("arrow")) }
+    layout::console(
+        frame,
+        &r.name,
+        &lead,
+        &html! {
+            div.two {
+                section.card aria-label="Facts" { (facts(frame, &view.facts)) }
+                section.card aria-label="Assets and rules" {
+                    h2 { "Leads to" }
+                    @if view.assets.is_empty() { p.quiet { "No asset is named behind it." } }
+                    ul.plain { @for (a, c) in &view.assets { li { (parts::link(a)) " " (parts::class(*c)) } } }
+                    h2 { "Rules" }
+                    @if view.rules.is_empty() { p.quiet { "No rule speaks of it." } } @else { p { (parts::links(&view.rules)) } }
+                    form.inline method="post" action="/console/policy/propose" {
+                        (parts::csrf(frame))
+                        input type="hidden" name="app" value=(r.id);
+                        button.quiet-button type="submit" { "Propose a rule from its use" (icon::glyph("arrow")) }
+                    }
+                    " " a href=(format!("/console/map?app={}", r.id)) { "On the map" }
                 }
-                " " a href=(format!("/console/map?app={}", r.id)) { "On the map" }
             }
-        }
-        section { h2 { "Who uses it" } (rows::usage(&view.usage, "Who", html! { p.quiet { "Nobody used it in the last 30 days." } }).plain(frame)) }
-        section { h2 { "Live sessions" } (rows::sessions(&view.sessions).plain(frame)) }
-        section { h2 { "Recent verdicts" } (rows::verdicts(&view.verdicts, html! { p.quiet { "Nothing is recorded yet." } }).plain(frame))
-            p { a href=(format!("/console/watch?app={}", r.id)) { "All verdicts" } } }
-    })
+            section { h2 { "Who uses it" } (rows::usage(&view.usage, "Who", html! { p.quiet { "Nobody used it in the last 30 days." } }).plain(frame)) }
+            section { h2 { "Live sessions" } (rows::sessions(&view.sessions).plain(frame)) }
+            section { h2 { "Recent verdicts" } (rows::verdicts(&view.verdicts, html! { p.quiet { "Nothing is recorded yet." } }).plain(frame))
+                p { a href=(format!("/console/watch?app={}", r.id)) { "All verdicts" } } }
+        },
+    )
 }

@@ -10,18 +10,23 @@ use crate::view::{Assess, Criterion, EvidenceMix, Frame, Kind, MaturityRow, Pill
 #[must_use]
 pub fn page(frame: &Frame, view: &Assess) -> Markup {
     let lead = html! { p { (view.framework) ". Solid is proven by evidence, hatched is merely not excluded. The thresholds are our interpretation." } };
-    layout::console(frame, "Assess", &lead, &html! {
-        @if view.pillars.is_empty() {
-            (parts::empty("No framework is loaded", "The assessment computes each row from measured evidence. Without a framework file there is nothing to compute.", &parts::command("safeconduct assess run")))
-        } @else {
-            (mix(view.mix))
-            section aria-label="Pillars" {
-                div.pillar-scale aria-hidden="true" { span {} div { @for s in Stage::ALL { span { (s.name()) } } } }
-                @for p in &view.pillars { (pillar(p)) }
+    layout::console(
+        frame,
+        "Assess",
+        &lead,
+        &html! {
+            @if view.pillars.is_empty() {
+                (parts::empty("No framework is loaded", "The assessment computes each row from measured evidence. Without a framework file there is nothing to compute.", &parts::command("safeconduct assess run")))
+            } @else {
+                (mix(view.mix))
+                section aria-label="Pillars" {
+                    div.pillar-scale aria-hidden="true" { span {} div { @for s in Stage::ALL { span { (s.name()) } } } }
+                    @for p in &view.pillars { (pillar(p)) }
+                }
+                (sources(&view.sources))
             }
-            (sources(&view.sources))
-        }
-    })
+        },
+    )
 }
 
 fn mix(m: EvidenceMix) -> Markup {
@@ -29,8 +34,8 @@ fn mix(m: EvidenceMix) -> Markup {
     html! {
         section aria-label="Evidence" {
             ul.counts {
-                @for (n, name) in [(m.measured, "criteria measured"), (m.attested, "by a person's word"), (m.stale, "source silent too long"), (m.unknown, "not known")] {
-                    li { div { b { (words::count(n)) } span { (name) " of " (words::count(all)) } } }
+                @for (n, name) in [(m.measured, "criteria measured"), (m.attested, "by a person's word alone"), (m.stale, "from a source silent too long"), (m.unknown, "not known")] {
+                    li { div { b { (words::count(n)) } span { "of " (words::count(all)) " " (name) } } }
                 }
             }
         }

@@ -13,30 +13,36 @@ pub fn denied(view: &Denied) -> Markup {
         Some((_, name)) => format!("{name} stays shut"),
         None => "This stays shut".to_owned(),
     };
-    layout::single(&view.assets, &title, &view.organisation, "", &html! {
-        div.card.denial {
-            p.eyebrow { "Not allowed" @if let Some(p) = &view.person { " for " (p) } }
-            h1 { (title) }
-            p.denial-reason { (view.reason.words()) }
-            @if !view.failing.is_empty() {
-                ul.failing { @for f in &view.failing { li { (icon::glyph("cross")) span { b { (f.words) } " " span.found { "Found: " (f.found) } } } } }
+    layout::single(
+        &view.assets,
+        &title,
+        &view.organisation,
+        "",
+        &html! {
+            div.card.denial {
+                p.eyebrow { "Not allowed" @if let Some(p) = &view.person { " for " (p) } }
+                h1 { (title) }
+                p.denial-reason { (view.reason.words()) }
+                @if !view.failing.is_empty() {
+                    ul.failing { @for f in &view.failing { li { (icon::glyph("cross")) span { "Needed: " b { (f.words) } " " span.found { "Found: " (f.found) } } } } }
+                }
+                @if !view.remedies.is_empty() {
+                    h2 { "What you can do" }
+                    (remedy::for_asker(&view.remedies, view.now, &view.portal, view.app.as_ref().map(|(id, _)| id), &view.back))
+                }
+                p.denial-links {
+                    a href=(view.back) { "Try again" }
+                    @if parts::url::is_plain(&view.portal) { a href=(format!("{}/", view.portal)) { "My access" } }
+                }
+                dl.small-print {
+                    div { dt { "Asked" } dd { code.path { (view.wanted) } } }
+                    div { dt { "Reason" } dd { code { (view.reason.code()) } } }
+                    div { dt { "Request" } dd { code.hash { (view.request) } } }
+                    div { dt { "Time" } dd { (time::stamp(view.now)) } }
+                }
             }
-            @if !view.remedies.is_empty() {
-                h2 { "What you can do" }
-                (remedy::for_asker(&view.remedies, view.now, &view.portal, view.app.as_ref().map(|(id, _)| id), &view.back))
-            }
-            p.denial-links {
-                a href=(view.back) { "Try again" }
-                @if parts::url::is_plain(&view.portal) { a href=(format!("{}/", view.portal)) { "My access" } }
-            }
-            dl.small-print {
-                div { dt { "Asked" } dd { code.path { (view.wanted) } } }
-                div { dt { "Reason" } dd { code { (view.reason.code()) } } }
-                div { dt { "Request" } dd { code.hash { (view.request) } } }
-                div { dt { "Time" } dd { (time::stamp(view.now)) } }
-            }
-        }
-    })
+        },
+    )
 }
 
 /// A problem: what it is, and nothing that a stranger should not know.
@@ -56,16 +62,22 @@ pub fn problem(view: &Problem) -> Markup {
         504 => ("The application took too long", "It was asked and did not answer in time. Try again in a moment."),
         _ => ("Something failed on our side", "Nothing was given away. Try again in a moment."),
     };
-    layout::single(&view.assets, title, "", "", &html! {
-        div.card.denial {
-            p.eyebrow { (view.status) }
-            h1 { (title) }
-            p.denial-reason { @match &view.detail { Some(d) => (d), None => (words) } }
-            @if let Some(next) = &view.next { p.denial-links { (parts::link(next)) } }
-            dl.small-print {
-                @if let Some(r) = &view.request { div { dt { "Request" } dd { code.hash { (r) } } } }
-                div { dt { "Time" } dd { (time::stamp(view.now)) } }
+    layout::single(
+        &view.assets,
+        title,
+        "",
+        "",
+        &html! {
+            div.card.denial {
+                p.eyebrow { (view.status) }
+                h1 { (title) }
+                p.denial-reason { @match &view.detail { Some(d) => (d), None => (words) } }
+                @if let Some(next) = &view.next { p.denial-links { (parts::link(next)) } }
+                dl.small-print {
+                    @if let Some(r) = &view.request { div { dt { "Request" } dd { code.hash { (r) } } } }
+                    div { dt { "Time" } dd { (time::stamp(view.now)) } }
+                }
             }
-        }
-    })
+        },
+    )
 }

@@ -22,19 +22,24 @@ pub fn page(frame: &Frame, view: &Device) -> Markup {
         (rows::posture(r.compliant, r.reported.is_some())) " reported " (time::when_or(frame.now, r.reported, "never"))
         @if let Some(until) = view.fresh_until { ", counts until " (time::when(frame.now, until)) }
     } };
-    layout::console(frame, &r.name, &lead, &html! {
-        div.two {
-            section.card { h2 { "Facts" } (facts(frame, &view.facts)) }
-            section.card {
-                h2 { "Checks" }
-                ul.checks { @for c in &view.checks {
-                    li { (table::state(c.passes, if c.passes { "passes" } else { "fails" })) span { (words::capital(words::check(c.check))) @if !c.required { " " span.quiet { "not required" } } }
-                        @if !c.passes { span.quiet { "Remedy: " (c.check.remedy()) } } }
-                } }
+    layout::console(
+        frame,
+        &r.name,
+        &lead,
+        &html! {
+            div.two {
+                section.card { h2 { "Facts" } (facts(frame, &view.facts)) }
+                section.card {
+                    h2 { "Checks" }
+                    ul.checks { @for c in &view.checks {
+                        li { (table::state(c.passes, if c.passes { "passes" } else { "fails" })) span { (words::capital(words::check(c.check))) @if !c.required { " " span.quiet { "not required" } } }
+                            @if !c.passes { span.quiet { "Remedy: " (c.check.remedy()) } } }
+                    } }
+                }
             }
-        }
-        section { h2 { "Live sessions" } @if view.sessions.is_empty() { p.quiet { "No session is bound to it." } } @else { (rows::sessions(&view.sessions).plain(frame)) } }
-        section { h2 { "Recent verdicts" } (rows::verdicts(&view.verdicts, html! { p.quiet { "Nothing is recorded yet." } }).plain(frame))
-            p { a href=(format!("/console/watch?device={}", r.id)) { "All verdicts" } " " (parts::none("")) } }
-    })
+            section { h2 { "Live sessions" } @if view.sessions.is_empty() { p.quiet { "No session is bound to it." } } @else { (rows::sessions(&view.sessions).plain(frame)) } }
+            section { h2 { "Recent verdicts" } (rows::verdicts(&view.verdicts, html! { p.quiet { "Nothing is recorded yet." } }).plain(frame))
+                p { a href=(format!("/console/watch?device={}", r.id)) { "All verdicts" } " " (parts::none("")) } }
+        },
+    )
 }

@@ -16,19 +16,24 @@ pub fn home(frame: &Frame, view: &Home) -> Markup {
         @if !name.is_empty() { (name) ", " }
         @if view.tiles.is_empty() { "nothing is published for you yet." } @else { (open) " of " (view.tiles.len()) " applications open for you at this moment." }
     } };
-    layout::portal(frame, "My access", &lead, &html! {
-        @if view.tiles.is_empty() {
-            (parts::empty("No application yet", "Applications that you may know of appear here, with the reason and the remedy where one does not open.", &html! {}))
-        }
-        ul.tiles {
-            @for t in view.tiles.iter().filter(|t| matches!(t.opens, Opens::Yes { .. })) { (tile(frame, t)) }
-            @for t in view.tiles.iter().filter(|t| matches!(t.opens, Opens::No { .. })) { (tile(frame, t)) }
-        }
-        div.two {
-            section aria-labelledby="my-devices" { h2 #my-devices { "My devices" } (device_list(frame, &view.devices)) }
-            section aria-labelledby="my-sessions" { h2 #my-sessions { "Where I am signed in" } (sessions(frame, &view.sessions)) }
-        }
-    })
+    layout::portal(
+        frame,
+        "My access",
+        &lead,
+        &html! {
+            @if view.tiles.is_empty() {
+                (parts::empty("No application yet", "Applications that you may know of appear here, with the reason and the remedy where one does not open.", &html! {}))
+            }
+            ul.tiles {
+                @for t in view.tiles.iter().filter(|t| matches!(t.opens, Opens::Yes { .. })) { (tile(frame, t)) }
+                @for t in view.tiles.iter().filter(|t| matches!(t.opens, Opens::No { .. })) { (tile(frame, t)) }
+            }
+            div.two {
+                section aria-labelledby="my-devices" { h2 #my-devices { "My devices" } (device_list(frame, &view.devices)) }
+                section aria-labelledby="my-sessions" { h2 #my-sessions { "Where I am signed in" } (sessions(frame, &view.sessions)) }
+            }
+        },
+    )
 }
 
 fn tile(frame: &Frame, t: &Tile) -> Markup {
@@ -42,7 +47,7 @@ fn tile(frame: &Frame, t: &Tile) -> Markup {
             Opens::No { reason, failing, remedies } => li class="tile shut" {
                 div.tile-head { (mark(&t.name)) div { h2 { (t.name) } p.quiet { (t.note) } } }
                 p.tile-state { span class="chip no" { (icon::glyph("cross")) "not now" } " " (reason.words()) }
-                @if !failing.is_empty() { ul.failing { @for f in failing { li { (icon::glyph("cross")) span { (f.words) " " span.found { "Found: " (f.found) } } } } } }
+                @if !failing.is_empty() { ul.failing { @for f in failing { li { (icon::glyph("cross")) span { "Needed: " (f.words) " " span.found { "Found: " (f.found) } } } } } }
                 (remedy::for_asker(remedies, frame.now, "", Some(&t.id), &t.address))
             },
         }
@@ -51,7 +56,8 @@ fn tile(frame: &Frame, t: &Tile) -> Markup {
 
 /// The first letters of a name as a quiet sign.
 fn mark(name: &str) -> Markup {
-    let letters: String = name.split_whitespace().filter_map(|w| w.chars().find(|c| c.is_alphanumeric())).take(2).collect();
+    let letters: String =
+        name.split_whitespace().filter_map(|w| w.chars().find(|c| c.is_alphanumeric())).take(2).collect();
     html! { span.mark aria-hidden="true" { (letters.to_uppercase()) } }
 }
 
@@ -94,32 +100,40 @@ fn device_list(frame: &Frame, all: &[MyDevice]) -> Markup {
 #[must_use]
 pub fn security(frame: &Frame, view: &Security, wrong: Option<&str>) -> Markup {
     let lead = html! { p { "A passkey is two factors in one and cannot be relayed by a look-alike site." } };
-    layout::portal(frame, "Sign-in methods", &lead, &html! {
-        (error(wrong))
-        section aria-labelledby="passkeys" {
-            h2 #passkeys { "Passkeys" }
-            @if view.passkeys.is_empty() { (parts::empty("No passkey yet", "Add the one of this device, or a security key. It replaces the password.", &html! {})) }
-            ul.cards { @for p in &view.passkeys { (passkey(frame, p, view.passkeys.len())) } }
-            form.row data-passkey="add" hidden {
-                label { span { "Name of the new passkey" } input type="text" name="name" required maxlength="60" placeholder="Laptop"; }
-                button type="submit" { "Add a passkey" }
-                (status())
-            }
-            noscript { p.quiet { "Adding a passkey needs the script of this page." } }
-        }
-        div.two {
-            section.card aria-labelledby="password" {
-                h2 #password { "Password" }
-                p { @match view.password { Some(at) => { "Set " (time::when(frame.now, at)) "." }, None => "None is set." } }
-                form.stack method="post" action="/me/password" {
-                    (parts::csrf(frame))
-                    label { span { "New password" } input type="password" name="password" autocomplete="new-password" required minlength="12"; }
-                    button.quiet-button type="submit" { "Set the password" }
+    layout::portal(
+        frame,
+        "Sign-in methods",
+        &lead,
+        &html! {
+            (error(wrong))
+            section aria-labelledby="passkeys" {
+                h2 #passkeys { "Passkeys" }
+                @if view.passkeys.is_empty() { (parts::empty("No passkey yet", "Add the one of this device, or a security key. It replaces the password.", &html! {})) }
+                ul.cards { @for p in &view.passkeys { (passkey(frame, p, view.passkeys.len())) } }
+                form.row data-passkey="add" hidden {
+                    label { span { "Name of the new passkey" } input type="text" name="name" required maxlength="60" placeholder="Laptop"; }
+                    button type="submit" { "Add a passkey" }
+                    (status())
                 }
+                noscript { p.quiet { "Adding a passkey needs the script of this page." } }
             }
-            section.card aria-labelledby="codes" { h2 #codes { "One-time codes" } (totp(frame, &view.totp)) }
-        }
-    })
+            div.two {
+                section.card aria-labelledby="password" {
+                    h2 #password { "Password" }
+                    p { @match view.password { Some(at) => { "Set " (time::when(frame.now, at)) "." }, None => "None is set." } }
+                    form.stack method="post" action="/me/password" {
+                        (parts::csrf(frame))
+                        @if let Some(v) = &frame.visitor {
+                            label.visually-hidden { "Account" input type="text" name="account" value=(v.person) autocomplete="username" readonly tabindex="-1"; }
+                        }
+                        label { span { "New password" } input type="password" name="password" autocomplete="new-password" required minlength="12"; }
+                        button.quiet-button type="submit" { "Set the password" }
+                    }
+                }
+                section.card aria-labelledby="codes" { h2 #codes { "One-time codes" } (totp(frame, &view.totp)) }
+            }
+        },
+    )
 }
 
 fn passkey(frame: &Frame, p: &Passkey, all: usize) -> Markup {
@@ -161,44 +175,55 @@ fn totp(frame: &Frame, t: &Totp) -> Markup {
 #[must_use]
 pub fn devices(frame: &Frame, view: &MyDevices) -> Markup {
     let lead = html! { p { "A known device opens more. Whether it is healthy is told by its own signed reports." } };
-    layout::portal(frame, "My devices", &lead, &html! {
-        @if view.devices.is_empty() {
-            (parts::empty("No device of yours is known", "Enrol this browser below, or a whole device with the command. Only a device that reports its posture can be compliant.", &parts::command("safeconduct device enrol")))
-        } @else { (device_list(frame, &view.devices)) }
-        section aria-labelledby="enrol" {
-            h2 #enrol { "Enrol this browser" }
-            p { "The browser makes a key that cannot leave it, and proves it at each sign-in. Clearing its data removes the key." }
-            form.row data-enrol="" hidden {
-                label { span { "Name of this device" } input type="text" name="name" required maxlength="60" placeholder="My laptop"; }
-                button type="submit" { "Enrol" }
-                (status())
+    layout::portal(
+        frame,
+        "My devices",
+        &lead,
+        &html! {
+            @if view.devices.is_empty() {
+                (parts::empty("No device of yours is known", "Enrol this browser below, or a whole device with the command. Only a device that reports its posture can be compliant.", &parts::command("safeconduct device enrol")))
+            } @else { (device_list(frame, &view.devices)) }
+            section aria-labelledby="enrol" {
+                h2 #enrol { "Enrol this browser" }
+                p { "The browser makes a key that cannot leave it, and proves it at each sign-in. Clearing its data removes the key." }
+                form.row data-enrol="" hidden {
+                    label { span { "Name of this device" } input type="text" name="name" required maxlength="60" placeholder="My laptop"; }
+                    button type="submit" { "Enrol" }
+                    (status())
+                }
+                noscript { p.quiet { "Enrolment needs the script of this page." } }
             }
-            noscript { p.quiet { "Enrolment needs the script of this page." } }
-        }
-    })
+        },
+    )
 }
 
 /// What is it for?
 #[must_use]
 pub fn why(frame: &Frame, view: &Why, to: &str, wrong: Option<&str>) -> Markup {
-    layout::single(&frame.assets, "What is it for?", &frame.organisation, frame.csrf(), &html! {
-        div.card {
-            h1 { "What is it for?" }
-            p { b { (view.name) } " opens for a stated purpose. It is recorded with every access." }
-            (error(wrong))
-            @if view.purposes.is_empty() { p.note { (icon::glyph("unknown")) span { "No purpose is configured for this application. Ask whoever answers for it." } } }
-            form.stack method="post" action="/why" {
-                (parts::csrf(frame))
-                input type="hidden" name="app" value=(view.app);
-                input type="hidden" name="return" value=(to);
-                label { span { "Purpose" } select name="purpose" required {
-                    option value="" { "Choose" }
-                    @for (id, words) in &view.purposes { option value=(id) { (words) } }
-                } }
-                label { span { "Ticket " @if !view.ticket { span.quiet { "if there is one" } } } input type="text" name="ticket" autocomplete="off" maxlength="64" required[view.ticket]; }
-                button.wide type="submit" { "Go on" }
+    layout::single(
+        &frame.assets,
+        "What is it for?",
+        &frame.organisation,
+        frame.csrf(),
+        &html! {
+            div.card {
+                h1 { "What is it for?" }
+                p { b { (view.name) } " opens for a stated purpose. It is recorded with every access." }
+                (error(wrong))
+                @if view.purposes.is_empty() { p.note { (icon::glyph("unknown")) span { "No purpose is configured for this application. Ask whoever answers for it." } } }
+                form.stack method="post" action="/why" {
+                    (parts::csrf(frame))
+                    input type="hidden" name="app" value=(view.app);
+                    input type="hidden" name="return" value=(to);
+                    label { span { "Purpose" } select name="purpose" required {
+                        option value="" { "Choose" }
+                        @for (id, words) in &view.purposes { option value=(id) { (words) } }
+                    } }
+                    label { span { "Ticket " @if !view.ticket { span.quiet { "if there is one" } } } input type="text" name="ticket" autocomplete="off" maxlength="64" required[view.ticket]; }
+                    button.wide type="submit" { "Go on" }
+                }
+                p.denial-links { a href="/" { "My access" } }
             }
-            p.denial-links { a href="/" { "My access" } }
-        }
-    })
+        },
+    )
 }

@@ -13,8 +13,8 @@ pub mod people;
 pub mod policy;
 pub mod proposal;
 pub mod protect;
-pub mod sign_in;
 mod remedy;
+pub mod sign_in;
 pub mod verdict;
 pub mod watch;
 

@@ -10,22 +10,27 @@ use crate::view::{Better, Figure, Frame, Measure, Move, Overview, Step, Today};
 #[must_use]
 pub fn page(frame: &Frame, view: &Overview) -> Markup {
     let lead = html! { p { "Five steps, walked again and again. Every number is counted from the ledger or says what is missing to count it." } };
-    layout::console(frame, "Overview", &lead, &html! {
-        (path(&view.steps))
-        (moves(&view.next))
-        section aria-labelledby="today" {
-            h2 #today { "The last 24 hours" }
-            (today(view.today))
-        }
-        section aria-labelledby="board" {
-            div.section-head { h2 #board { "Board figures" } p.quiet { "Each with its denominator, and the trend to today." } }
-            @if view.figures.is_empty() {
-                (parts::empty("No figure can be counted yet", "The figures are computed from verdicts, devices and policies. They begin with the first recorded request.", &parts::command("safeconduct demo")))
-            } @else {
-                ul.figures { @for f in &view.figures { (figure(f)) } }
+    layout::console(
+        frame,
+        "Overview",
+        &lead,
+        &html! {
+            (path(&view.steps))
+            (moves(&view.next))
+            section aria-labelledby="today" {
+                h2 #today { "The last 24 hours" }
+                (today(view.today))
             }
-        }
-    })
+            section aria-labelledby="board" {
+                div.section-head { h2 #board { "Board figures" } p.quiet { "Each with its denominator, and the trend to today." } }
+                @if view.figures.is_empty() {
+                    (parts::empty("No figure can be counted yet", "The figures are computed from verdicts, devices and policies. They begin with the first recorded request.", &parts::command("safeconduct demo")))
+                } @else {
+                    ul.figures { @for f in &view.figures { (figure(f)) } }
+                }
+            }
+        },
+    )
 }
 
 fn path(steps: &[Step]) -> Markup {

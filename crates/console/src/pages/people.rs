@@ -19,7 +19,13 @@ pub(crate) fn table(all: &[PersonRow]) -> Table<'_, PersonRow> {
                 value: |r| Key::text(r.name.clone()),
                 cell: |_, r| html! { b { (parts::link(&Link::person(&r.id, r.name.clone()))) } @if !r.active { " " span.chip { "not active" } } },
             },
-            Column { key: "id", title: "Id", number: false, value: |r| Key::text(r.id.as_str()), cell: |_, r| html! { code.path { (r.id) } } },
+            Column {
+                key: "id",
+                title: "Id",
+                number: false,
+                value: |r| Key::text(r.id.as_str()),
+                cell: |_, r| html! { code.path { (r.id) } },
+            },
             Column {
                 key: "groups",
                 title: "Groups",
@@ -34,8 +40,20 @@ pub(crate) fn table(all: &[PersonRow]) -> Table<'_, PersonRow> {
                 value: |r| Key::text(words::methods(&r.methods)),
                 cell: |_, r| html! { @if r.methods.is_empty() { (parts::none("nothing yet")) } @else { (words::methods(&r.methods)) } },
             },
-            Column { key: "devices", title: "Devices", number: true, value: |r| Key::count(r.devices), cell: |_, r| html! { (words::count(r.devices)) } },
-            Column { key: "sessions", title: "Sessions", number: true, value: |r| Key::count(r.sessions), cell: |_, r| html! { (words::count(r.sessions)) } },
+            Column {
+                key: "devices",
+                title: "Devices",
+                number: true,
+                value: |r| Key::count(r.devices),
+                cell: |_, r| html! { (words::count(r.devices)) },
+            },
+            Column {
+                key: "sessions",
+                title: "Sessions",
+                number: true,
+                value: |r| Key::count(r.sessions),
+                cell: |_, r| html! { (words::count(r.sessions)) },
+            },
             Column {
                 key: "last",
                 title: "Seen",
@@ -73,25 +91,30 @@ pub fn page(frame: &Frame, view: &Person) -> Markup {
     let r = &view.row;
     let connections: u64 = view.sessions.iter().map(rows::total).sum();
     let lead = html! { p { code.path { (r.id) } " " @if r.active { "may act" } @else { span.chip { "not active" } } @if !r.groups.is_empty() { ", in " (parts::links(&r.groups)) } } };
-    layout::console(frame, &r.name, &lead, &html! {
-        section.card aria-label="Facts" { (facts(frame, &view.facts)) }
-        section {
-            div.section-head {
-                h2 { "Live sessions" }
-                @if !view.sessions.is_empty() {
-                    (parts::post(frame, &format!("/console/people/{}/end-sessions", r.id), "danger", &format!(
-                        "End {} and {}",
-                        words::plural(view.sessions.len() as u64, "session", "sessions"),
-                        words::plural(connections, "connection", "connections"),
-                    )))
+    layout::console(
+        frame,
+        &r.name,
+        &lead,
+        &html! {
+            section.card aria-label="Facts" { (facts(frame, &view.facts)) }
+            section {
+                div.section-head {
+                    h2 { "Live sessions" }
+                    @if !view.sessions.is_empty() {
+                        (parts::post(frame, &format!("/console/people/{}/end-sessions", r.id), "danger", &format!(
+                            "End {} and {}",
+                            words::plural(view.sessions.len() as u64, "session", "sessions"),
+                            words::plural(connections, "connection", "connections"),
+                        )))
+                    }
                 }
+                @if view.sessions.is_empty() { p.quiet { "Not signed in." } } @else { (rows::sessions(&view.sessions).plain(frame)) }
             }
-            @if view.sessions.is_empty() { p.quiet { "Not signed in." } } @else { (rows::sessions(&view.sessions).plain(frame)) }
-        }
-        section { h2 { "Uses" } (rows::usage(&view.usage, "Application", html! { p.quiet { "Used nothing in the last 30 days." } }).plain(frame)) }
-        section { h2 { "Devices" } @if view.devices.is_empty() { p.quiet { (icon::glyph("unknown")) " No device is known." } } @else { (rows::devices(&view.devices).plain(frame)) } }
-        section { h2 { "Recent verdicts" } (rows::verdicts(&view.verdicts, html! { p.quiet { "Nothing is recorded yet." } }).plain(frame))
-            p { a href=(format!("/console/watch?person={}", r.id)) { "All verdicts" } } }
-        @if !view.cuts.is_empty() { section { h2 { "Connections that ended" } (rows::cuts(&view.cuts).plain(frame)) } }
-    })
+            section { h2 { "Uses" } (rows::usage(&view.usage, "Application", html! { p.quiet { "Used nothing in the last 30 days." } }).plain(frame)) }
+            section { h2 { "Devices" } @if view.devices.is_empty() { p.quiet { (icon::glyph("unknown")) " No device is known." } } @else { (rows::devices(&view.devices).plain(frame)) } }
+            section { h2 { "Recent verdicts" } (rows::verdicts(&view.verdicts, html! { p.quiet { "Nothing is recorded yet." } }).plain(frame))
+                p { a href=(format!("/console/watch?person={}", r.id)) { "All verdicts" } } }
+            @if !view.cuts.is_empty() { section { h2 { "Connections that ended" } (rows::cuts(&view.cuts).plain(frame)) } }
+        },
+    )
 }

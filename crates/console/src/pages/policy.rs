@@ -13,32 +13,39 @@ pub fn page(frame: &Frame, view: &Policy) -> Markup {
         @match &view.published { Some((at, by)) => { ", published " (time::when(frame.now, *at)) " by " (by) }, None => ", as configured" }
         ". What no rule opens stays shut."
     } };
-    layout::console(frame, "Policy", &lead, &html! {
-        (tests(&view.tests))
-        @if !view.proposals.is_empty() {
-            section aria-labelledby="proposals" { h2 #proposals { "Proposals" } ul.proposals { @for p in &view.proposals { (proposal(frame, p)) } } }
-        }
-        section aria-labelledby="rules" {
-            div.section-head { h2 #rules { (words::plural(view.rules.len() as u64, "rule", "rules")) } p.quiet { "Each as one sentence, beside the text that is evaluated." } }
-            @if view.rules.is_empty() {
-                (parts::empty(
-                    "No rule, so everything enforced is shut",
-                    "A rule says who may do what, when, from where and why. Let an application run in observe mode for some days; then a first rule writes itself from its use.",
-                    &parts::command("safeconduct policy propose APP"),
-                ))
+    layout::console(
+        frame,
+        "Policy",
+        &lead,
+        &html! {
+            (tests(&view.tests))
+            @if !view.proposals.is_empty() {
+                section aria-labelledby="proposals" { h2 #proposals { "Proposals" } ul.proposals { @for p in &view.proposals { (proposal(frame, p)) } } }
             }
-            @for r in &view.rules { (rule(frame, r)) }
-        }
-        (propose(frame, &view.apps))
-    })
+            section aria-labelledby="rules" {
+                div.section-head { h2 #rules { (words::plural(view.rules.len() as u64, "rule", "rules")) } p.quiet { "Each as one sentence, beside the text that is evaluated." } }
+                @if view.rules.is_empty() {
+                    (parts::empty(
+                        "No rule, so everything enforced is shut",
+                        "A rule says who may do what, when, from where and why. Let an application run in observe mode for some days; then a first rule writes itself from its use.",
+                        &parts::command("safeconduct policy propose APP"),
+                    ))
+                }
+                @for r in &view.rules { (rule(frame, r)) }
+            }
+            (propose(frame, &view.apps))
+        },
+    )
 }
 
 /// A rule as one sentence of five parts.
 pub(crate) fn sentence(effect: Effect, ws: &FiveWs) -> Markup {
-    let part = |w: &'static str, text: Option<&str>, any: &'static str| html! {
-        @match text {
-            Some(t) => span.w title=(w) { (t) },
-            None => span class="w any" title=(w) { (any) },
+    let part = |w: &'static str, text: Option<&str>, any: &'static str| {
+        html! {
+            @match text {
+                Some(t) => span.w title=(w) { (t) },
+                None => span class="w any" title=(w) { (any) },
+            }
         }
     };
     html! {

@@ -12,28 +12,33 @@ pub fn page(frame: &Frame, view: &Proposal) -> Markup {
     let lead = html! {
         p { "For " (parts::link(&view.app)) ", written " (time::when(frame.now, view.made)) " by " (view.by) " from use since " (time::day(view.since)) ". " (state(view.state)) }
     };
-    layout::console(frame, &format!("Proposal for {}", view.app.text), &lead, &html! {
-        ul.counts {
-            li { div { b { (words::percent(view.coverage)) } span { "of observed use covered: " (words::count(view.coverage.of)) " of " (words::count(view.coverage.all)) } } }
-            li { div { b { (words::percent(view.over_grant)) } span { "granted and never used: " (words::count(view.over_grant.of)) " of " (words::count(view.over_grant.all)) " combinations" } } }
-            @if let Some(r) = &view.rehearsal {
-                li { div { b { (words::count(r.newly_denied.count)) } span { "past requests newly denied" } } }
-                li { div { b { (words::count(r.newly_allowed.count)) } span { "past requests newly allowed" } } }
-            }
-        }
-        section aria-label="Proposed rules" {
-            h2 { (words::plural(view.rules.len() as u64, "proposed rule", "proposed rules")) }
-            @for r in &view.rules {
-                article.rule {
-                    div.rule-words { h3 { (r.id) } (sentence(r.effect, &r.sentence)) p.quiet { (r.basis) } }
-                    (cedar::text(&r.cedar))
+    layout::console(
+        frame,
+        &format!("Proposal for {}", view.app.text),
+        &lead,
+        &html! {
+            ul.counts {
+                li { div { b { (words::percent(view.coverage)) } span { "of observed use covered: " (words::count(view.coverage.of)) " of " (words::count(view.coverage.all)) } } }
+                li { div { b { (words::percent(view.over_grant)) } span { "granted and never used: " (words::count(view.over_grant.of)) " of " (words::count(view.over_grant.all)) " combinations" } } }
+                @if let Some(r) = &view.rehearsal {
+                    li { div { b { (words::count(r.newly_denied.count)) } span { "past requests newly denied" } } }
+                    li { div { b { (words::count(r.newly_allowed.count)) } span { "past requests newly allowed" } } }
                 }
             }
-        }
-        (rehearsal(frame, view.rehearsal.as_ref()))
-        (tests(&view.tests))
-        (actions(frame, view))
-    })
+            section aria-label="Proposed rules" {
+                h2 { (words::plural(view.rules.len() as u64, "proposed rule", "proposed rules")) }
+                @for r in &view.rules {
+                    article.rule {
+                        div.rule-words { h3 { (r.id) } (sentence(r.effect, &r.sentence)) p.quiet { (r.basis) } }
+                        (cedar::text(&r.cedar))
+                    }
+                }
+            }
+            (rehearsal(frame, view.rehearsal.as_ref()))
+            (tests(&view.tests))
+            (actions(frame, view))
+        },
+    )
 }
 
 fn rehearsal(frame: &Frame, rehearsal: Option<&Rehearsal>) -> Markup {
@@ -89,16 +94,19 @@ fn example(frame: &Frame, e: &Example) -> Markup {
 
 fn actions(frame: &Frame, view: &Proposal) -> Markup {
     let base = format!("/console/policy/proposals/{}", parts::url::encode(&view.id));
+    let set_aside =
+        format!("Discard: {} set aside, nothing changes", words::plural(view.rules.len() as u64, "rule", "rules"));
+    let discard = parts::post(frame, &format!("{base}/discard"), "quiet-button", &set_aside);
     html! {
         @if view.state == ProposalState::Open {
             section.decide aria-labelledby="decide" {
                 h2 #decide { "Publish?" }
                 (consequences(view))
-                @match &view.barred {
-                    Some(why) => p.note { (icon::glyph("bar")) span { (why) } },
+                @match barred(view) {
+                    Some(why) => { p.note { (icon::glyph("bar")) span { (why) } } div.buttons { (discard) } }
                     None => div.buttons {
                         (parts::post(frame, &format!("{base}/publish"), "", &publish_label(view)))
-                        (parts::post(frame, &format!("{base}/discard"), "quiet-button", &format!("Discard: {} set aside, nothing changes", words::plural(view.rules.len() as u64, "rule", "rules"))))
+                        (discard)
                     },
                 }
             }
@@ -106,10 +114,27 @@ fn actions(frame: &Frame, view: &Proposal) -> Markup {
     }
 }
 
+/// Why it cannot be published now: no change without rehearsal, none against a test, none that the backend bars.
+fn barred(view: &Proposal) -> Option<String> {
+    match (&view.barred, view.tests.failed.len(), &view.rehearsal) {
+        (Some(why), _, _) => Some(why.clone()),
+        (None, 0, Some(_)) => None,
+        (None, 0, None) => Some("It can be published once it was rehearsed.".to_owned()),
+        (None, n, _) => Some(format!(
+            "It can be published once {} again.",
+            words::plural(n as u64, "policy test holds", "policy tests hold")
+        )),
+    }
+}
+
 fn publish_label(view: &Proposal) -> String {
     let ends = match view.live.ends {
         0 => "ends no connection".to_owned(),
-        n => format!("ends {} of {}", words::plural(n, "connection", "connections"), words::plural(view.live.people, "person", "people")),
+        n => format!(
+            "ends {} of {}",
+            words::plural(n, "connection", "connections"),
+            words::plural(view.live.people, "person", "people")
+        ),
     };
     format!("Publish: binds {}, {ends}", words::plural(view.rules.len() as u64, "rule", "rules"))
 }

@@ -19,7 +19,13 @@ pub(crate) fn table(view: &Protect) -> Table<'_, AssetRow> {
                 value: |r| Key::text(r.name.clone()),
                 cell: |_, r| html! { b { (r.name) } @if !r.note.is_empty() { br; span.quiet { (r.note) } } },
             },
-            Column { key: "kind", title: "Kind", number: false, value: |r| Key::text(r.kind.name()), cell: |_, r| html! { (r.kind.name()) } },
+            Column {
+                key: "kind",
+                title: "Kind",
+                number: false,
+                value: |r| Key::text(r.kind.name()),
+                cell: |_, r| html! { (r.kind.name()) },
+            },
             Column {
                 key: "class",
                 title: "Class",
@@ -90,10 +96,15 @@ pub fn page(frame: &Frame, view: &Protect) -> Markup {
     let owned = view.assets.iter().filter(|a| a.owner.is_some()).count() as u64;
     let all = view.assets.len() as u64;
     let lead = html! { p { "What may not be lost, and who answers for it. " @if all > 0 { (words::count(owned)) " of " (words::count(all)) " have an owner." } } };
-    layout::console(frame, "Protect", &lead, &html! {
-        @if !view.assets.is_empty() { section aria-label="Assets by class and exposure" { (grid(&view.assets)) } }
-        section aria-label="Assets" { (table(view).full(frame)) }
-    })
+    layout::console(
+        frame,
+        "Protect",
+        &lead,
+        &html! {
+            @if !view.assets.is_empty() { section aria-label="Assets by class and exposure" { (grid(&view.assets)) } }
+            section aria-label="Assets" { (table(view).full(frame)) }
+        },
+    )
 }
 
 /// Assets by class and exposure: each asset is one square, the worst to lose on top.

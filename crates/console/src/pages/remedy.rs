@@ -7,7 +7,13 @@ use crate::parts::{self, icon, time, url};
 use crate::view::Frame;
 
 /// What the person denied can do, each with the link that does it.
-pub(crate) fn for_asker(remedies: &[Remedy], now: safeconduct_model::Timestamp, portal: &str, app: Option<&AppId>, back: &str) -> Markup {
+pub(crate) fn for_asker(
+    remedies: &[Remedy],
+    now: safeconduct_model::Timestamp,
+    portal: &str,
+    app: Option<&AppId>,
+    back: &str,
+) -> Markup {
     let to = |path: &str| format!("{portal}{path}?return={}", url::encode(back));
     html! {
         ul.remedies {

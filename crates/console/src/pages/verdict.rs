@@ -12,25 +12,30 @@ use crate::view::{Again, Answered, Box5, Effect, Frame, Lease, Proof, ReadFact, 
 pub fn page(frame: &Frame, view: &Verdict) -> Markup {
     let title = format!("Verdict #{}", view.proof.seq);
     let lead = html! { p { (time::when(frame.now, view.at)) " · " (time::exact(view.at)) " · " code.path { (view.request_line) } } };
-    layout::console(frame, &title, &lead, &html! {
-        (sentence(view))
-        div.five { @for b in &view.boxes { (five(frame, b)) } }
-        div.two.wide-left {
-            section aria-labelledby="rules" {
-                h2 #rules { @if view.answered == Answered::Allowed { "The rules that spoke" } @else { "The rules that came nearest" } }
-                @if view.rules.is_empty() { (no_rule(view)) }
-                @for r in &view.rules { (rule(r)) }
-            }
-            div {
-                @if view.answered != Answered::Allowed {
-                    section.card aria-labelledby="would" { h2 #would { "What would have made it allowed" } (remedy::for_operators(frame, &view.remedies)) }
+    layout::console(
+        frame,
+        &title,
+        &lead,
+        &html! {
+            (sentence(view))
+            div.five { @for b in &view.boxes { (five(frame, b)) } }
+            div.two.wide-left {
+                section aria-labelledby="rules" {
+                    h2 #rules { @if view.answered == Answered::Allowed { "The rules that spoke" } @else { "The rules that came nearest" } }
+                    @if view.rules.is_empty() { (no_rule(view)) }
+                    @for r in &view.rules { (rule(r)) }
                 }
-                @if let Some(lease) = &view.lease { (self::lease(frame, lease)) }
-                (again(view))
-                (proof(&view.proof))
+                div {
+                    @if view.answered != Answered::Allowed {
+                        section.card aria-labelledby="would" { h2 #would { "What would have made it allowed" } (remedy::for_operators(frame, &view.remedies)) }
+                    }
+                    @if let Some(lease) = &view.lease { (self::lease(frame, lease)) }
+                    (again(view))
+                    (proof(&view.proof))
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 /// The top line in words.
@@ -112,7 +117,7 @@ fn rule(r: &SpokenRule) -> Markup {
                 }
             }
             @if !r.failing.is_empty() {
-                ul.failing { @for f in &r.failing { li { (icon::glyph("cross")) span { b { (f.words) } " " span.found { "Found: " (f.found) } } } } }
+                ul.failing { @for f in &r.failing { li { (icon::glyph("cross")) span { "Needed: " b { (f.words) } " " span.found { "Found: " (f.found) } } } } }
             }
             @if r.cedar.is_empty() { p.quiet { "The text of this rule at that revision is no longer at hand." } } @else { (cedar::marked(&r.cedar, &r.failing)) }
         }

@@ -16,40 +16,48 @@ pub fn page(frame: &Frame, view: &Watch) -> Markup {
         &html! { a href=(frame.path) { "Show all" } },
     );
     let older = view.verdicts.last().map(|r| r.seq.to_string());
-    layout::console(frame, "Watch", &lead, &html! {
-        section aria-labelledby="verdicts" {
-            div.section-head {
-                h2 #verdicts { "Verdicts" @if let Some(n) = view.total { " " span.of { (words::count(n)) } } }
-                @if frame.param("before").is_none() { (live(frame)) }
-            }
-            (filter(frame, view))
-            @let list = rows::verdicts(&view.verdicts, empty);
-            div data-live-rows="" { (list.plain(frame)) }
-            div.table-bar {
-                @if !view.verdicts.is_empty() { (table::exports(frame)) }
-                nav.pages aria-label="Pages" {
-                    @if frame.param("before").is_some() { a href=(url::with(frame, &[])) { "Newest" } }
-                    @if let Some(before) = older.filter(|_| view.more) { a rel="next" href=(url::with(frame, &[("before", &before)])) { "Older" } }
+    layout::console(
+        frame,
+        "Watch",
+        &lead,
+        &html! {
+            section aria-labelledby="verdicts" {
+                div.section-head {
+                    h2 #verdicts { "Verdicts" @if let Some(n) = view.total { " " span.of { (words::count(n)) } } }
+                    @if frame.param("before").is_none() { (live(frame, view.verdicts.first().map_or(0, |r| r.seq))) }
+                }
+                (filter(frame, view))
+                @let list = rows::verdicts(&view.verdicts, empty);
+                div data-live-rows="" { (list.plain(frame)) }
+                div.table-bar {
+                    @if !view.verdicts.is_empty() { (table::exports(frame)) }
+                    nav.pages aria-label="Pages" {
+                        @if frame.param("before").is_some() { a href=(url::with(frame, &[])) { "Newest" } }
+                        @if let Some(before) = older.filter(|_| view.more) { a rel="next" href=(url::with(frame, &[("before", &before)])) { "Older" } }
+                    }
                 }
             }
-        }
-        section aria-labelledby="sessions" {
-            h2 #sessions { "Live sessions " span.of { (words::count(view.sessions.len() as u64)) } }
-            (rows::sessions(&view.sessions).plain(frame))
-        }
-        section aria-labelledby="cuts" {
-            h2 #cuts { "Recent cuts" }
-            (rows::cuts(&view.cuts).plain(frame))
-        }
-        (template())
-    })
+            section aria-labelledby="sessions" {
+                h2 #sessions { "Live sessions " span.of { (words::count(view.sessions.len() as u64)) } }
+                (rows::sessions(&view.sessions).plain(frame))
+            }
+            section aria-labelledby="cuts" {
+                h2 #cuts { "Recent cuts" }
+                (rows::cuts(&view.cuts).plain(frame))
+            }
+            (template())
+        },
+    )
 }
 
 /// The live switch: a script fills it, and without one a link loads the page again.
-fn live(frame: &Frame) -> Markup {
-    let source = url::query("/console/events", frame.query.iter().filter(|(k, v)| !v.is_empty() && k != "format").map(|(k, v)| (k.as_str(), v.as_str())));
+fn live(frame: &Frame, newest: u64) -> Markup {
+    let source = url::query(
+        "/console/events",
+        frame.query.iter().filter(|(k, v)| !v.is_empty() && k != "format").map(|(k, v)| (k.as_str(), v.as_str())),
+    );
     html! {
-        p.live data-live=(source) {
+        p.live data-live=(source) data-newest=(newest) {
             span.live-dot aria-hidden="true" {}
             span role="status" data-live-status="" { a href=(url::with(frame, &[])) { "Load again" } }
             button.quiet-button.small type="button" data-live-pause="" hidden { "Pause" }

@@ -6,8 +6,23 @@ use maud::{Markup, html};
 use safeconduct_model::Failing;
 
 const WORDS: [&str; 17] = [
-    "permit", "forbid", "when", "unless", "if", "then", "else", "in", "is", "has", "like", "true", "false", "principal", "action",
-    "resource", "context",
+    "permit",
+    "forbid",
+    "when",
+    "unless",
+    "if",
+    "then",
+    "else",
+    "in",
+    "is",
+    "has",
+    "like",
+    "true",
+    "false",
+    "principal",
+    "action",
+    "resource",
+    "context",
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -170,7 +185,15 @@ mod tests {
 
     #[test]
     fn every_byte_of_a_policy_is_shown_once_whatever_it_holds() {
-        for text in ["permit(principal, action, resource);", "\"open", "@id(\"a\\\"b\") // é\n<script>", "@", "/", "//", "ö1_\u{0}"] {
+        for text in [
+            "permit(principal, action, resource);",
+            "\"open",
+            "@id(\"a\\\"b\") // é\n<script>",
+            "@",
+            "/",
+            "//",
+            "ö1_\u{0}",
+        ] {
             let whole: String = tokens(text).into_iter().map(|(r, _)| text[r].to_owned()).collect();
             assert_eq!(whole, text);
         }

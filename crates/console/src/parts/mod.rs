@@ -76,8 +76,8 @@ pub(crate) fn share(s: Share) -> Markup {
 pub(crate) fn meter(s: Share, label: &str) -> Markup {
     html! {
         svg.meter viewBox="0 0 100 4" preserveAspectRatio="none" role="img" aria-label=(format!("{}: {} of {}", label, s.of, s.all)) {
-            rect.track width="100" height="4" rx="2" {}
-            @if let Some(r) = s.ratio() { rect.fill width=(format!("{:.1}", r * 100.0)) height="4" rx="2" {} }
+            rect.track width="100" height="4" {}
+            @if let Some(r) = s.ratio() { rect.fill width=(format!("{:.1}", r * 100.0)) height="4" {} }
         }
     }
 }

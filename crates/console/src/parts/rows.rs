@@ -34,7 +34,13 @@ pub(crate) fn verdicts(rows: &[VerdictRow], empty: Markup) -> Table<'_, VerdictR
                 cell: |_, r| answered(r.answered),
             },
             Column { key: "who", title: "Who", number: false, value: |r| name(&r.who), cell: |_, r| link(&r.who) },
-            Column { key: "app", title: "Application", number: false, value: |r| name(&r.app), cell: |_, r| link(&r.app) },
+            Column {
+                key: "app",
+                title: "Application",
+                number: false,
+                value: |r| name(&r.app),
+                cell: |_, r| link(&r.app),
+            },
             Column {
                 key: "what",
                 title: "What",
@@ -78,7 +84,13 @@ pub(crate) fn sessions(rows: &[SessionRow]) -> Table<'_, SessionRow> {
     Table {
         caption: "live sessions",
         columns: vec![
-            Column { key: "person", title: "Person", number: false, value: |r| name(&r.person), cell: |_, r| link(&r.person) },
+            Column {
+                key: "person",
+                title: "Person",
+                number: false,
+                value: |r| name(&r.person),
+                cell: |_, r| link(&r.person),
+            },
             Column {
                 key: "device",
                 title: "Device",
@@ -122,9 +134,11 @@ pub(crate) fn sessions(rows: &[SessionRow]) -> Table<'_, SessionRow> {
                 title: "Live connections",
                 number: false,
                 value: |r| Key::count(total(r)),
-                cell: |_, r| html! {
-                    @if r.connections.is_empty() { (none("none open")) }
-                    @for (i, (app, n)) in r.connections.iter().enumerate() { @if i > 0 { ", " } (link(app)) " " span.of { "×" (n) } }
+                cell: |_, r| {
+                    html! {
+                        @if r.connections.is_empty() { (none("none open")) }
+                        @for (i, (app, n)) in r.connections.iter().enumerate() { @if i > 0 { ", " } (link(app)) " " span.of { "×" (n) } }
+                    }
                 },
             },
             Column {
@@ -133,7 +147,8 @@ pub(crate) fn sessions(rows: &[SessionRow]) -> Table<'_, SessionRow> {
                 number: false,
                 value: |_| Key::text(""),
                 cell: |f, r| {
-                    let label = format!("Cut: ends 1 session and {}", words::plural(total(r), "connection", "connections"));
+                    let label =
+                        format!("Cut: ends 1 session and {}", words::plural(total(r), "connection", "connections"));
                     post(f, &format!("/console/sessions/{}/cut", r.id), "danger small", &label)
                 },
             },
@@ -158,9 +173,21 @@ pub(crate) fn cuts(rows: &[CutRow]) -> Table<'_, CutRow> {
     Table {
         caption: "connections that ended",
         columns: vec![
-            Column { key: "at", title: "When", number: false, value: |r| Key::Number(r.at.millis()), cell: |f, r| time::when(f.now, r.at) },
+            Column {
+                key: "at",
+                title: "When",
+                number: false,
+                value: |r| Key::Number(r.at.millis()),
+                cell: |f, r| time::when(f.now, r.at),
+            },
             Column { key: "who", title: "Who", number: false, value: |r| name(&r.who), cell: |_, r| link(&r.who) },
-            Column { key: "app", title: "Application", number: false, value: |r| name(&r.app), cell: |_, r| link(&r.app) },
+            Column {
+                key: "app",
+                title: "Application",
+                number: false,
+                value: |r| name(&r.app),
+                cell: |_, r| link(&r.app),
+            },
             Column {
                 key: "cause",
                 title: "Because",
@@ -202,8 +229,20 @@ pub(crate) fn usage<'a>(rows: &'a [Usage], other: &'static str, empty: Markup) -
         caption: "use in the last 30 days",
         columns: vec![
             Column { key: "name", title: other, number: false, value: |r| name(&r.other), cell: |_, r| link(&r.other) },
-            Column { key: "allowed", title: "Allowed", number: true, value: |r| Key::count(r.allowed), cell: |_, r| html! { (words::count(r.allowed)) } },
-            Column { key: "denied", title: "Denied, or would be", number: true, value: |r| Key::count(r.denied), cell: |_, r| html! { (words::count(r.denied)) } },
+            Column {
+                key: "allowed",
+                title: "Allowed",
+                number: true,
+                value: |r| Key::count(r.allowed),
+                cell: |_, r| html! { (words::count(r.allowed)) },
+            },
+            Column {
+                key: "denied",
+                title: "Denied, or would be",
+                number: true,
+                value: |r| Key::count(r.denied),
+                cell: |_, r| html! { (words::count(r.denied)) },
+            },
             Column {
                 key: "last",
                 title: "Last",

@@ -284,7 +284,13 @@ mod tests {
         Table {
             caption: "things",
             columns: vec![
-                Column { key: "name", title: "Name", number: false, value: |r| Key::text(r.0), cell: |_, r| html! { (r.0) } },
+                Column {
+                    key: "name",
+                    title: "Name",
+                    number: false,
+                    value: |r| Key::text(r.0),
+                    cell: |_, r| html! { (r.0) },
+                },
                 Column { key: "n", title: "N", number: true, value: |r| Key::count(r.1), cell: |_, r| html! { (r.1) } },
             ],
             rows,

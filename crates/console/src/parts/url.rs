@@ -35,7 +35,9 @@ pub(crate) fn with(frame: &Frame, set: &[(&str, &str)]) -> String {
     let kept = frame
         .query
         .iter()
-        .filter(|(k, v)| !v.is_empty() && !matches!(k.as_str(), "page" | "format" | "before") && !set.iter().any(|(s, _)| s == k))
+        .filter(|(k, v)| {
+            !v.is_empty() && !matches!(k.as_str(), "page" | "format" | "before") && !set.iter().any(|(s, _)| s == k)
+        })
         .map(|(k, v)| (k.as_str(), v.as_str()));
     query(&frame.path, kept.chain(set.iter().copied().filter(|(_, v)| !v.is_empty())))
 }

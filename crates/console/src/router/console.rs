@@ -79,7 +79,10 @@ fn map_query(frame: &Frame) -> MapQuery {
 pub(crate) async fn map(State(s): Shares, Operator(f, by): Operator) -> Response {
     let query = map_query(&f);
     match s.backend.map(&by, &query).await {
-        Ok(v) => table(&f, &pages::map::table(&v), || pages::map::page(&f, &v, &query)),
+        Ok(v) => {
+            let rows = pages::map::rows(&v);
+            table(&f, &pages::map::table(&rows), || pages::map::page(&f, &v, &query))
+        }
         Err(e) => trouble(&s, e),
     }
 }
@@ -100,11 +103,21 @@ pub(crate) async fn propose(State(s): Shares, Operator(_, by): Operator, mut for
     }
 }
 
-pub(crate) async fn publish(State(s): Shares, Operator(f, by): Operator, Path(id): Path<String>, _form: Checked) -> Response {
+pub(crate) async fn publish(
+    State(s): Shares,
+    Operator(f, by): Operator,
+    Path(id): Path<String>,
+    _form: Checked,
+) -> Response {
     done(&s, &f, s.backend.publish(&by, &id).await)
 }
 
-pub(crate) async fn discard(State(s): Shares, Operator(f, by): Operator, Path(id): Path<String>, _form: Checked) -> Response {
+pub(crate) async fn discard(
+    State(s): Shares,
+    Operator(f, by): Operator,
+    Path(id): Path<String>,
+    _form: Checked,
+) -> Response {
     done(&s, &f, s.backend.discard(&by, &id).await)
 }
 
@@ -162,7 +175,12 @@ pub(crate) async fn person(State(s): Shares, Operator(f, by): Operator, Path(id)
     shown(&s, s.backend.person(&by, &id).await.map(|v| pages::people::page(&f, &v)))
 }
 
-pub(crate) async fn end_sessions(State(s): Shares, Operator(f, by): Operator, Path(id): Path<String>, _form: Checked) -> Response {
+pub(crate) async fn end_sessions(
+    State(s): Shares,
+    Operator(f, by): Operator,
+    Path(id): Path<String>,
+    _form: Checked,
+) -> Response {
     let id = id!(s, id);
     done(&s, &f, s.backend.end_sessions(&by, &id).await)
 }
@@ -179,7 +197,12 @@ pub(crate) async fn device(State(s): Shares, Operator(f, by): Operator, Path(id)
     shown(&s, s.backend.device(&by, &id).await.map(|v| pages::devices::page(&f, &v)))
 }
 
-pub(crate) async fn cut(State(s): Shares, Operator(f, by): Operator, Path(id): Path<String>, _form: Checked) -> Response {
+pub(crate) async fn cut(
+    State(s): Shares,
+    Operator(f, by): Operator,
+    Path(id): Path<String>,
+    _form: Checked,
+) -> Response {
     let id = id!(s, id);
     done(&s, &f, s.backend.cut_session(&by, &id).await)
 }

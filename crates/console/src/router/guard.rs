@@ -58,8 +58,9 @@ impl FromRequestParts<Shared> for Anyone {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Shared) -> Result<Self, Response> {
-        let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
-            .map_err(|_| problem(shared, StatusCode::BAD_REQUEST, Some("The address has a query that cannot be read.".into())))?;
+        let query = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri).map_err(|_| {
+            problem(shared, StatusCode::BAD_REQUEST, Some("The address has a query that cannot be read.".into()))
+        })?;
         Ok(Self(Frame {
             visitor: parts.extensions.get::<Visitor>().cloned(),
             now: shared.backend.now(),
@@ -139,10 +140,17 @@ impl FromRequest<Shared> for Checked {
 
 /// Refuses what another site makes a browser send. Holds for forms before sign-in too, where no token exists.
 pub(crate) async fn same_site(request: Request, next: Next) -> Response {
-    if request.method() == Method::GET || request.method() == Method::HEAD || is_same_site(request.headers(), request.uri().authority().map(axum::http::uri::Authority::as_str)) {
+    if request.method() == Method::GET
+        || request.method() == Method::HEAD
+        || is_same_site(request.headers(), request.uri().authority().map(axum::http::uri::Authority::as_str))
+    {
         next.run(request).await
     } else {
-        (StatusCode::FORBIDDEN, [(CONTENT_TYPE, "text/plain; charset=utf-8")], "This form came from another site. Open the page itself, then repeat what you did.\n")
+        (
+            StatusCode::FORBIDDEN,
+            [(CONTENT_TYPE, "text/plain; charset=utf-8")],
+            "This form came from another site. Open the page itself, then repeat what you did.\n",
+        )
             .into_response()
     }
 }

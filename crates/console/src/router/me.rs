@@ -58,7 +58,12 @@ pub(crate) async fn security(State(s): Shares, Signed(f, by): Signed) -> Respons
 }
 
 /// Goes on, or shows the page of sign-in methods again with the error.
-async fn secured(s: &Shared, f: &Frame, by: &safeconduct_access::Visitor, outcome: Result<Outcome, Trouble>) -> Response {
+async fn secured(
+    s: &Shared,
+    f: &Frame,
+    by: &safeconduct_access::Visitor,
+    outcome: Result<Outcome, Trouble>,
+) -> Response {
     match outcome {
         Ok(Outcome::Redirect { to, cookies }) => onward(f, &to, &cookies),
         Ok(Outcome::Again { error }) => match s.backend.security(by).await {
@@ -94,7 +99,12 @@ pub(crate) async fn totp_remove(State(s): Shares, Signed(f, by): Signed, _form: 
     secured(&s, &f, &by, outcome).await
 }
 
-pub(crate) async fn passkey_remove(State(s): Shares, Signed(f, by): Signed, Path(id): Path<String>, _form: Checked) -> Response {
+pub(crate) async fn passkey_remove(
+    State(s): Shares,
+    Signed(f, by): Signed,
+    Path(id): Path<String>,
+    _form: Checked,
+) -> Response {
     let outcome = s.backend.passkey_remove(&by, &id).await;
     secured(&s, &f, &by, outcome).await
 }
@@ -103,7 +113,12 @@ pub(crate) async fn devices(State(s): Shares, Signed(f, by): Signed) -> Response
     shown(&s, s.backend.my_devices(&by).await.map(|v| pages::me::devices(&f, &v)))
 }
 
-pub(crate) async fn end_session(State(s): Shares, Signed(f, by): Signed, Path(id): Path<String>, _form: Checked) -> Response {
+pub(crate) async fn end_session(
+    State(s): Shares,
+    Signed(f, by): Signed,
+    Path(id): Path<String>,
+    _form: Checked,
+) -> Response {
     let id = id!(s, id);
     let outcome = s.backend.end_my_session(&by, &id).await;
     secured(&s, &f, &by, outcome).await
@@ -179,7 +194,12 @@ pub(crate) async fn setup(State(s): Shares, Anyone(f): Anyone, Path(token): Path
     shown(&s, s.backend.setup(&token).await.map(|v| pages::sign_in::setup(&f, &v, &SetupForm::default(), None)))
 }
 
-pub(crate) async fn set_up(State(s): Shares, Anyone(f): Anyone, Path(token): Path<String>, mut form: Checked) -> Response {
+pub(crate) async fn set_up(
+    State(s): Shares,
+    Anyone(f): Anyone,
+    Path(token): Path<String>,
+    mut form: Checked,
+) -> Response {
     let form = SetupForm { person: form.take("person"), name: form.take("name") };
     match s.backend.set_up(&token, &form).await {
         Ok(Outcome::Redirect { to, cookies }) => onward(&f, &to, &cookies),

@@ -20,8 +20,8 @@ pub use assess::{Assess, Criterion, EvidenceMix, Kind, MaturityRow, Pillar, Stag
 pub use denied::{Denied, Problem};
 pub use map::{Asker, Flow, Map, MapApp, MapAsset, MapQuery, Via};
 pub use me::{
-    Home, MyDevice, MyDevices, MySession, Opens, Outcome, Passkey, PasswordForm, Provider, PurposeForm, Security, Setup,
-    SetupForm, SignIn, StepUp, Tile, Totp, Why,
+    Home, MyDevice, MyDevices, MySession, Opens, Outcome, Passkey, PasswordForm, Provider, PurposeForm, Security,
+    Setup, SetupForm, SignIn, StepUp, Tile, Totp, Why,
 };
 pub use overview::{Better, Figure, Measure, Move, Overview, Room, Step, Today};
 pub use policy::{

@@ -133,7 +133,7 @@ impl Provider {
     }
 
     async fn discover(&self, now: Timestamp) -> Result<Ready, ProviderError> {
-        let http = |request| self.http.send(request);
+        let http = self.http.sender();
         let metadata = Metadata::discover_async(self.issuer.clone(), &http)
             .await
             .map_err(|e| ProviderError::Document("metadata", chain(&e)))?;
@@ -157,7 +157,7 @@ impl Provider {
             return None;
         }
         documents.keys_fetched = Some(now);
-        let http = |request| self.http.send(request);
+        let http = self.http.sender();
         match JsonWebKeySet::fetch_async(old.metadata.jwks_uri(), &http).await {
             Ok(keys) => {
                 let ready = Ready {
@@ -198,7 +198,7 @@ impl Provider {
         max_age: Option<Duration>,
         now: Timestamp,
     ) -> Result<Claims, ProviderError> {
-        let http = |request| self.http.send(request);
+        let http = self.http.sender();
         let client = self.client(ready)?;
         let answer = client
             .exchange_code(AuthorizationCode::new(code))

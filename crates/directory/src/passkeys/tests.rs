@@ -57,11 +57,11 @@ fn ada() -> Proven {
     Proven::new(person("ada"), [Method::Passkey])
 }
 
-fn is_refused(result: Result<Proven, SignInError>) -> bool {
+fn is_refused(result: &Result<Proven, SignInError>) -> bool {
     matches!(result, Err(SignInError::Refused))
 }
 
-fn is_not_open(result: Result<Proven, SignInError>) -> bool {
+fn is_not_open(result: &Result<Proven, SignInError>) -> bool {
     matches!(result, Err(SignInError::NotOpen))
 }
 
@@ -80,13 +80,13 @@ async fn a_ceremony_is_used_once_and_in_time() {
     let begun = house.begin(Some("ada"));
     let answer = key.authenticate(&begun.public_key, ORIGIN).expect("options");
     assert!(house.finish(&begun.ceremony, &answer).await.is_ok());
-    assert!(is_not_open(house.finish(&begun.ceremony, &answer).await), "replay");
+    assert!(is_not_open(&house.finish(&begun.ceremony, &answer).await), "replay");
     let other = house.begin(Some("ada"));
-    assert!(is_refused(house.finish(&other.ceremony, &answer).await), "an answer to another challenge");
+    assert!(is_refused(&house.finish(&other.ceremony, &answer).await), "an answer to another challenge");
     let late = house.begin(Some("ada"));
     let answer = key.authenticate(&late.public_key, ORIGIN).expect("options");
     let result = house.passkeys.finish_sign_in(&late.ceremony, &answer, IP, NOW + CEREMONY_LIFE).await;
-    assert!(is_not_open(result.map(|(proven, _)| proven)));
+    assert!(is_not_open(&result.map(|(proven, _)| proven)));
 }
 
 #[tokio::test]
@@ -102,20 +102,20 @@ async fn a_look_alike_site_gets_nothing() {
     ] {
         let begun = house.begin(Some("ada"));
         let answer = key.authenticate(&begun.public_key, origin).expect("options");
-        assert!(is_refused(house.finish(&begun.ceremony, &answer).await), "{origin}");
+        assert!(is_refused(&house.finish(&begun.ceremony, &answer).await), "{origin}");
     }
     let begun = house.begin(Some("ada"));
     let mut options = begun.public_key.clone();
     options["rpId"] = json!("evil.example");
     let answer = key.authenticate(&options, ORIGIN).expect("options");
-    assert!(is_refused(house.finish(&begun.ceremony, &answer).await), "another relying party");
+    assert!(is_refused(&house.finish(&begun.ceremony, &answer).await), "another relying party");
 }
 
 #[tokio::test]
 async fn user_verification_is_required_at_registration_and_at_sign_in() {
     let (house, _) = House::with_ada().await;
     let mut touch = SoftwarePasskey::from_seed([1; 32]).without_user_verification().at_count(9);
-    assert!(is_refused(house.sign_in(Some("ada"), &mut touch).await));
+    assert!(is_refused(&house.sign_in(Some("ada"), &mut touch).await));
     let mut touch = SoftwarePasskey::from_seed([2; 32]).without_user_verification();
     assert!(matches!(house.register("ada", &mut touch).await, Err(SignInError::Refused)));
 }
@@ -127,17 +127,17 @@ async fn nt_34_a_ceremony_stays_with_its_person() {
     house.register("bob", &mut bobs).await.expect("registered");
     let begun = house.begin(Some("ada"));
     let answer = bobs.authenticate(&begun.public_key, ORIGIN).expect("options");
-    assert!(is_refused(house.finish(&begun.ceremony, &answer).await), "Bob's key in Ada's ceremony");
+    assert!(is_refused(&house.finish(&begun.ceremony, &answer).await), "Bob's key in Ada's ceremony");
     // Bob claims to be Ada by the user handle.
     let begun = house.begin(None);
     let mut answer = bobs.authenticate(&begun.public_key, ORIGIN).expect("options");
     let hers = adas.authenticate(&begun.public_key, ORIGIN).expect("options");
     answer["response"]["userHandle"] = hers["response"]["userHandle"].clone();
-    assert!(is_refused(house.finish(&begun.ceremony, &answer).await), "Ada's handle with Bob's key");
+    assert!(is_refused(&house.finish(&begun.ceremony, &answer).await), "Ada's handle with Bob's key");
     let begun = house.begin(Some("bob"));
     let mut answer = bobs.authenticate(&begun.public_key, ORIGIN).expect("options");
     answer["response"]["userHandle"] = hers["response"]["userHandle"].clone();
-    assert!(is_refused(house.finish(&begun.ceremony, &answer).await), "Ada's handle in Bob's ceremony");
+    assert!(is_refused(&house.finish(&begun.ceremony, &answer).await), "Ada's handle in Bob's ceremony");
 }
 
 #[tokio::test]
@@ -168,15 +168,15 @@ async fn nt_34_a_step_up_stays_with_its_person_and_session_and_is_no_sign_in() {
         let begun = begin();
         let answer = key.authenticate(&begun.public_key, ORIGIN).expect("options");
         let done = house.passkeys.finish_step_up(&person(who), &session(s), &begun.ceremony, &answer, NOW).await;
-        assert!(is_not_open(done.map(|(p, _)| p)), "{who} {s}");
+        assert!(is_not_open(&done.map(|(p, _)| p)), "{who} {s}");
     }
     let begun = begin();
     let answer = key.authenticate(&begun.public_key, ORIGIN).expect("options");
-    assert!(is_not_open(house.finish(&begun.ceremony, &answer).await), "a step-up opens no session");
+    assert!(is_not_open(&house.finish(&begun.ceremony, &answer).await), "a step-up opens no session");
     let begun = house.begin(Some("ada"));
     let answer = key.authenticate(&begun.public_key, ORIGIN).expect("options");
     let done = house.passkeys.finish_step_up(&ada_id, &s1, &begun.ceremony, &answer, NOW).await;
-    assert!(is_not_open(done.map(|(p, _)| p)), "a sign-in steps nothing up");
+    assert!(is_not_open(&done.map(|(p, _)| p)), "a sign-in steps nothing up");
     let none = house.passkeys.begin_step_up(&person("bob"), &s1, ReturnTo::start(), NOW);
     assert!(matches!(none, Err(SignInError::Account(AccountsError::NoSuchPasskey))));
 }
@@ -195,7 +195,7 @@ async fn nobody_learns_who_has_an_account() {
     assert_eq!(shape(&real), shape(&decoy));
     assert_eq!(decoy["allowCredentials"], house.begin(Some("Eve ")).public_key["allowCredentials"], "and it stays so");
     assert_ne!(decoy["allowCredentials"], house.begin(Some("eva")).public_key["allowCredentials"]);
-    assert!(is_refused(house.sign_in(Some("eve"), &mut key).await));
+    assert!(is_refused(&house.sign_in(Some("eve"), &mut key).await));
 }
 
 #[tokio::test]
@@ -206,13 +206,13 @@ async fn a_copied_or_removed_passkey_does_not_sign_in() {
     let begun = house.begin(Some("ada"));
     let mut copy = key.at_count(0);
     let answer = copy.authenticate(&begun.public_key, ORIGIN).expect("options");
-    assert!(is_refused(house.finish(&begun.ceremony, &answer).await), "the counter went backwards");
+    assert!(is_refused(&house.finish(&begun.ceremony, &answer).await), "the counter went backwards");
     let mut key = copy.at_count(7);
     let begun = house.begin(Some("ada"));
     let answer = key.authenticate(&begun.public_key, ORIGIN).expect("options");
     let id = house.accounts.summary(&person("ada")).passkeys[0].id.clone();
     house.accounts.remove_passkey(&person("ada"), &id).await.expect("removed");
-    assert!(is_refused(house.finish(&begun.ceremony, &answer).await), "removed in the middle of the ceremony");
+    assert!(is_refused(&house.finish(&begun.ceremony, &answer).await), "removed in the middle of the ceremony");
     assert!(matches!(house.accounts.remove_passkey(&person("ada"), &id).await, Err(AccountsError::NoSuchPasskey)));
 }
 
@@ -241,7 +241,7 @@ async fn malformed_credentials_are_refused_without_panic() {
     }
     for answer in bad {
         let begun = house.begin(Some("ada"));
-        assert!(is_refused(house.finish(&begun.ceremony, &answer).await), "{answer}");
+        assert!(is_refused(&house.finish(&begun.ceremony, &answer).await), "{answer}");
     }
 }
 

@@ -48,6 +48,12 @@ async fn an_enrolled_generator_is_required() {
     assert_eq!(proven, Proven::new(person("ada"), [Method::Password, Method::Totp]));
     let again = passwords.finish(&open, &secret().code(later(90)), IP, later(90)).await;
     assert!(matches!(again, Err(SignInError::NotOpen)), "single use");
+    let at_once = |code: String| {
+        let passwords = &passwords;
+        async move { passwords.sign_in("ada", RIGHT.to_owned(), Some(&code), IP, later(120)).await }
+    };
+    assert!(matches!(at_once("000000".to_owned()).await, Err(SignInError::Refused)));
+    assert!(matches!(at_once(secret().code(later(120))).await, Ok(PasswordStep::Proven(p)) if p == proven));
 }
 
 #[tokio::test]

@@ -52,7 +52,11 @@ pub(crate) struct OwnHeaders<'a> {
 }
 
 /// The request as the upstream gets it: the canonical form that was decided on, hop-by-hop fields gone, own fields set.
-pub(crate) fn outgoing(canonical: &CanonicalRequest, own: OwnHeaders<'_>, body: Body) -> Result<Request<Body>, ForwardError> {
+pub(crate) fn outgoing(
+    canonical: &CanonicalRequest,
+    own: OwnHeaders<'_>,
+    body: Body,
+) -> Result<Request<Body>, ForwardError> {
     let fault = |e: http::Error| ForwardError::Broken(e.to_string());
     let mut request =
         Request::builder().method(canonical.method.as_str()).uri(canonical.target()).body(body).map_err(fault)?;
@@ -183,6 +187,7 @@ pub(crate) fn is_websocket_answer(response: &Response<Incoming>, asked: Upgrade)
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(false);
     }
-    let agreed = response.headers().get(header::UPGRADE).is_some_and(|u| u.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    let agreed =
+        response.headers().get(header::UPGRADE).is_some_and(|u| u.as_bytes().eq_ignore_ascii_case(b"websocket"));
     if asked == Upgrade::WebSocket && agreed { Ok(true) } else { Err(ForwardError::WrongUpgrade) }
 }

@@ -18,6 +18,8 @@ use crate::limits::Limits;
 
 /// How many upstreams may have resting connections.
 const UPSTREAMS: usize = 1_024;
+/// The library refuses to work with less.
+const SMALLEST_BUFFER: usize = 8 * 1024;
 /// How long a resting connection may take to say that it is ready.
 const READY: std::time::Duration = std::time::Duration::from_millis(20);
 
@@ -64,13 +66,14 @@ impl Upstreams {
             let stream = TcpStream::connect(&*address).await.map_err(|e| ForwardError::Connect(e.to_string()))?;
             stream.set_nodelay(true).map_err(|e| ForwardError::Connect(e.to_string()))?;
             http1::Builder::new()
-                .max_buf_size(self.limits.response_head_bytes)
+                .max_buf_size(self.limits.response_head_bytes.max(SMALLEST_BUFFER))
                 .max_headers(self.limits.response_header_count)
                 .handshake(TokioIo::new(stream))
                 .await
                 .map_err(|e| ForwardError::Connect(e.to_string()))
         };
-        let (sender, driver) = timeout(self.limits.connect, opening).await.map_err(|_| ForwardError::ConnectTimeout)??;
+        let (sender, driver) =
+            timeout(self.limits.connect, opening).await.map_err(|_| ForwardError::ConnectTimeout)??;
         let abort = CancellationToken::new();
         let stop = abort.clone();
         self.tasks.spawn(async move {

@@ -108,7 +108,10 @@ impl Chunks {
             Some(text) => {
                 let (name, _) = field_line(text)?;
                 let name = String::from_utf8_lossy(name).to_ascii_lowercase();
-                let steers = matches!(name.as_str(), "host" | "content-length" | "cookie" | "authorization" | "trailer" | "expect");
+                let steers = matches!(
+                    name.as_str(),
+                    "host" | "content-length" | "cookie" | "authorization" | "trailer" | "expect"
+                );
                 if steers || name.contains('_') || is_hop_by_hop(&name) || is_protected(&name) {
                     return Err(Refused::bad("forbidden_trailer"));
                 }

@@ -106,7 +106,8 @@ pub(crate) fn canonical(
     if is_h2 && !nominated.is_empty() {
         return Err(Refused::bad("h2_connection_field"));
     }
-    let mut fields = Fields { headers: Vec::new(), cookie: None, length: None, websocket: false, expects_continue: false };
+    let mut fields =
+        Fields { headers: Vec::new(), cookie: None, length: None, websocket: false, expects_continue: false };
     let mut cookie_text: Option<String> = None;
     let upgrades = nominated.iter().any(|n| n == "upgrade");
     for (name, value) in &parts.headers {
@@ -174,9 +175,12 @@ fn nominated(parts: &Parts) -> Result<Vec<String>, Refused> {
     let mut names = Vec::new();
     for value in parts.headers.get_all(http::header::CONNECTION) {
         let text = value.to_str().map_err(|_| Refused::bad("bad_connection"))?;
-        for name in text.split(',').map(|n| n.trim_matches([' ', '\t']).to_ascii_lowercase()).filter(|n| !n.is_empty()) {
+        for name in text.split(',').map(|n| n.trim_matches([' ', '\t']).to_ascii_lowercase()).filter(|n| !n.is_empty())
+        {
             let known = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Refused::bad("bad_connection"))?;
-            if is_protected(known.as_str()) || matches!(known.as_str(), "host" | "cookie" | "authorization" | "content-length") {
+            if is_protected(known.as_str())
+                || matches!(known.as_str(), "host" | "cookie" | "authorization" | "content-length")
+            {
                 return Err(Refused::bad("connection_names_protected_field"));
             }
             names.push(name);
@@ -217,12 +221,42 @@ mod tests {
 
     #[test]
     fn nt_06_protected_names_are_found_in_every_spelling() {
-        for name in ["X-Safeconduct-Assertion", "x_safeconduct_user", "X-Forwarded_For", "X_FORWARDED_PROTO", "Forwarded", "X-Real-IP"] {
+        for name in [
+            "X-Safeconduct-Assertion",
+            "x_safeconduct_user",
+            "X-Forwarded_For",
+            "X_FORWARDED_PROTO",
+            "Forwarded",
+            "X-Real-IP",
+        ] {
             assert!(is_protected(name), "{name}");
         }
         for name in ["accept", "x-user", "authorization", "x-requested-with"] {
             assert!(!is_protected(name), "{name}");
         }
+    }
+
+    fn over_h2(name: &str, value: &str) -> Result<Fields, &'static str> {
+        let request = http::Request::get("https://a/").version(Version::HTTP_2).header(name, value).body(()).unwrap();
+        let (parts, ()) = request.into_parts();
+        canonical(&parts, Hardening::default(), &Limits::default(), &[]).map_err(|r| r.code)
+    }
+
+    #[test]
+    fn http_2_knows_no_fields_about_a_connection() {
+        for (name, value, code) in [
+            ("connection", "close", "h2_connection_field"),
+            ("keep-alive", "1", "h2_connection_field"),
+            ("proxy-connection", "close", "h2_connection_field"),
+            ("transfer-encoding", "chunked", "h2_connection_field"),
+            ("upgrade", "websocket", "h2_connection_field"),
+            ("te", "gzip", "h2_te"),
+            ("te", "trailers, gzip", "h2_te"),
+            ("content-length", "+1", "bad_content_length"),
+        ] {
+            assert_eq!(over_h2(name, value).err(), Some(code), "{name}: {value}");
+        }
+        assert!(over_h2("te", "trailers").is_ok_and(|f| f.headers.is_empty()));
     }
 
     #[test]

@@ -54,7 +54,23 @@ mod tests {
         {
             assert_eq!(Authority::parse(given.as_bytes()).map(|a| a.to_string()), Ok(canonical.to_owned()));
         }
-        for bad in ["", "a b", "a@b", "user@a:80", "[::1]", "a:", "a:0", "a:+80", "a:80:80", "a:99999", "a.", "a_b", "a/b", "é", "a,b"] {
+        for bad in [
+            "",
+            "a b",
+            "a@b",
+            "user@a:80",
+            "[::1]",
+            "a:",
+            "a:0",
+            "a:+80",
+            "a:80:80",
+            "a:99999",
+            "a.",
+            "a_b",
+            "a/b",
+            "é",
+            "a,b",
+        ] {
             assert!(Authority::parse(bad.as_bytes()).is_err(), "{bad}");
         }
     }

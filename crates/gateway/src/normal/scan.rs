@@ -97,10 +97,15 @@ pub(crate) fn head(bytes: &[u8], limits: &Limits) -> Result<Head, Refused> {
 fn request_line(line: &[u8], limits: &Limits) -> Result<bool, Refused> {
     const LONGEST_METHOD: usize = 32;
     let mut words = line.split(|b| *b == b' ');
-    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next()) else {
+    let (Some(method), Some(target), Some(version), None) = (words.next(), words.next(), words.next(), words.next())
+    else {
         return Err(Refused::bad("request_line"));
     };
-    if method.is_empty() || method.len() > LONGEST_METHOD || !method.iter().all(|b| is_token(*b)) || method == STAND_IN.as_bytes() {
+    if method.is_empty()
+        || method.len() > LONGEST_METHOD
+        || !method.iter().all(|b| is_token(*b))
+        || method == STAND_IN.as_bytes()
+    {
         return Err(Refused::bad("method"));
     }
     if target.len() > limits.target_bytes {

@@ -93,10 +93,10 @@ impl Conditions {
                 }
             }
         }
-        if let Some(network) = most_frequent(kept.iter().filter_map(|u| u.network)) {
-            if few.all_but_few(&mut kept, &|u| u.network == Some(network)) {
-                found.network = Some(seen.networks.name(network).clone());
-            }
+        if let Some(network) = most_frequent(kept.iter().filter_map(|u| u.network))
+            && few.all_but_few(&mut kept, &|u| u.network == Some(network))
+        {
+            found.network = Some(seen.networks.name(network).clone());
         }
         let purposes: BTreeSet<u32> = kept.iter().filter_map(|u| u.purpose).collect();
         if (1..=s.max_purposes).contains(&purposes.len()) && kept.iter().all(|u| u.purpose.is_some()) {

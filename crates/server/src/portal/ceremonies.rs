@@ -13,7 +13,7 @@ use safeconduct_model::{DeviceId, Duration};
 use serde_json::Value;
 
 use crate::devices::{Device, DeviceError, Proof};
-use crate::house::{House, new_token};
+use crate::house::House;
 use crate::portal::SHOWN_DEVICE;
 use crate::sign_in::{Opened, encode};
 
@@ -120,25 +120,20 @@ impl Ceremonies for Desk {
     fn device_challenge<'a>(&'a self, _: &'a Client, visitor: Option<&'a Visitor>) -> Answer<'a, String> {
         Box::pin(async move {
             let visitor = visitor.ok_or_else(ApiError::sign_in_required)?;
-            let challenge = new_token().map_err(|e| told(&e))?.reveal();
-            if !self.0.challenges.give(challenge.clone(), visitor.auth.session.clone(), self.0.now()) {
-                return Err(ApiError::limit_reached());
-            }
-            Ok(challenge)
+            let issued = self.0.challenges.issue(Some(&visitor.auth.session), self.0.now());
+            issued.map_err(|e| sign_in_error(&e))
         })
     }
 
     fn prove_device<'a>(&'a self, _: &'a Client, visitor: &'a Visitor, proof: DeviceProof) -> Answer<'a, SignedIn> {
         Box::pin(async move {
-            self.redeem(&proof.challenge, visitor)?;
             let key = {
                 let devices = self.0.devices();
                 let known = devices.get(&proof.device).filter(|d| d.proof == Proof::Browser);
                 known.ok_or_else(|| ApiError::refused("This browser's device is not known any more. Enrol it again."))?;
                 devices.key(&proof.device).map_err(|e| device_error(&e))?
             };
-            let holds = key.verify(proof.challenge.as_bytes(), &proof.signature);
-            holds.map_err(|_| ApiError::refused("The device key did not prove itself."))?;
+            self.proven(&key, &proof.challenge, &proof.signature, visitor)?;
             self.0.bind_device(&visitor.auth.session, proof.device).await.map_err(|e| told(&e))?;
             Ok(SignedIn { location: "/".to_owned(), cookies: vec![] })
         })
@@ -151,11 +146,9 @@ impl Ceremonies for Desk {
         enrolment: DeviceEnrolment,
     ) -> Answer<'a, DeviceId> {
         Box::pin(async move {
-            self.redeem(&enrolment.challenge, visitor)?;
             let key = DeviceKey::from_base64url(&enrolment.public_key)
                 .map_err(|e| ApiError::refused(format!("The public key is not accepted: {e}.")))?;
-            let holds = key.verify(enrolment.challenge.as_bytes(), &enrolment.signature);
-            holds.map_err(|_| ApiError::refused("The new key did not prove itself."))?;
+            self.proven(&key, &enrolment.challenge, &enrolment.signature, visitor)?;
             let name: String = enrolment.name.trim().chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
             if name.is_empty() {
                 return Err(ApiError::refused("Give the device a name."));
@@ -245,12 +238,14 @@ impl Ceremonies for Desk {
 const MAX_NAME: usize = 60;
 
 impl Desk {
-    fn redeem(&self, challenge: &str, visitor: &Visitor) -> Result<(), ApiError> {
-        if self.0.challenges.redeem(challenge, &visitor.auth.session, self.0.now()) {
-            Ok(())
-        } else {
-            Err(ApiError::refused("The challenge is unknown, used, or too old. Reload the page."))
-        }
+    /// Whether a device key answered a challenge of this session.
+    fn proven(&self, key: &DeviceKey, challenge: &str, signature: &str, visitor: &Visitor) -> Result<(), ApiError> {
+        let session = Some(&visitor.auth.session);
+        let answered = self.0.challenges.verify(challenge, session, key, signature, self.0.now());
+        answered.map_err(|e| match e {
+            SignInError::NotOpen => ApiError::refused("The challenge is unknown, used, or too old. Reload the page."),
+            _ => ApiError::refused("The device key did not prove itself."),
+        })
     }
 }
 

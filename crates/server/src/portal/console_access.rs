@@ -5,14 +5,13 @@ use std::time::Instant;
 
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use safeconduct_access::Session;
-use safeconduct_api::Cookie;
 use safeconduct_config::CONSOLE;
-use safeconduct_gateway::{Body, CookieToken, Credentials, DenialPage, Identity, PortalRequest, body};
+use safeconduct_gateway::{Body, CookieToken, Credentials, DenialPage, Identity, empty, full};
 use safeconduct_model::{Action, AppId, Ask, Place, Reason, Record, RequestId, Timestamp, What};
 use safeconduct_policy::Verdict;
 
 use crate::house::House;
-use crate::portal::{page, pages, problem};
+use crate::portal::{Asked, page, pages, problem};
 use crate::sign_in::encode;
 
 fn console() -> AppId {
@@ -20,23 +19,22 @@ fn console() -> AppId {
 }
 
 /// Decides and records a request to the console. The error is the answer to give instead.
-pub(crate) async fn decide(house: &House, request: &PortalRequest) -> Result<(), Response<Body>> {
+pub(crate) async fn decide(house: &House, asked: &Asked) -> Result<(), Response<Body>> {
     let now = house.now();
     let app = console();
     let credentials = Credentials {
-        cookie: Cookie::read(request.request.headers(), Cookie::SESSION).map(|value| CookieToken::new(&value)),
-        certificate: request.certificate.clone(),
-        peer: request.peer.ip(),
+        cookie: asked.cookie.as_deref().map(CookieToken::new),
+        certificate: asked.certificate.clone(),
+        peer: asked.ip,
+        host: asked.host.clone(),
     };
     let identity = house.who_is(&credentials, &app, now);
-    let method = request.request.method();
-    let path = request.request.uri().path();
     let current = house.current();
     let Some(application) = current.snapshot.application(&app) else {
-        return Err(problem(house, StatusCode::NOT_FOUND, Reason::UnknownApplication, &request.id));
+        return Err(problem(house, StatusCode::NOT_FOUND, Reason::UnknownApplication, &asked.id));
     };
-    let action = application.action(method.as_str(), path, false);
-    let ask = ask(request.id.clone(), identity, action, method.as_str(), path, request.peer.ip());
+    let action = application.action(asked.method.as_str(), &asked.path, false);
+    let ask = ask(asked.id.clone(), identity, action, asked.method.as_str(), &asked.path, asked.ip);
     let started = Instant::now();
     let verdict = current.snapshot.decide(&ask, now);
     let took_us = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
@@ -47,25 +45,25 @@ pub(crate) async fn decide(house: &House, request: &PortalRequest) -> Result<(),
     };
     if let Err(error) = written {
         tracing::warn!(%error, "the console is closed: its use cannot be recorded");
-        return Err(problem(house, StatusCode::SERVICE_UNAVAILABLE, Reason::RecordUnavailable, &request.id));
+        return Err(problem(house, StatusCode::SERVICE_UNAVAILABLE, Reason::RecordUnavailable, &asked.id));
     }
     match verdict {
         Verdict::Permit(_) => Ok(()),
         Verdict::Denial(denial) => {
-            let back = format!("{}{}", house.origin, request.request.uri().path_and_query().map_or(path, |p| p.as_str()));
-            if path.starts_with("/api/") {
-                return Err(json(denial.reason, &request.id));
+            let back = format!("{}{}", house.origin, asked.target());
+            if asked.path.starts_with("/api/") {
+                return Err(json(denial.reason, &asked.id));
             }
-            if denial.reason == Reason::SignInRequired && method == Method::GET {
+            if denial.reason == Reason::SignInRequired && asked.method == Method::GET {
                 return Err(sign_in(&format!("/sign-in?return={}", encode(&back))));
             }
             let told = DenialPage {
-                request: request.id.clone(),
+                request: asked.id.clone(),
                 at: now,
                 app: application.clone(),
                 person: ask.who.principal.person().cloned(),
-                method: method.to_string(),
-                path: path.to_owned(),
+                method: asked.method.to_string(),
+                path: asked.path.clone(),
                 return_to: back,
                 reason: denial.reason,
                 failing: denial.failing,
@@ -91,7 +89,7 @@ fn ask(request: RequestId, identity: Identity, action: Action, method: &str, pat
 }
 
 fn sign_in(location: &str) -> Response<Body> {
-    let mut answer = Response::new(body::empty());
+    let mut answer = Response::new(empty());
     *answer.status_mut() = StatusCode::SEE_OTHER;
     if let Ok(value) = HeaderValue::from_str(location) {
         answer.headers_mut().insert(header::LOCATION, value);
@@ -102,7 +100,7 @@ fn sign_in(location: &str) -> Response<Body> {
 
 fn json(reason: Reason, request: &RequestId) -> Response<Body> {
     let told = serde_json::json!({ "error": { "code": reason.code(), "words": reason.words(), "request": request } });
-    let mut answer = Response::new(body::full(told.to_string()));
+    let mut answer = Response::new(full(told.to_string()));
     *answer.status_mut() =
         if reason == Reason::SignInRequired { StatusCode::UNAUTHORIZED } else { StatusCode::FORBIDDEN };
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -6,6 +6,7 @@ pub(crate) mod ceremonies;
 pub(crate) mod console_access;
 pub(crate) mod pages;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Body as AxumBody;
@@ -16,8 +17,8 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use safeconduct_access::Visitor;
 use safeconduct_api::{Client, Cookie};
 use safeconduct_authn::one_time::Token;
-use safeconduct_gateway::{Body, PortalRequest, body};
-use safeconduct_model::{DeviceId, Reason};
+use safeconduct_gateway::{Body, ClientCertificate, PortalRequest, full};
+use safeconduct_model::{DeviceId, Host, Reason, RequestId};
 use tower::ServiceExt;
 
 use crate::house::{House, session_hash};
@@ -29,6 +30,43 @@ tokio::task_local! {
     /// The device whose certificate the client showed.
     pub(crate) static SHOWN_DEVICE: Option<DeviceId>;
 }
+
+/// What is asked, without the body: plain data that may be looked at while something else is waited for.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub method: Method,
+    pub path: String,
+    pub query: String,
+    pub cookie: Option<String>,
+    pub id: RequestId,
+    pub host: Host,
+    pub ip: IpAddr,
+    pub certificate: Option<ClientCertificate>,
+}
+
+impl Asked {
+    fn of(request: &PortalRequest) -> Self {
+        let uri = request.request.uri();
+        Self {
+            method: request.request.method().clone(),
+            path: uri.path().to_owned(),
+            query: uri.query().unwrap_or_default().to_owned(),
+            cookie: Cookie::read(request.request.headers(), Cookie::SESSION),
+            id: request.id.clone(),
+            host: request.host.clone(),
+            ip: request.peer.ip(),
+            certificate: request.certificate.clone(),
+        }
+    }
+
+    /// The path with the query, as it was asked.
+    pub(crate) fn target(&self) -> String {
+        if self.query.is_empty() { self.path.clone() } else { format!("{}?{}", self.path, self.query) }
+    }
+}
+
+/// Where a session arrives on a host.
+const ARRIVE: &str = "/.safeconduct/arrive";
 
 /// The rooms of the portal host.
 #[derive(Clone)]
@@ -87,10 +125,11 @@ impl Portal {
         let portal = self.clone();
         async move {
             let client = Client { ip: request.peer.ip(), request: request.id.clone() };
-            let shown = request.certificate.as_ref().and_then(|c| safeconduct_gateway::ca::device_id(&c.der).ok());
+            let shown = request.certificate.as_ref().and_then(|c| portal.house.device_shown(c));
+            let asked = Asked::of(&request);
             let answer = match &request.app {
-                Some(_) => portal.on_application_host(request).boxed(),
-                None => portal.on_portal_host(request, client.clone()).boxed(),
+                Some(_) => portal.on_application_host(asked).boxed(),
+                None => portal.on_portal_host(asked, request.request, client.clone()).boxed(),
             };
             CLIENT.scope(client, SHOWN_DEVICE.scope(shown, answer)).await
         }
@@ -98,31 +137,31 @@ impl Portal {
     }
 
     /// `/.safeconduct/…` on the host of an application: where sessions arrive, and the style sheet of denial pages.
-    async fn on_application_host(self, request: PortalRequest) -> Response<Body> {
-        let path = request.request.uri().path().to_owned();
-        if path == "/.safeconduct/arrive" {
-            return self.arrive(&request).await;
+    async fn on_application_host(self, asked: Asked) -> Response<Body> {
+        if asked.path == ARRIVE {
+            return self.arrive(asked).await;
         }
-        match path.strip_prefix("/.safeconduct/assets/") {
+        match asked.path.strip_prefix("/.safeconduct/assets/") {
             Some(name) => {
                 let inner = Request::builder().uri(format!("/assets/{name}")).body(AxumBody::empty());
                 let inner = inner.unwrap_or_else(|_| Request::new(AxumBody::empty()));
                 unwrapped(self.console.oneshot(inner).await)
             }
-            None => problem(&self.house, StatusCode::NOT_FOUND, Reason::UnknownApplication, &request.id),
+            None => problem(&self.house, StatusCode::NOT_FOUND, Reason::UnknownApplication, &asked.id),
         }
     }
 
     /// A session arrives on the host of an application: its code is traded for a secret of this host.
-    async fn arrive(self, request: &PortalRequest) -> Response<Body> {
-        let query = request.request.uri().query().unwrap_or_default();
-        let code = parameter(query, "code").and_then(|c| c.parse::<Token>().ok());
-        let back = self.house.return_to(&parameter(query, "to").unwrap_or_default());
-        let here = back.origin().and_then(|o| o.strip_prefix("https://")?.split(':').next()) == Some(request.host.as_str());
+    async fn arrive(self, asked: Asked) -> Response<Body> {
+        let code = parameter(&asked.query, "code").and_then(|c| c.parse::<Token>().ok());
+        let back = self.house.return_to(&parameter(&asked.query, "to").unwrap_or_default());
+        // An address without an origin is a path of the portal.
+        let origin = back.origin().unwrap_or(&self.house.origin);
+        let here = origin.strip_prefix("https://").and_then(|h| h.split(':').next()) == Some(asked.host.as_str());
         let Some(code) = code.filter(|_| here) else {
-            return problem(&self.house, StatusCode::BAD_REQUEST, Reason::BadRequest, &request.id);
+            return problem(&self.house, StatusCode::BAD_REQUEST, Reason::BadRequest, &asked.id);
         };
-        match self.house.receive_session(&code, &request.host).await {
+        match self.house.receive_session(&code, &asked.host).await {
             Ok(token) => {
                 let cookie = Cookie::new(Cookie::SESSION, token.reveal(), None);
                 let mut answer = Redirect::to(back.as_str()).into_response();
@@ -140,11 +179,14 @@ impl Portal {
         }
     }
 
-    async fn on_portal_host(self, request: PortalRequest, client: Client) -> Response<Body> {
-        let room = room(request.request.method(), request.request.uri().path());
-        let mut visitor = self.visitor(&request);
+    async fn on_portal_host(self, asked: Asked, request: Request<Body>, client: Client) -> Response<Body> {
+        if asked.path == ARRIVE {
+            return self.arrive(asked).await;
+        }
+        let room = room(&asked.method, &asked.path);
+        let mut visitor = self.visitor(&asked);
         if matches!(room, Room::Console | Room::Admin) {
-            match console_access::decide(&self.house, &request).await {
+            match console_access::decide(&self.house, &asked).await {
                 Ok(()) => {
                     if let Some(v) = visitor.as_mut() {
                         v.operator = true;
@@ -153,19 +195,17 @@ impl Portal {
                 Err(denied) => return denied,
             }
         }
-        let path = request.request.uri().path();
-        let query = request.request.uri().query().unwrap_or_default().to_owned();
         // Whoever is signed in already goes on at once: one sign-in for every application.
-        let goes_on = room == Room::Continue || (path == "/sign-in" && request.request.method() == Method::GET);
+        let goes_on = room == Room::Continue || (asked.path == "/sign-in" && asked.method == Method::GET);
         if goes_on {
             if let Some(v) = &visitor {
-                return self.go_on(v, &query, &request);
+                return self.go_on(v, &asked);
             }
             if room == Room::Continue {
-                return boxed(Redirect::to(&format!("/sign-in?{query}")).into_response());
+                return boxed(Redirect::to(&format!("/sign-in?{}", asked.query)).into_response());
             }
         }
-        let mut inner = request.request.map(AxumBody::new);
+        let mut inner = request.map(AxumBody::new);
         inner.extensions_mut().insert(client);
         if let Some(visitor) = visitor {
             inner.extensions_mut().insert(visitor);
@@ -178,8 +218,8 @@ impl Portal {
         unwrapped(router.oneshot(inner).await)
     }
 
-    fn go_on(&self, visitor: &Visitor, query: &str, request: &PortalRequest) -> Response<Body> {
-        let back = self.house.return_to(&parameter(query, "return").unwrap_or_default());
+    fn go_on(&self, visitor: &Visitor, asked: &Asked) -> Response<Body> {
+        let back = self.house.return_to(&parameter(&asked.query, "return").unwrap_or_default());
         match self.house.onward(&visitor.auth.session, &back) {
             Ok(location) => {
                 let mut answer = Redirect::to(&location).into_response();
@@ -189,27 +229,27 @@ impl Portal {
             }
             Err(error) => {
                 tracing::warn!(%error, "a session could not be carried on");
-                problem(&self.house, StatusCode::SERVICE_UNAVAILABLE, Reason::LimitReached, &request.id)
+                problem(&self.house, StatusCode::SERVICE_UNAVAILABLE, Reason::LimitReached, &asked.id)
             }
         }
     }
 
     /// The person behind the portal's cookie.
-    fn visitor(&self, request: &PortalRequest) -> Option<Visitor> {
-        let token: Token = Cookie::read(request.request.headers(), Cookie::SESSION)?.parse().ok()?;
+    fn visitor(&self, asked: &Asked) -> Option<Visitor> {
+        let token: Token = asked.cookie.as_ref()?.parse().ok()?;
         let now = self.house.now();
         let session = {
             let mut sessions = self.house.sessions();
-            sessions.find(&session_hash(&token), &request.host, now).map(|(session, _)| session.clone())?
+            sessions.find(&session_hash(&token), &asked.host, now).map(|(session, _)| session.clone())?
         };
         let current = self.house.current();
         let person = current.config.estate.people.get(&session.person).filter(|p| p.active)?;
         // A session that is bound to a device whose certificate differs from the one shown is not this visitor's.
-        let shown = request.certificate.as_ref().and_then(|c| safeconduct_gateway::ca::device_id(&c.der).ok());
+        let shown = asked.certificate.as_ref().and_then(|c| self.house.device_shown(c));
         if matches!((&session.device, &shown), (Some(bound), Some(shown)) if bound != shown) {
             return None;
         }
-        let operator = console_access::may_look(&self.house, &session, request.peer.ip(), now);
+        let operator = console_access::may_look(&self.house, &session, asked.ip, now);
         Some(Visitor {
             person: session.person.clone(),
             name: person.name.clone(),
@@ -229,7 +269,7 @@ fn unwrapped(answer: Result<Response<AxumBody>, std::convert::Infallible>) -> Re
 }
 
 fn boxed(answer: Response<AxumBody>) -> Response<Body> {
-    answer.map(body::boxed)
+    answer.map(safeconduct_gateway::boxed)
 }
 
 /// A page that says what went wrong, with the headers of every page of ours.
@@ -240,7 +280,7 @@ pub(crate) fn problem(house: &House, status: StatusCode, reason: Reason, id: &sa
 
 /// A page of ours.
 pub(crate) fn page(status: StatusCode, html: String) -> Response<Body> {
-    let mut answer = Response::new(body::full(html));
+    let mut answer = Response::new(full(html));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));

@@ -1,0 +1,205 @@
+//! Live connections end when the facts end.
+
+mod common;
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use common::{ADA, House, Setup, hear, house, identity};
+use safeconduct_gateway::{Limits, LiveKind, Signal};
+use safeconduct_model::{CutCause, Timestamp};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// How long a cut may take from the signal to the end of the stream.
+const SOON: Duration = Duration::from_millis(1_000);
+
+async fn websocket(house: &House) -> TcpStream {
+    let mut stream = house.connect().await;
+    let head = format!(
+        "GET /ws HTTP/1.1\r\nhost: wiki.test\r\n{ADA}connection: Upgrade\r\nupgrade: WebSocket\r\nsec-websocket-key: x\r\nsec-websocket-version: 13\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let heard = hear(&mut stream, "tick").await;
+    assert!(heard.starts_with("HTTP/1.1 101"), "{heard}");
+    stream
+}
+
+async fn events(house: &House) -> TcpStream {
+    let mut stream = house.connect().await;
+    stream.write_all(format!("GET /events HTTP/1.1\r\nhost: wiki.test\r\n{ADA}\r\n").as_bytes()).await.unwrap();
+    hear(&mut stream, "data: hi").await;
+    stream
+}
+
+/// Reads until the stream ends: how long that took and the last bytes.
+async fn end(stream: &mut TcpStream) -> (Duration, Vec<u8>) {
+    let (started, mut all, mut space) = (Instant::now(), Vec::new(), [0; 4096]);
+    loop {
+        match tokio::time::timeout(Duration::from_secs(3), stream.read(&mut space)).await.expect("it ends") {
+            Ok(0) | Err(_) => return (started.elapsed(), all),
+            Ok(n) => all.extend(&space[..n]),
+        }
+    }
+}
+
+fn sign_out(house: &House) {
+    house.control.sessions.lock().unwrap().remove("ada");
+}
+
+#[tokio::test]
+async fn a_websocket_is_relayed_both_ways_and_listed() {
+    let house = house(Setup::default()).await;
+    let mut stream = websocket(&house).await;
+    stream.write_all(b"\x81\x85\x00\x00\x00\x00hello").await.unwrap();
+    house.until(|h| h.upstream.log().contains("hello")).await;
+    let live = house.gateway.live();
+    assert_eq!((live.len(), live[0].kind, live[0].path.as_str()), (1, LiveKind::WebSocket, "/ws"));
+    assert!(live[0].up == 11 && live[0].down >= 6, "{live:?}");
+    drop(stream);
+    house.until(|h| h.gateway.live().is_empty()).await;
+    let cut = &house.control.cuts()[0];
+    assert_eq!((cut.cause, cut.delay), (CutCause::Closed, None));
+}
+
+#[tokio::test]
+async fn a_websocket_ends_within_a_second_of_sign_out_with_a_close_frame() {
+    let house = house(Setup::default()).await;
+    let mut stream = websocket(&house).await;
+    sign_out(&house);
+    let started = Instant::now();
+    house.gateway.signal(&Signal::SessionEnded("s-ada".parse().unwrap()));
+    let (_, last) = end(&mut stream).await;
+    let took = started.elapsed();
+    println!("websocket cut after {} ms", took.as_millis());
+    assert!(took < SOON, "{took:?}");
+    assert!(last.ends_with(b"\x88\x0e\x03\xf0access ended"), "status 1008: {:?}", String::from_utf8_lossy(&last));
+    house.until(|h| h.gateway.live().is_empty()).await;
+    let cut = &house.control.cuts()[0];
+    assert_eq!(cut.cause, CutCause::SessionEnded);
+    assert!(cut.delay.unwrap().millis() < 1_000);
+    let again = house.control.verdicts().pop().unwrap();
+    assert!(again.again && !again.permitted(), "the second verdict is recorded");
+    house.until(|h| h.upstream.closed.load(Ordering::SeqCst) == 1).await;
+}
+
+#[tokio::test]
+async fn an_event_stream_ends_within_a_second_of_a_new_policy() {
+    let house = house(Setup::default()).await;
+    let (mut stream, mut other) = (events(&house).await, websocket(&house).await);
+    house.publish(r#"@id("ws") permit(principal in Group::"staff", action, resource) when { context.path == "/ws" };"#);
+    let started = Instant::now();
+    house.gateway.signal(&Signal::PolicyPublished);
+    let (_, last) = end(&mut stream).await;
+    assert!(started.elapsed() < SOON);
+    assert!(!last.ends_with(b"0\r\n\r\n"), "a cut answer does not look whole");
+    hear(&mut other, "tick").await;
+    house.until(|h| h.gateway.live().len() == 1).await;
+    let cuts = house.control.cuts();
+    assert_eq!((cuts.len(), cuts[0].cause), (1, CutCause::PolicyPublished), "those that are still permitted go on");
+    house.until(|h| h.upstream.closed.load(Ordering::SeqCst) == 1).await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_all_the_same() {
+    let house = house(Setup::default()).await;
+    let stream = events(&house).await;
+    sign_out(&house);
+    house.gateway.signal(&Signal::PersonChanged("ada".parse().unwrap()));
+    house.until(|h| h.gateway.live().is_empty() && h.upstream.closed.load(Ordering::SeqCst) == 1).await;
+    assert_eq!(house.control.cuts()[0].cause, CutCause::PersonChanged);
+    drop(stream);
+}
+
+#[tokio::test]
+async fn a_request_that_waits_for_its_answer_is_cut_too() {
+    let house = house(Setup::default()).await;
+    let mut stream = house.connect().await;
+    stream.write_all(format!("GET /hang HTTP/1.1\r\nhost: wiki.test\r\n{ADA}\r\n").as_bytes()).await.unwrap();
+    house.until(|h| h.upstream.log().contains("/hang")).await;
+    sign_out(&house);
+    house.gateway.signal(&Signal::SessionEnded("s-ada".parse().unwrap()));
+    let (took, heard) = end(&mut stream).await;
+    assert!(took < SOON && heard.starts_with(b"HTTP/1.1 403"), "{}", String::from_utf8_lossy(&heard));
+}
+
+#[tokio::test]
+async fn another_persons_change_touches_nothing() {
+    let house = house(Setup::default()).await;
+    let mut stream = websocket(&house).await;
+    house.gateway.signal(&Signal::PersonChanged("bob".parse().unwrap()));
+    house.gateway.signal(&Signal::SessionEnded("s-bob".parse().unwrap()));
+    hear(&mut stream, "tick").await;
+    assert_eq!(house.control.verdicts().len(), 1, "not even decided again");
+}
+
+#[tokio::test]
+async fn a_session_that_became_another_persons_is_cut() {
+    let house = house(Setup::default()).await;
+    let mut stream = websocket(&house).await;
+    house.control.sessions.lock().unwrap().insert("ada".into(), identity("bob", None));
+    house.gateway.signal(&Signal::SessionEnded("s-ada".parse().unwrap()));
+    assert!(end(&mut stream).await.0 < SOON);
+}
+
+#[tokio::test]
+async fn a_lease_ends_by_itself_when_its_time_is_up() {
+    let limits = Limits { lease_tick: Duration::from_millis(20), ..Limits::default() };
+    let house = house(Setup { limits, ..Setup::default() }).await;
+    let now = house.control.now.load(Ordering::SeqCst);
+    let mut short = identity("ada", None);
+    short.who.auth.as_mut().unwrap().until = Timestamp::from_millis(now + 1_000);
+    house.control.sessions.lock().unwrap().insert("ada".into(), short);
+    let mut stream = websocket(&house).await;
+    house.control.now.store(now + 999, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_millis(60)).await;
+    hear(&mut stream, "tick").await;
+    house.control.now.store(now + 1_000, Ordering::SeqCst);
+    assert!(end(&mut stream).await.0 < SOON);
+    house.until(|h| h.control.cuts().iter().any(|c| c.cause == CutCause::TimePassed)).await;
+}
+
+#[tokio::test]
+async fn an_operator_cuts_one_connection() {
+    let house = house(Setup::default()).await;
+    let (mut one, mut two) = (websocket(&house).await, websocket(&house).await);
+    let live = house.gateway.live();
+    assert!(house.gateway.cut(live[0].lease));
+    assert!(end(&mut one).await.0 < SOON);
+    hear(&mut two, "tick").await;
+    house.until(|h| h.gateway.live().len() == 1).await;
+    assert!(!house.gateway.cut(live[0].lease), "gone");
+}
+
+#[tokio::test]
+async fn an_application_that_moved_loses_its_connections() {
+    let house = house(Setup::default()).await;
+    let mut stream = websocket(&house).await;
+    let old = house.control.snapshot.load_full();
+    let mut apps = old.sources().applications.clone();
+    apps[0].upstream = "http://127.0.0.1:2".into();
+    house.control.snapshot.store(std::sync::Arc::new(common::snapshot(2, common::RULES, apps)));
+    house.gateway.signal(&Signal::AppChanged("wiki".parse().unwrap()));
+    assert!(end(&mut stream).await.0 < SOON);
+}
+
+#[tokio::test]
+async fn a_panic_while_deciding_again_cuts() {
+    let house = house(Setup::default()).await;
+    let mut stream = websocket(&house).await;
+    house.control.panics.store(true, Ordering::SeqCst);
+    house.gateway.signal(&Signal::Everything);
+    assert!(end(&mut stream).await.0 < SOON);
+    house.until(|h| h.gateway.live().is_empty()).await;
+}
+
+#[tokio::test]
+async fn stopping_cuts_what_does_not_end() {
+    let limits = Limits { drain: Duration::from_millis(100), ..Limits::default() };
+    let house = house(Setup { limits, ..Setup::default() }).await;
+    let (mut stream, mut events) = (websocket(&house).await, events(&house).await);
+    house.stop.cancel();
+    assert!(end(&mut stream).await.0 < SOON && end(&mut events).await.0 < SOON);
+    tokio::time::timeout(Duration::from_secs(2), house.serving).await.expect("in time").unwrap();
+    assert!(house.control.cuts().iter().filter(|c| c.cause == CutCause::Shutdown).count() == 2);
+}

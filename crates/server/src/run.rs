@@ -1,0 +1,297 @@
+//! Starting, running, draining.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+use anyhow::{Context, Result};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use safeconduct_api::{Client, LocalSocket};
+use safeconduct_gateway::{Gateway, GatewayConfig, Limits, Signal, Signer, TlsSettings, server_config};
+use safeconduct_model::{Fault, SessionId};
+use safeconduct_store::{Follower, LedgerKey, LedgerWriter, Options};
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::certificates::{HostCertificates, authority};
+use crate::clock::Clock;
+use crate::control::Desk;
+use crate::files;
+use crate::history;
+use crate::house::{House, Opening, new_request_id};
+use crate::portal::{Portal, admin};
+use crate::rooms::health::{self, Works};
+use crate::secrets::write_private;
+use crate::sign_in::encode;
+
+/// The name of the local socket in the data folder.
+pub const SOCKET: &str = "control.sock";
+/// How often the files of the configuration are looked at.
+const LOOK: StdDuration = StdDuration::from_secs(1);
+/// How often sessions are looked over for those that grew too old.
+const EXPIRE: StdDuration = StdDuration::from_secs(5);
+/// How far the ledger may be ahead of the clock at start.
+const CLOCK_TOLERANCE: safeconduct_model::Duration = safeconduct_model::Duration::from_secs(2);
+
+/// What a start is told.
+pub struct Start {
+    /// The folder of the configuration.
+    pub dir: PathBuf,
+    /// The clock.
+    pub clock: Clock,
+    /// Listens here instead of where the configuration says; port 0 takes any free port.
+    pub https: Option<SocketAddr>,
+}
+
+/// A server that runs.
+pub struct Running {
+    /// The house.
+    pub house: Arc<House>,
+    /// Where TLS is served.
+    pub https: SocketAddr,
+    /// Where health is told.
+    pub health: Option<SocketAddr>,
+    /// The one-time link of the first administrator, if there is no account yet.
+    pub setup_link: Option<String>,
+    gateway: Arc<Gateway>,
+    follower: Option<Follower>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Why a start failed: faults of the configuration, or something else.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration has faults.
+    #[error("{}", crate::proposals::told(.0))]
+    Faults(Vec<Fault>),
+    /// Anything else.
+    #[error("{0:#}")]
+    Other(#[from] anyhow::Error),
+}
+
+/// Starts everything and returns when it serves.
+pub async fn start(start: Start) -> Result<Running, StartError> {
+    let built = files::read(&start.dir).and_then(|texts| files::build(texts, 1)).map_err(StartError::Faults)?;
+    Ok(serve(start, built).await?)
+}
+
+async fn serve(start: Start, built: files::Built) -> Result<Running> {
+    // Two providers in the program would make rustls guess; this one is named. A second start in one process finds it there.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let Start { dir, clock, https } = start;
+    let settings = built.config.settings.clone();
+    let data = dir.join(&settings.data);
+    fs::create_dir_all(&data).with_context(|| format!("cannot make the data folder {}", data.display()))?;
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).context("cannot close the data folder to others")?;
+
+    let wanted = https.unwrap_or(settings.https);
+    let listener = TcpListener::bind(wanted).await.with_context(|| format!("[listen] https: cannot listen on {wanted}"))?;
+    let https = listener.local_addr().context("the listener has no address")?;
+    let health = match settings.health.filter(|_| wanted.port() != 0) {
+        None => None,
+        Some(at) => Some(TcpListener::bind(at).await.with_context(|| format!("[listen] health: cannot listen on {at}"))?),
+    };
+
+    let key = LedgerKey::load_or_create(&data.join("keys/ledger.key"))?;
+    let options = Options {
+        sync_interval: StdDuration::from_millis(settings.ledger_sync.millis()),
+        clock_tolerance: CLOCK_TOLERANCE,
+        ..Options::default()
+    };
+    let ledger = LedgerWriter::open(&data.join("ledger"), &key, clock.now(), options)?;
+    let repairs: Vec<String> = ledger.repairs().iter().map(|r| format!("{r:?}")).collect();
+    let authority = authority(&data, &settings.organisation)?;
+    let opening = Opening { clock, dir, data, built, port: https.port(), ledger, authority };
+    let house = Arc::new(House::open(opening).await?);
+    house.index.catch_up().await?;
+    let follower = house.index.follow(house.ledger.subscribe());
+    for repair in &repairs {
+        tracing::warn!(repair, "the ledger was repaired after an unclean stop");
+        house.record_system("repair", repair);
+    }
+    house.record_system("start", &format!("version {}, {}", env!("CARGO_PKG_VERSION"), house.origin));
+
+    let portal = Portal::new(&house);
+    let signer = Signer::new(&house.origin, &assertion_key(&house.data)?)?;
+    let config = GatewayConfig {
+        limits: Limits {
+            connections: usize::try_from(settings.max_connections).unwrap_or(usize::MAX),
+            first_byte: StdDuration::from_millis(settings.upstream_timeout.millis()),
+            ..Limits::default()
+        },
+        signer: Some(signer),
+        cookies: vec![safeconduct_api::Cookie::SESSION.to_owned(), safeconduct_api::Cookie::FLOW.to_owned()],
+    };
+    let desk = Desk { house: Arc::clone(&house), portal };
+    let gateway = Arc::new(Gateway::new(config, Arc::new(desk)));
+    house.set_gateway(Arc::clone(&gateway));
+    let tls = server_config(&TlsSettings {
+        certificates: Arc::new(HostCertificates::of(&house)?),
+        client_authorities: vec![house.authority.certificate().clone()],
+    })?;
+
+    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    {
+        let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
+        tasks.spawn(async move { gateway.serve(listener, Some(tls), stop).await });
+    }
+    tasks.spawn(history::follow(Arc::clone(&house), stop.clone()));
+    tasks.spawn(look_after_files(Arc::clone(&house), stop.clone()));
+    tasks.spawn(look_after_sessions(Arc::clone(&house), stop.clone()));
+    let health_at = health.as_ref().and_then(|l| l.local_addr().ok());
+    if let Some(listener) = health {
+        tasks.spawn(tell_health(Arc::clone(&house), listener, stop.clone()));
+    }
+    tasks.spawn(local_socket(Arc::clone(&house), socket(&house.data)?, stop.clone()));
+    let setup_link = first_administrator(&house).await?;
+    Ok(Running { house, https, health: health_at, setup_link, gateway, follower: Some(follower), stop, tasks })
+}
+
+impl Running {
+    /// Decides again everything that is live, as after a jump of the clock.
+    pub fn decide_again(&self) {
+        self.gateway.signal(&Signal::Everything);
+    }
+
+    /// An address that carries a session of this process's own to a browser, once and within a minute. Only the process that
+    /// runs the server can make one; the demo does, so that a visitor can look through the eyes of its people.
+    pub fn portal_link(&self, session: &SessionId, to: &str) -> Result<String> {
+        let portal = self.house.current().config.settings.portal.clone();
+        let code = self.house.send(session, &portal)?;
+        let to = self.house.return_to(to);
+        Ok(format!("{}/.safeconduct/arrive?code={}&to={}", self.house.origin, code.reveal(), encode(to.as_str())))
+    }
+
+    /// Reads the configuration again now.
+    pub async fn reload(&self) -> Result<Option<u64>, Vec<Fault>> {
+        self.house.reload().await
+    }
+
+    /// Stops: open exchanges may end, live streams are cut, everything is written.
+    pub async fn stop(mut self) -> Result<()> {
+        self.house.record_system("stop", "asked to stop");
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        if let Some(follower) = self.follower.take() {
+            follower.stop().await;
+        }
+        let house = Arc::clone(&self.house);
+        tokio::task::spawn_blocking(move || house.ledger.close()).await.context("the ledger could not be closed")?;
+        self.house.index.close().await;
+        self.house.control.close().await;
+        let _ = fs::remove_file(self.house.data.join(SOCKET));
+        Ok(())
+    }
+}
+
+/// The key that signs identity assertions.
+fn assertion_key(data: &Path) -> Result<String> {
+    let path = data.join("keys/assertion.key");
+    match fs::read_to_string(&path) {
+        Ok(pem) => Ok(pem),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let pem = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?.serialize_pem();
+            write_private(&path, pem.as_bytes())?;
+            Ok(pem)
+        }
+        Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// A link for the first administrator, as long as nobody has an account.
+async fn first_administrator(house: &Arc<House>) -> Result<Option<String>> {
+    if !house.accounts.nobody_can_sign_in() {
+        return Ok(None);
+    }
+    let current = house.current();
+    let operators = &current.config.settings.operators;
+    let estate = &current.config.estate;
+    let belongs = |p: &&safeconduct_model::Person| {
+        p.active && estate.groups_of(&p.id).is_some_and(|groups| groups.contains(operators))
+    };
+    let Some(person) = estate.people.values().find(belongs) else {
+        tracing::warn!(group = %operators, "nobody is in the group of the operators, so nobody can administer");
+        return Ok(None);
+    };
+    let secret = house.setup_links.make(&person.id, house.now()).await?;
+    Ok(Some(format!("{}/setup/{secret}", house.origin)))
+}
+
+async fn look_after_files(house: Arc<House>, stop: CancellationToken) {
+    let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+    let Ok(mut hangup) = hangup else {
+        tracing::warn!("SIGHUP cannot be received; the files are looked at every second all the same");
+        return poll_files(house, stop).await;
+    };
+    let mut told = String::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = hangup.recv() => told.clear(),
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        house.look_at_files(&mut told).await;
+    }
+}
+
+async fn poll_files(house: Arc<House>, stop: CancellationToken) {
+    let mut told = String::new();
+    while tokio::time::timeout(LOOK, stop.cancelled()).await.is_err() {
+        house.look_at_files(&mut told).await;
+    }
+}
+
+async fn look_after_sessions(house: Arc<House>, stop: CancellationToken) {
+    while tokio::time::timeout(EXPIRE, stop.cancelled()).await.is_err() {
+        if let Err(error) = house.expire_sessions().await {
+            tracing::warn!(error = format!("{error:#}"), "sessions expired but could not be kept as ended");
+        }
+    }
+}
+
+/// `GET /healthz` on a listener of its own: 200 or 503, and nothing that an outsider could use.
+async fn tell_health(house: Arc<House>, listener: TcpListener, stop: CancellationToken) {
+    let answer = move || {
+        let house = Arc::clone(&house);
+        async move {
+            let well = health::parts(&house).await.iter().all(Works::works);
+            let status = if well { http::StatusCode::OK } else { http::StatusCode::SERVICE_UNAVAILABLE };
+            (status, if well { "ok\n" } else { "not well\n" })
+        }
+    };
+    let router = axum::Router::new().route("/healthz", axum::routing::get(answer));
+    let served = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await;
+    if let Err(error) = served {
+        tracing::warn!(%error, "the health listener ended");
+    }
+}
+
+/// The local socket, which only the owner of the data folder can open.
+fn socket(data: &Path) -> Result<UnixListener> {
+    let path = data.join(SOCKET);
+    // The lock on the ledger is held: a socket that is still there belongs to a process that is gone.
+    let _ = fs::remove_file(&path);
+    let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen on {}", path.display()))?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).context("cannot close the local socket to others")?;
+    Ok(listener)
+}
+
+async fn local_socket(house: Arc<House>, listener: UnixListener, stop: CancellationToken) {
+    let router = safeconduct_api::admin(Arc::new(admin::Desk(house)));
+    let router = router.layer(axum::middleware::from_fn(|mut request: axum::extract::Request, next: axum::middleware::Next| async move {
+        let client = Client { ip: std::net::IpAddr::from([127, 0, 0, 1]), request: new_request_id() };
+        request.extensions_mut().insert(LocalSocket);
+        request.extensions_mut().insert(client);
+        next.run(request).await
+    }));
+    let served = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await;
+    if let Err(error) = served {
+        tracing::warn!(%error, "the local socket ended");
+    }
+}
