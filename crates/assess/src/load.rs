@@ -183,11 +183,12 @@ fn criterion<'t>(
     before: &[Criterion],
     metrics: &mut BTreeMap<String, Metric>,
 ) -> Option<Criterion> {
-    const KEYS: [&str; 12] = [
+    const KEYS: [&str; 13] = [
         "stage",
         "text",
         "metric",
         "count",
+        "share",
         "test",
         "attest",
         "any_of",
@@ -204,9 +205,10 @@ fn criterion<'t>(
     let number = 1 + before.iter().filter(|c| c.stage == stage).count();
     let letter = stage.label().chars().next().unwrap_or('?');
     let id = format!("{row}.{letter}.{number}");
-    let kinds: Vec<&str> = ["metric", "count", "test", "attest", "any_of"].into_iter().filter(|k| t.has(k)).collect();
+    let kinds: Vec<&str> =
+        ["metric", "count", "share", "test", "attest", "any_of"].into_iter().filter(|k| t.has(k)).collect();
     let (condition, said) = match kinds.as_slice() {
-        ["metric"] | ["count"] | ["test"] => {
+        ["metric"] | ["count"] | ["share"] | ["test"] => {
             let test = test(r, t, row, text.as_deref(), metrics)?;
             let said = words(&test, metrics);
             (Condition::Metric(test), said)
@@ -225,7 +227,7 @@ fn criterion<'t>(
             (Condition::AnyOf(tests), said.join(", or "))
         }
         _ => {
-            let what = format!("criterion `{id}` must have exactly one of metric, count, test, attest, any_of");
+            let what = format!("criterion `{id}` must have exactly one of metric, count, share, test, attest, any_of");
             r.fault(t.start(), what, "say what decides it, and only that");
             return None;
         }
@@ -233,7 +235,7 @@ fn criterion<'t>(
     Some(Criterion { id, stage, text: text.unwrap_or(said), condition })
 }
 
-/// A condition on a metric. `count` and `test` declare a metric of the row itself.
+/// A condition on a metric. `count`, `share` and `test` declare a metric of the row itself.
 fn test<'t>(
     r: &mut Reader<'t>,
     t: Table<'_, 't>,
@@ -263,13 +265,14 @@ fn test<'t>(
     } else {
         let (local, fresh_hours) = match r.text_if_any(t, "test") {
             Some(test) => (test, 30 * 24),
+            None if t.has("share") => (r.text(t, "share")?, FRESH_HOURS),
             None => (r.text(t, "count")?, FRESH_HOURS),
         };
         let is_test = t.has("test");
         let sources = if is_test { vec![Source::Tests] } else { sources(r, t) };
         let id = if is_test { format!("test {local}") } else { format!("{row}.{local}") };
         let name = text.map_or_else(|| format!("acceptance case {local} passes"), str::to_owned);
-        let unit = if is_test { Unit::ShareOfItems } else { Unit::Count };
+        let unit = if is_test || t.has("share") { Unit::ShareOfItems } else { Unit::Count };
         metrics.entry(id.clone()).or_insert(Metric { id: id.clone(), name, unit, sources, fresh_hours });
         id
     };
@@ -278,7 +281,9 @@ fn test<'t>(
     let (at_least, bar) = match (floor, ceiling) {
         (Some(bar), None) => (true, bar),
         (None, Some(bar)) => (false, bar),
-        (None, None) if !t.has("metric") && !t.has("at_least") && !t.has("at_most") => (true, default),
+        (None, None) if !t.has("metric") && !t.has("share") && !t.has("at_least") && !t.has("at_most") => {
+            (true, default)
+        }
         _ => {
             r.fault(t.start(), format!("`{metric}` needs exactly one bar"), "write `at_least` or `at_most`");
             return None;

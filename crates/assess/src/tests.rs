@@ -35,6 +35,14 @@ fn the_shipped_file_has_all_rows_of_the_model() {
     assert_eq!(f.rows.len(), 37 + 3);
     let class = |class| f.rows.iter().filter(|r| r.class == class).count();
     assert_eq!([Class::Decidable, Class::Mixed, Class::Attested].map(class), [20, 14, 6]);
+    let counted = f.rows.iter().flat_map(|r| &r.criteria).filter(|c| match &c.condition {
+        Condition::Metric(test) => f.metrics[&test.metric].unit == crate::Unit::Count && test.at_least,
+        _ => false,
+    });
+    for c in counted {
+        let share = ["Most ", "Some ", "Every ", "Each ", "Almost ", "Half "].iter().any(|w| c.text.starts_with(w));
+        assert!(!share, "{}: one thing is not a share: {}", c.id, c.text);
+    }
     let unused: Vec<&String> = f.metrics.keys().filter(|m| !reads(&f).contains(*m)).collect();
     assert!(unused.is_empty(), "{unused:?}");
 }
@@ -341,4 +349,12 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn an_assessment_is_json() {
+    let a = evaluate(&small(), &evidence(&[("S", share(1, 1))], &[Source::Gateway]), now());
+    let text = serde_json::to_string(&a).expect("an assessment is JSON");
+    assert!(text.contains(r#""proven":"initial","possible":"optimal""#), "{text}");
+    assert!(text.contains(r#""would_decide":{"inventory":["R-1"]}"#), "{text}");
 }

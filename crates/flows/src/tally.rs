@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
 /// Counts of distinct keys, at most `N` of them: the `N` smallest in their order. What lies beyond is still counted, as one
 /// figure.
@@ -10,11 +11,26 @@ use serde::Serialize;
 /// Keeping the smallest makes the result independent of the order of arrival: a key that was pushed out has `N` smaller
 /// ones in front of it for ever, so a key that is kept was kept since it first came and its count is exact. Therefore two
 /// tallies merge to the tally of both inputs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(bound(serialize = "K: Ord + Serialize"))]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally<K: Ord, const N: usize> {
     kept: BTreeMap<K, u64>,
     beyond: u64,
+}
+
+/// Keys need not be texts, so the counts are a list: `{"counts": [{"key": …, "count": 3}], "beyond": 0}`.
+impl<K: Ord + Serialize, const N: usize> Serialize for Tally<K, N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Line<'k, K> {
+            key: &'k K,
+            count: u64,
+        }
+        let counts: Vec<Line<'_, K>> = self.kept.iter().map(|(key, count)| Line { key, count: *count }).collect();
+        let mut tally = serializer.serialize_struct("Tally", 2)?;
+        tally.serialize_field("counts", &counts)?;
+        tally.serialize_field("beyond", &self.beyond)?;
+        tally.end()
+    }
 }
 
 impl<K: Ord, const N: usize> Default for Tally<K, N> {

@@ -179,3 +179,15 @@ fn the_table_lines_up_and_shows_what_always_held() {
          ada  wiki         read    2       0       allowed   Wed 14-15  phishing-resistant sign-in, network office\n"
     );
 }
+
+#[test]
+fn edges_and_rows_are_json() {
+    let map = Map::of(TimeZone::UTC, &entries(&[one("ada", "wiki")]));
+    let text = serde_json::to_string(&map.by_person()).expect("edges are JSON");
+    assert!(text.contains(r#""paths":{"counts":[{"key":"/p/0","count":1}],"beyond":0}"#), "{text}");
+    let text = serde_json::to_string(&rows(&map.by_person())).expect("rows are JSON");
+    assert!(
+        text.starts_with(r#"[{"who":"ada","group":false,"app":"wiki","action":"read","standing":"allowed","passed":1"#),
+        "{text}"
+    );
+}

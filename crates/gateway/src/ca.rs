@@ -234,6 +234,7 @@ fn first_certificate(pem: &str) -> Option<CertificateDer<'static>> {
     CertificateDer::from_pem_slice(pem.as_bytes()).ok()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 fn issue(error: rcgen::Error) -> CaError {
     CaError::Issue(error.to_string())
 }

@@ -128,6 +128,9 @@ impl Gateway {
 impl Core {
     /// Asks policy once more about a live connection; anything but a recorded yes cuts it.
     fn decide_again(&self, id: LeaseId, entry: &Arc<Entry>, cause: CutCause, since: Instant) {
+        if entry.lost.is_cancelled() {
+            return;
+        }
         let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.still_permitted(id, entry)));
         if !matches!(again, Ok(true)) {
             self.live.kill(entry, cause, since);

@@ -1,4 +1,5 @@
 //! Live connections end when the facts end.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "these are tests")]
 
 mod common;
 
@@ -121,6 +122,20 @@ async fn a_request_that_waits_for_its_answer_is_cut_too() {
     house.gateway.signal(&Signal::SessionEnded("s-ada".parse().unwrap()));
     let (took, heard) = end(&mut stream).await;
     assert!(took < SOON && heard.starts_with(b"HTTP/1.1 403"), "{}", String::from_utf8_lossy(&heard));
+}
+
+#[tokio::test]
+async fn a_decision_that_a_signal_overtakes_does_not_count() {
+    let house = house(Setup::default()).await;
+    let (control, gateway) = (std::sync::Arc::clone(&house.control), house.gateway.clone());
+    let meanwhile = move || {
+        control.sessions.lock().unwrap().remove("ada");
+        gateway.signal(&Signal::SessionEnded("s-ada".parse().unwrap()));
+    };
+    *house.control.meanwhile.lock().unwrap() = Some(Box::new(meanwhile));
+    assert_eq!(house.get("/a", "").await.status(), 401, "the session ended while the request was decided");
+    assert_eq!(house.upstream.log(), "");
+    assert!(house.gateway.live().is_empty() && house.control.cuts().is_empty());
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
 //! Ordinary requests: what goes on, what is denied, what is told.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "these are tests")]
 
 mod common;
 
@@ -206,7 +207,7 @@ async fn the_portal_and_the_reserved_paths_are_answered_in_process() {
     assert!(heard.text.contains("portal GET /x?y app=None cookie=Some(\"sc=ada\")"), "{heard:?}");
     let heard = house.get("/.safeconduct/arrive", "").await;
     assert!(heard.text.contains("app=Some(\"wiki\")"), "{heard:?}");
-    assert_eq!(house.get("/%2esafeconduct/arrive", "").await.text.contains("app=Some"), true, "one spelling for all");
+    assert!(house.get("/%2esafeconduct/arrive", "").await.text.contains("app=Some"), "one spelling for all");
     assert_eq!(house.upstream.log(), "");
 }
 
@@ -354,6 +355,17 @@ async fn upstream_connections_are_used_again_unless_they_carry_a_login() {
     assert_eq!(house.get("/a", "authorization: NTLM x\r\n").await.status(), 200);
     assert_eq!(house.get("/a", "").await.status(), 200);
     assert_eq!(house.upstream.connections.load(Ordering::SeqCst), 4, "none of those three was kept");
+}
+
+#[tokio::test]
+async fn answers_without_a_body_keep_the_connections_in_step() {
+    let house = house(Setup::default()).await;
+    let head = house.raw(format!("HEAD /head HTTP/1.1\r\nhost: wiki.test\r\n{ADA}connection: close\r\n\r\n")).await;
+    assert_eq!((head.status(), head.field("content-length").as_deref()), (200, Some("7")), "{head:?}");
+    assert!(head.text.ends_with("\r\n\r\n"));
+    assert_eq!(house.get("/none", "").await.status(), 204);
+    assert!(house.get("/a", "").await.text.ends_with("\r\n\r\nok"));
+    assert_eq!(house.upstream.connections.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

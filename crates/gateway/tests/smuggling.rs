@@ -1,5 +1,6 @@
 //! NT-46 to NT-68: raw bytes to the gateway, a byte-exact log behind it. "400 + close" is one 400, the connection closed,
 //! nothing forwarded, one refusal with a stable code in the ledger.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "these are tests")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! TLS, HTTP/2 and device certificates.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "these are tests")]
 
 mod common;
 

@@ -57,7 +57,11 @@ pub(crate) struct Decider<'s> {
 
 impl<'s> Decider<'s> {
     pub(crate) fn new(snapshot: &'s Snapshot) -> Self {
-        Self { snapshot, apps: HashMap::new(), answers: HashMap::new(), max_remembered: MAX_REMEMBERED }
+        Self::remembering(snapshot, MAX_REMEMBERED)
+    }
+
+    pub(crate) fn remembering(snapshot: &'s Snapshot, max_remembered: usize) -> Self {
+        Self { snapshot, apps: HashMap::new(), answers: HashMap::new(), max_remembered }
     }
 
     pub(crate) fn answer(&mut self, ask: &Ask, at: Timestamp) -> Answer {

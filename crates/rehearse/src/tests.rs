@@ -12,8 +12,8 @@ use safeconduct_policy::{FixtureText, PolicyText, Snapshot, Sources, parse_fixtu
 
 use crate::answer::Decider;
 use crate::{
-    Answer, Directory, LeftOutBecause, Observed, Proposal, ProposeError, Rehearsal, Settings, Target, compare,
-    difference, propose, replay,
+    Against, Answer, Directory, LeftOutBecause, Observed, Options, Proposal, ProposeError, Rehearsal, Settings, Target,
+    compare, difference, propose, rehearse, replay,
 };
 
 /// Monday, 2026-08-31T00:00:00Z.
@@ -206,7 +206,7 @@ fn left_out(p: &Proposal) -> Vec<(LeftOutBecause, u64)> {
 
 const ACCOUNTANTS: &str = "People in accountants with two factors may read books, Monday to Friday, from 08:00 until 18:00, \
                            from a managed device with current endpoint protection, for close.";
-const CLERKS: &str = "People in clerks with two factors may read and write books, Monday to Friday, from 06:00 until 10:30, \
+const CLERKS: &str = "People in clerks with two factors may read and write books, Monday to Friday, from 06:00 until 10:00, \
                       from a managed device from a compliant device from the network office.";
 
 #[test]
@@ -234,7 +234,7 @@ fn troubled() -> Vec<Use> {
         |n: usize, k: i64| Use { who: format!("other-{n}"), groups: vec!["staff"], ..accountant(0, 8, 600 + k) };
     uses.push(other(1, 0));
     uses.extend((0..9).map(|k| other(2, k)));
-    uses.extend((0..40).map(|k| Use { who: "gone".into(), ..accountant(0, 9, 600 + k) }));
+    uses.extend((0..40).map(|k| Use { who: "gone".into(), groups: vec![], ..accountant(0, 9, 600 + k) }));
     uses.push(Use { outcome: Some(Reason::Forbidden), ..accountant(4, 9, 700) });
     uses
 }
@@ -248,21 +248,15 @@ fn what_stands_out_is_left_out_and_said() {
         "other-2 with two factors may read books, from a managed device with current endpoint protection, for close."
     );
     use LeftOutBecause as B;
-    assert_eq!(
-        left_out(&p),
-        [
-            (B::DeniedAttempt, 1),
-            (B::NotInDirectory, 40 - 40),
-            (B::LittleSupport, 1),
-            (B::OddHours, 1),
-            (B::OtherDevice, 1)
-        ]
-        .into_iter()
-        .filter(|(_, n)| *n > 0)
-        .collect::<Vec<_>>(),
-        "{}",
-        p.report()
-    );
+    let found = [
+        (B::DeniedAttempt, 1),
+        (B::Forbidden, 1),
+        (B::NotInDirectory, 40),
+        (B::LittleSupport, 1),
+        (B::OddHours, 1),
+        (B::OtherDevice, 1),
+    ];
+    assert_eq!(left_out(&p), found, "{}", p.report());
     assert!(p.cedar.contains("// no group fits these, each has a rule: other-2"), "{}", p.cedar);
     assert!(p.cedar.contains("acc-1 read on Thursday 2026-09-03 at 03:10, from a managed device"), "{}", p.cedar);
 }
@@ -383,6 +377,24 @@ fn a_record_that_lacks_a_fact_is_counted_and_not_compared() {
 }
 
 #[test]
+fn results_are_json() {
+    let p = mined(&troubled(), &Settings::default());
+    let text = serde_json::to_string(&p).expect("a proposal is JSON");
+    assert!(text.contains("\"because\":\"odd_hours\""), "{text}");
+    let r = replay(entries(&troubled()), &snapshot(""));
+    let text = serde_json::to_string(&r).expect("a rehearsal is JSON");
+    assert!(text.contains("{\"key\":{\"person\":\"acc-0\"},\"count\":40}"), "{text}");
+}
+
+#[test]
+fn progress_is_told_and_examples_are_bounded() {
+    let mut told = Vec::new();
+    let options = Options { examples: 2, progress_every: 200 };
+    let r = rehearse(entries(&fortnight()), Against::Recorded, &snapshot(""), options, &mut |n| told.push(n));
+    assert_eq!((told, r.newly_denied.total, r.newly_denied.examples.len()), (vec![200, 400, 480], 480, 2));
+}
+
+#[test]
 fn two_snapshots_differ_by_rule_and_by_answer() {
     let narrow = r#"@id("books") permit(principal in Group::"staff", action == Action::"read", resource == Application::"books");
         @id("wiki") permit(principal, action, resource == Application::"wiki");"#;
@@ -438,14 +450,16 @@ fn any_use() -> impl Strategy<Value = Use> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
     fn remembered_answers_are_those_of_the_policy(uses in prop::collection::vec(any_use(), 1..80)) {
         let built = snapshot(MANY);
         let mut decider = Decider::new(&built);
+        let mut forgetful = Decider::remembering(&built, 1);
         for e in entries(&uses) {
             let Record::Access(a) = e.record else { continue };
+            prop_assert_eq!(forgetful.answer(&a.ask, a.decided), Answer::of(&built, &a.ask, a.decided));
             prop_assert_eq!(decider.answer(&a.ask, a.decided), Answer::of(&built, &a.ask, a.decided));
         }
     }
@@ -457,34 +471,19 @@ proptest! {
         let p = mined(&uses, &Settings::default());
         let built = snapshot(&p.cedar);
         let passed: Vec<Entry> = entries(&uses).into_iter().filter(|e| match &e.record {
-            Record::Access(a) => a.passed() && a.ask.what.app.as_str() == "books",
+            Record::Access(a) => {
+                a.passed() && a.reason() != Some(Reason::Forbidden) && a.ask.what.app.as_str() == "books"
+            }
             _ => false,
         }).collect();
         prop_assert_eq!(p.figures.uses, passed.len() as u64);
         let permitted = |r: &Rehearsal| r.coverage.records - r.newly_denied.total - r.reason_changed.total;
         let r = compare(&passed, &snapshot(OPEN), &built);
         prop_assert_eq!(p.figures.covered, permitted(&r));
-        let left: u64 = p.left_out.iter().filter(|l| l.because != LeftOutBecause::DeniedAttempt).map(|l| l.count).sum();
+        let left: u64 = p.left_out.iter().filter(|l| !matches!(l.because, LeftOutBecause::DeniedAttempt | LeftOutBecause::Forbidden)).map(|l| l.count).sum();
         prop_assert_eq!(p.figures.covered + left, p.figures.uses);
         for rule in &p.rules {
             prop_assert!(!rule.words.contains("where") && !rule.words.contains("()"), "{}", rule.words);
         }
     }
-}
-
-#[test]
-fn memory_bounds_change_no_answer() {
-    let built = snapshot(MANY);
-    let uses = fortnight();
-    let mut all = Decider::new(&built);
-    let asks: Vec<Entry> = entries(&uses);
-    let answers: Vec<Answer> = asks
-        .iter()
-        .filter_map(|e| match &e.record {
-            Record::Access(a) => Some(all.answer(&a.ask, a.decided)),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(answers.len(), uses.len());
-    assert!(answers.iter().any(|a| a.permitted) && answers.iter().any(|a| !a.permitted));
 }

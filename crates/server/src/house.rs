@@ -40,7 +40,9 @@ pub struct Current {
 }
 
 impl Current {
-    pub(crate) fn of(built: Built, since: Timestamp) -> Self {
+    /// What was built, from now on.
+    #[must_use]
+    pub fn of(built: Built, since: Timestamp) -> Self {
         let Built { texts, config, snapshot, fixtures } = built;
         Self { texts, config, snapshot: Arc::new(snapshot), fixtures, since }
     }

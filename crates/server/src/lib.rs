@@ -13,21 +13,23 @@
 //! | `rooms` | what the pages show |
 //! | `proposals`, `publish` | changes to policy: written, rehearsed, bound |
 //! | `history` | the digest of the ledger |
-//! | `run` | start, run, drain |
+//! | `enrol` | making keys and certificates for devices |
+| `run` | start, run, drain |
 
 mod certificates;
 pub mod clock;
 mod control;
 mod devices;
+pub mod enrol;
 pub mod files;
 mod handover;
-mod history;
+pub mod history;
 mod house;
 mod identify;
 mod keep;
 mod oidc;
 mod portal;
-mod proposals;
+pub mod proposals;
 mod publish;
 mod rooms;
 mod run;
@@ -35,5 +37,4 @@ mod secrets;
 mod sign_in;
 
 pub use house::{Current, House};
-pub use proposals::{Proposal, State};
 pub use run::{Running, SOCKET, Start, StartError, start};

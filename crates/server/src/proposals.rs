@@ -1,7 +1,7 @@
 //! Proposals: changes to policy that are not made yet. Written from observed use, rehearsed, published by a person.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
@@ -98,9 +98,8 @@ impl Proposals {
 impl House {
     /// Writes a proposal for an application from its observed use.
     pub(crate) async fn propose(self: &Arc<Self>, by: &str, app: &AppId) -> Result<Proposal> {
-        let house = Arc::clone(self);
-        let of = app.clone();
-        let written = tokio::task::spawn_blocking(move || house.write_proposal(&of)).await??;
+        let (current, ledger, of) = (self.current(), self.ledger_dir(), app.clone());
+        let written = tokio::task::spawn_blocking(move || write(&current, &ledger, &of)).await??;
         let id = format!("{app}-{}", crate::house::random_hex::<3>()?);
         let figures = &written.figures;
         let basis = |r: &safeconduct_rehearse::ProposedRule| {
@@ -128,19 +127,6 @@ impl House {
         self.record_change(by, "policy.propose", app.as_str(), &format!("proposal {id}")).await?;
         self.keep_proposal(proposal.clone()).await?;
         Ok(proposal)
-    }
-
-    fn write_proposal(&self, app: &AppId) -> Result<safeconduct_rehearse::Proposal> {
-        let current = self.current();
-        let application = current.snapshot.application(app).with_context(|| format!("there is no application `{app}`"))?;
-        let mut seen = Observed::new(app.clone(), current.config.settings.zone.clone());
-        for entry in Entries::from_seq(&self.ledger_dir(), 0)? {
-            seen.add(&entry?.entry);
-        }
-        let estate = &current.config.estate;
-        let people: Vec<Person> = estate.people.values().cloned().collect();
-        let groups: Vec<Group> = estate.groups.values().cloned().collect();
-        Ok(propose(&seen, application, &Directory::of(&people, &groups), &Settings::default())?)
     }
 
     /// Keeps a proposal, and lets the oldest closed one go where there are too many.
@@ -179,30 +165,14 @@ impl House {
     pub(crate) async fn rehearse(self: &Arc<Self>, candidate: Arc<Snapshot>) -> Result<Rehearsal> {
         let ledger = self.ledger_dir();
         let current = self.current();
-        let replayed = tokio::task::spawn_blocking(move || -> Result<Rehearsal> {
-            let mut broken = None;
-            let entries = Entries::from_seq(&ledger, 0)?.map_while(|located| match located {
-                Ok(located) => Some(located.entry),
-                Err(error) => {
-                    broken = Some(error);
-                    None
-                }
-            });
-            // What binds now is compared, not what bound then: the question is what this change does.
-            let against = Against::Snapshot(&current.snapshot);
-            let rehearsal = rehearse(entries, against, &candidate, Options::default(), &mut |_| {});
-            match broken {
-                Some(error) => Err(error.into()),
-                None => Ok(rehearsal),
-            }
-        });
+        let replayed = tokio::task::spawn_blocking(move || replay(&current.snapshot, &candidate, &ledger, &mut |_| {}));
         replayed.await?
     }
 
     /// The configuration as it would be with a proposal, checked whole.
     pub(crate) fn candidate_of(&self, proposal: &Proposal) -> Result<Built, Vec<Fault>> {
         let current = self.current();
-        let texts = with_proposal(&current, proposal);
+        let texts = with_proposal(&current, &proposal.app, &proposal.cedar, &proposal.fixtures);
         files::build(texts, current.snapshot.revision() + 1)
     }
 
@@ -211,24 +181,61 @@ impl House {
     }
 }
 
+/// Writes rules for an application from the use that a ledger holds.
+pub fn write(current: &Current, ledger: &Path, app: &AppId) -> Result<safeconduct_rehearse::Proposal> {
+    let application = current.snapshot.application(app).with_context(|| format!("there is no application `{app}`"))?;
+    let mut seen = Observed::new(app.clone(), current.config.settings.zone.clone());
+    for entry in Entries::from_seq(ledger, 0)? {
+        seen.add(&entry?.entry);
+    }
+    let estate = &current.config.estate;
+    let people: Vec<Person> = estate.people.values().cloned().collect();
+    let groups: Vec<Group> = estate.groups.values().cloned().collect();
+    Ok(propose(&seen, application, &Directory::of(&people, &groups), &Settings::default())?)
+}
+
+/// Decides everything that a ledger holds under the candidate and under what binds now, and compares: the question is what
+/// the change does, not what bound then.
+pub fn replay(
+    current: &Snapshot,
+    candidate: &Snapshot,
+    ledger: &Path,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Rehearsal> {
+    let mut broken = None;
+    let entries = Entries::from_seq(ledger, 0)?.map_while(|located| match located {
+        Ok(located) => Some(located.entry),
+        Err(error) => {
+            broken = Some(error);
+            None
+        }
+    });
+    let rehearsal = rehearse(entries, Against::Snapshot(current), candidate, Options::default(), progress);
+    match broken {
+        Some(error) => Err(error.into()),
+        None => Ok(rehearsal),
+    }
+}
+
 /// The texts with a proposal in place: its file, without the permits for the same application that it supersedes, and with
 /// enforcement turned on.
-pub(crate) fn with_proposal(current: &Current, proposal: &Proposal) -> Texts {
+#[must_use]
+pub fn with_proposal(current: &Current, app: &AppId, cedar: &str, fixtures: &str) -> Texts {
     let mut texts = current.texts.clone();
-    let file = files::proposal_file(&proposal.app);
-    let is_superseded = |scope: &Scope| matches!(scope, Scope::Is(kind, id) if kind == "Application" && id == proposal.app.as_str());
+    let file = files::proposal_file(app);
+    let is_superseded = |scope: &Scope| matches!(scope, Scope::Is(kind, id) if kind == "Application" && id == app.as_str());
     for rule in current.snapshot.rules().iter().filter(|r| r.effect == Effect::Permit && is_superseded(&r.resource)) {
         if let Some(text) = texts.policies.iter_mut().find(|t| t.file == rule.file) {
             text.text = text.text.replacen(&rule.text, "", 1);
         }
     }
     texts.policies.retain(|t| t.file == file || !t.text.trim().is_empty());
-    put(&mut texts.policies, &file, &proposal.cedar);
-    put(&mut texts.tests, &format!("policies/tests/{}.toml", proposal.app), &proposal.fixtures);
-    let observed = current.config.estate.applications.get(&proposal.app).is_some_and(|a| a.mode == Mode::Observe);
+    put(&mut texts.policies, &file, cedar);
+    put(&mut texts.tests, &format!("policies/tests/{app}.toml"), fixtures);
+    let observed = current.config.estate.applications.get(app).is_some_and(|a| a.mode == Mode::Observe);
     if observed {
         for text in &mut texts.estate {
-            if let Some(enforced) = enforced(&text.text, &proposal.app) {
+            if let Some(enforced) = enforced(&text.text, app) {
                 text.text = enforced;
             }
         }
@@ -266,7 +273,7 @@ fn enforced(text: &str, app: &AppId) -> Option<String> {
 }
 
 /// Faults, one below the other.
-pub(crate) fn told(faults: &[Fault]) -> String {
+pub fn told(faults: &[Fault]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 

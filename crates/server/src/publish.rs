@@ -21,7 +21,7 @@ impl House {
         if proposal.state != State::Open {
             return Err(one(id, "the proposal is closed", "propose anew; use has gone on since"));
         }
-        let texts = with_proposal(&self.current(), &proposal);
+        let texts = with_proposal(&self.current(), &proposal.app, &proposal.cedar, &proposal.fixtures);
         let revision = self.publish(by, texts, &format!("proposal {id}")).await?;
         self.close_proposal(proposal, State::Published).await?;
         Ok(revision)

@@ -181,6 +181,9 @@
     window.addEventListener("pagehide", () => source.close());
   }
 
+  // ---- a narrow screen shows the place in the navigation
+  $("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+
   // ---- ages, filters
   const units = [[86400, "d", 172800], [3600, "h", 3600], [60, "min", 60], [1, "s", 1]];
   const rough = (s) => { for (const [size, unit, from] of units) if (s >= from) return `${Math.floor(s / size)} ${unit}`; return null; };

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::apps::facts;
-use crate::parts::{self, layout, rows, table, time, words};
+use crate::parts::{layout, rows, table, time, words};
 use crate::view::{Device, DeviceRow, Frame};
 
 /// Every device.
@@ -39,7 +39,7 @@ pub fn page(frame: &Frame, view: &Device) -> Markup {
             }
             section { h2 { "Live sessions" } @if view.sessions.is_empty() { p.quiet { "No session is bound to it." } } @else { (rows::sessions(&view.sessions).plain(frame)) } }
             section { h2 { "Recent verdicts" } (rows::verdicts(&view.verdicts, html! { p.quiet { "Nothing is recorded yet." } }).plain(frame))
-                p { a href=(format!("/console/watch?device={}", r.id)) { "All verdicts" } " " (parts::none("")) } }
+                p { a href=(format!("/console/watch?device={}", r.id)) { "All verdicts" } } }
         },
     )
 }

@@ -32,7 +32,7 @@ pub use protect::{AssetRow, Exposure, Protect};
 pub use things::{
     App, AppRow, CheckResult, Device, DeviceRow, Fact, Health, Part, PartState, Person, PersonRow, Usage,
 };
-pub use verdict::{Again, Box5, Failed, Lease, Proof, ReadFact, SpokenRule, Verdict, W};
+pub use verdict::{Again, Box5, Lease, Proof, ReadFact, SpokenRule, Verdict, W};
 pub use watch::{Answered, CutRow, SessionRow, VerdictRow, Watch, WatchQuery};
 
 /// What every page shows around its own matter.

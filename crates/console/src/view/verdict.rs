@@ -118,9 +118,6 @@ pub struct SpokenRule {
     pub failing: Vec<Failing>,
 }
 
-/// The conditions of a rule that failed, alone; used where there is no rule text.
-pub type Failed = Failing;
-
 /// How long a permit holds.
 #[derive(Clone, Debug)]
 pub struct Lease {

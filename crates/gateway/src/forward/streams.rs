@@ -15,10 +15,13 @@ use crate::live::Entry;
 use crate::normal::headers::{is_hop_by_hop, is_protected};
 use crate::wire::Busy;
 
+/// What happens when a lease is given back.
+type OnEnd = Box<dyn FnOnce(&Entry) + Send + Sync>;
+
 /// Holds a lease for as long as its connection lives. Dropping it gives the lease back and records a cut.
 pub(crate) struct Lease {
     entry: Arc<Entry>,
-    on_end: Option<Box<dyn FnOnce(&Entry) + Send + Sync>>,
+    on_end: Option<OnEnd>,
 }
 
 impl Lease {

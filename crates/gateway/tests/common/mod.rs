@@ -51,6 +51,8 @@ pub struct Fake {
     pub panics: AtomicBool,
     pub durable_ms: AtomicU64,
     pub ids: AtomicU64,
+    /// Called once, while somebody is being identified.
+    pub meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 pub fn identity(person: &str, device: Option<DeviceFacts>) -> Identity {
@@ -101,6 +103,7 @@ impl Fake {
             panics: false.into(),
             durable_ms: 0.into(),
             ids: 0.into(),
+            meanwhile: Mutex::default(),
         }
     }
 
@@ -161,8 +164,15 @@ impl Control for Fake {
     }
     fn identify(&self, credentials: &Credentials, _: &AppId, _: Timestamp) -> Identity {
         assert!(!self.panics.load(Ordering::SeqCst), "injected");
-        let sessions = self.sessions.lock().unwrap();
-        credentials.cookie.as_ref().and_then(|c| sessions.get(c.expose()).cloned()).unwrap_or_else(Identity::nobody)
+        let found = {
+            let sessions = self.sessions.lock().unwrap();
+            credentials.cookie.as_ref().and_then(|c| sessions.get(c.expose()).cloned())
+        };
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
+        found.unwrap_or_else(Identity::nobody)
     }
     fn record(&self, record: Record) -> Result<Box<dyn Receipt>, RecordRefused> {
         if self.refuse_records.load(Ordering::SeqCst) {
@@ -299,6 +309,12 @@ impl Upstream {
                 }
                 "/events" => return Self::events(stream).await,
                 "/hang" => tokio::time::sleep(Duration::from_secs(60)).await,
+                "/head" => {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n").await.unwrap();
+                }
+                "/none" => {
+                    stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+                }
                 "/drop" => return,
                 "/echo" => {
                     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());

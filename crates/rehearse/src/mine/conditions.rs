@@ -132,17 +132,24 @@ fn hours(found: &mut Conditions, kept: &mut Vec<&Use>, few: &mut Few, s: &Settin
     }
 }
 
-/// The hours that hold the uses, rounded outward to the half hour; single far-off uses do not stretch it.
+/// The hours that hold the uses, rounded outward to the half hour. A few uses at either end that lie far off do not stretch
+/// them.
 fn window(kept: &[&Use], s: &Settings) -> Option<(u16, u16)> {
     let mut minutes: Vec<u16> = kept.iter().map(|u| u.minute).collect();
     minutes.sort_unstable();
-    // Runs of uses without a wide gap; the run with the most uses is the working day.
-    let runs: Vec<&[u16]> = minutes.chunk_by(|a, b| b - a <= s.gap_minutes).collect();
-    let main = runs.into_iter().max_by_key(|run| run.len())?;
-    let far_off = minutes.len() - main.len();
-    let few = far_off * 10 <= minutes.len();
-    let (from, to) = if few { (main.first()?, main.last()?) } else { (minutes.first()?, minutes.last()?) };
-    Some((from / 30 * 30, to / 30 * 30 + 30))
+    let few = share_of(minutes.len(), s.outlier_share.max(s.one_person_share));
+    let far = |a: u16, b: u16| b - a > s.gap_minutes;
+    let last = minutes.len().checked_sub(1)?;
+    let from = (1..=few.min(last)).rev().find(|i| far(minutes[i - 1], minutes[*i])).unwrap_or(0);
+    let to = (last.saturating_sub(few)..last).find(|i| *i >= from && far(minutes[*i], minutes[i + 1])).unwrap_or(last);
+    Some((minutes[from] / 30 * 30, minutes[to] / 30 * 30 + 30))
+}
+
+/// A share of a number of uses, rounded down.
+#[expect(clippy::cast_precision_loss, reason = "numbers of uses are far below 2^52")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length is a length")]
+fn share_of(uses: usize, share: f64) -> usize {
+    (uses as f64 * share.clamp(0.0, 1.0)) as usize
 }
 
 /// The budget for uses that do not fit.
@@ -157,13 +164,10 @@ struct Few {
 impl Few {
     fn of(uses: &[&Use], s: &Settings) -> Self {
         let people: BTreeSet<u32> = uses.iter().map(|u| u.who).collect();
-        #[expect(clippy::cast_precision_loss, reason = "numbers of uses are far below 2^52")]
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length is a length")]
-        let left = (uses.len() as f64 * s.outlier_share.clamp(0.0, 1.0)) as usize;
         Self {
             uses: uses.len(),
             people: people.len(),
-            left,
+            left: share_of(uses.len(), s.outlier_share),
             per_person: people.len() >= s.people_for_outlier,
             one_person_share: s.one_person_share,
         }
@@ -177,8 +181,7 @@ impl Few {
             return false;
         }
         let by_one = odd.iter().collect::<BTreeSet<_>>().len() <= 1;
-        #[expect(clippy::cast_precision_loss, reason = "numbers of uses are far below 2^52")]
-        let small_for_one = odd.len() as f64 <= self.uses as f64 * self.one_person_share;
+        let small_for_one = odd.len() <= share_of(self.uses, self.one_person_share);
         if odd.len() <= self.left || (self.per_person && self.people > 1 && by_one && small_for_one) {
             self.left = self.left.saturating_sub(odd.len());
             kept.retain(|u| holds(u));

@@ -29,9 +29,9 @@ pub(crate) struct Use {
     pub checks: u8,
     pub network: Option<u32>,
     pub purpose: Option<u32>,
-    /// It got through.
+    /// It got through, and no rule forbade it.
     pub passed: bool,
-    /// A rule forbade it.
+    /// It got through although a rule forbade it.
     pub forbidden: bool,
 }
 
@@ -104,6 +104,7 @@ impl Observed {
 
     fn push(&mut self, seq: u64, access: &Access) {
         let facts = Facts::of(access, &self.zone);
+        let forbidden = access.reason() == Some(Reason::Forbidden);
         let one = Use {
             seq,
             at: access.decided,
@@ -121,8 +122,8 @@ impl Observed {
             checks: facts.passed.iter().map(|c| bit(*c)).fold(0, |all, b| all | b),
             network: facts.network.as_ref().map(|n| self.networks.number(n)),
             purpose: facts.purpose.as_ref().map(|p| self.purposes.number(p)),
-            passed: access.passed(),
-            forbidden: access.reason() == Some(Reason::Forbidden),
+            passed: access.passed() && !forbidden,
+            forbidden: access.passed() && forbidden,
         };
         if self.uses.len() >= MAX_USES {
             self.uses.pop_front();

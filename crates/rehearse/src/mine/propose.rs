@@ -157,7 +157,7 @@ pub struct ProposedRule {
 /// How good a proposal is.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Figures {
-    /// Observed uses: everything that got through.
+    /// Observed uses: everything that got through and that no rule forbade.
     pub uses: u64,
     /// Those that the proposal permits.
     pub covered: u64,
@@ -304,9 +304,11 @@ pub fn propose(
     let drafts = mine.drafts(&uses);
     let days = 1 + to.since(from).millis() / 86_400_000;
 
+    let evidence: Vec<&Use> = uses.iter().copied().filter(|u| mine.counts(u)).collect();
     let why = |draft: &Draft| {
-        let (count, people) = mine.used(draft, &uses);
-        format!("observed use, {count} accesses by {people} people, from {} to {}", words::date(from), words::date(to))
+        let (count, people) = mine.used(draft, &evidence);
+        let noun = if people == 1 { "person" } else { "people" };
+        format!("observed use, {count} accesses by {people} {noun}, from {} to {}", words::date(from), words::date(to))
     };
     let texts: Vec<String> = drafts.iter().map(|d| write::rule(d, app, &why(d))).collect();
     let left_out = mine.left_out(&drafts);
@@ -349,7 +351,7 @@ impl Mine<'_> {
             Principal::Workload(_) => true,
             Principal::Nobody => false,
         };
-        known && one.passed && one.proven && !one.forbidden && !self.settings.flagged.contains(principal)
+        known && one.passed && one.proven && !self.settings.flagged.contains(principal)
     }
 
     fn drafts(&self, uses: &[&Use]) -> Vec<Draft> {
@@ -543,14 +545,14 @@ impl Mine<'_> {
     fn because(&self, drafts: &[Draft], one: &Use) -> LeftOutBecause {
         use LeftOutBecause as B;
         let principal = self.seen.principal(one);
+        if one.forbidden {
+            return B::Forbidden;
+        }
         if !one.passed {
             return B::DeniedAttempt;
         }
         if self.settings.flagged.contains(principal) {
             return B::Flagged;
-        }
-        if one.forbidden {
-            return B::Forbidden;
         }
         if principal.person().is_some_and(|p| !self.directory.people.contains(p)) {
             return B::NotInDirectory;

@@ -1,0 +1,42 @@
+//! `init` and `config check`.
+
+use std::path::Path;
+
+use anyhow::Result;
+use safeconduct_config::starter;
+use safeconduct_model::{Fault, Host};
+use safeconduct_server::files;
+
+use crate::commands::offline;
+use crate::out::{Answer, say};
+
+pub(crate) fn init(dir: &Path, domain: &str) -> Result<Answer> {
+    if let Err(error) = domain.parse::<Host>() {
+        return Ok(Answer::BadInput(vec![Fault::new("--domain", 0, error.to_string(), "name a domain, as in example.com")]));
+    }
+    let texts = starter(domain);
+    if let Err(fault) = files::init(dir, &texts) {
+        return Ok(Answer::BadInput(vec![fault]));
+    }
+    for text in &texts {
+        say(format!("  {}", dir.join(&text.file).display()));
+    }
+    say(format!("\nRun it with: safeconduct up --config {}", dir.display()));
+    Ok(Answer::Done)
+}
+
+pub(crate) fn check(config: &Path) -> Result<Answer> {
+    let offline = offline!(config);
+    let estate = &offline.current.config.estate;
+    say(format!(
+        "{}: no faults. {} people, {} groups, {} applications, {} assets, {} rules, {} tests hold.",
+        offline.dir.display(),
+        estate.people.len(),
+        estate.groups.len(),
+        estate.applications.len(),
+        estate.assets.len(),
+        offline.current.snapshot.rules().len(),
+        offline.current.fixtures.len(),
+    ));
+    Ok(Answer::Done)
+}

@@ -1,0 +1,63 @@
+//! `ledger verify`, `inspect`, `export`.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Result;
+use safeconduct_store::{Entries, LedgerKey, verify_ledger};
+
+use crate::commands::offline;
+use crate::out::{self, Answer, say};
+
+pub(crate) fn verify(config: &Path, ledger: Option<&Path>, key: Option<&Path>, checkpoints: Option<&Path>) -> Result<Answer> {
+    let (ledger, key) = match (ledger, key) {
+        (Some(ledger), Some(key)) => (ledger.to_owned(), key.to_owned()),
+        (_, key) => {
+            let offline = offline!(config);
+            let own = LedgerKey::public_path(&offline.data().join("keys/ledger.key"));
+            (offline.ledger(), key.map_or(own, Path::to_owned))
+        }
+    };
+    let public = LedgerKey::load_public(&key)?;
+    let started = Instant::now();
+    let report = verify_ledger(&ledger, &public, checkpoints)?;
+    let took = started.elapsed();
+    if let Some(finding) = &report.finding {
+        say(finding.to_string());
+        say(format!("{} records in front of it hold", report.records));
+        return Ok(Answer::No);
+    }
+    let rate = (report.records as f64 / took.as_secs_f64().max(1e-9)).round();
+    say(format!(
+        "{} records in {} segments hold; {} checkpoints, signed up to {}; {:.2} s, {rate} records/s",
+        report.records,
+        report.segments,
+        report.checkpoints,
+        report.signed_to,
+        took.as_secs_f64()
+    ));
+    Ok(Answer::Done)
+}
+
+pub(crate) fn inspect(config: &Path, seq: u64) -> Result<Answer> {
+    let offline = offline!(config);
+    match Entries::from_seq(&offline.ledger(), seq)?.next() {
+        Some(located) => {
+            let located = located?;
+            out::json(&located.entry)?;
+            Ok(Answer::Done)
+        }
+        None => {
+            say(format!("the ledger has no record {seq}"));
+            Ok(Answer::No)
+        }
+    }
+}
+
+pub(crate) fn export(config: &Path, from: u64) -> Result<Answer> {
+    let offline = offline!(config);
+    for located in Entries::from_seq(&offline.ledger(), from)? {
+        say(serde_json::to_string(&located?.entry)?);
+    }
+    Ok(Answer::Done)
+}

@@ -1,0 +1,142 @@
+//! `policy show`, `test`, `propose`, `rehearse`, `publish`.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use http::Method;
+use safeconduct_config::{Text, Texts};
+use safeconduct_model::{AppId, Fault};
+use safeconduct_rehearse::difference;
+use safeconduct_server::files::{self, Built};
+use safeconduct_server::proposals;
+use serde_json::json;
+
+use crate::commands::{Offline, offline};
+use crate::local::{Local, Refused};
+use crate::out::{self, Answer, aside, put, say};
+
+pub(crate) fn show(config: &Path, json: bool) -> Result<Answer> {
+    let offline = offline!(config);
+    let rules = offline.current.snapshot.rules();
+    if json {
+        let rows: Vec<_> = rules
+            .iter()
+            .map(|r| json!({ "id": r.id, "sentence": r.five_ws().sentence(), "file": r.file, "line": r.line, "cedar": r.text }))
+            .collect();
+        out::json(&rows)?;
+        return Ok(Answer::Done);
+    }
+    for rule in rules {
+        say(format!("{}  ({}:{})\n    {}", rule.id, rule.file, rule.line, rule.five_ws().sentence()));
+    }
+    Ok(Answer::Done)
+}
+
+pub(crate) fn test(config: &Path) -> Result<Answer> {
+    // A configuration is read only if its tests hold, so the faults are the answer.
+    match Offline::read(config) {
+        Ok(offline) => {
+            say(format!("{} passed, 0 failed", offline.current.fixtures.len()));
+            Ok(Answer::Done)
+        }
+        Err(faults) if faults.iter().all(|f| f.what.starts_with("test `")) => {
+            for fault in &faults {
+                say(fault.to_string());
+            }
+            say(format!("{} failed", faults.len()));
+            Ok(Answer::No)
+        }
+        Err(faults) => Ok(Answer::BadInput(faults)),
+    }
+}
+
+pub(crate) fn propose(config: &Path, app: &AppId, out: Option<&Path>, json: bool) -> Result<Answer> {
+    let offline = offline!(config);
+    if offline.current.snapshot.application(app).is_none() {
+        let known: Vec<String> = offline.current.config.estate.applications.keys().map(ToString::to_string).collect();
+        let remedy = format!("there are: {}", known.join(", "));
+        return Ok(Answer::BadInput(vec![Fault::new("policy propose", 0, format!("there is no application `{app}`"), remedy)]));
+    }
+    let proposal = proposals::write(&offline.current, &offline.ledger(), app)?;
+    if let Some(folder) = out {
+        let texts = proposals::with_proposal(&offline.current, app, &proposal.cedar, &proposal.fixtures);
+        write_candidate(folder, &texts)?;
+        aside(format!("the candidate is in {0}; next: safeconduct policy rehearse {0}", folder.display()));
+    }
+    if json {
+        out::json(&proposal)?;
+    } else {
+        put(proposal.report());
+    }
+    Ok(Answer::Done)
+}
+
+fn write_candidate(folder: &Path, texts: &Texts) -> Result<()> {
+    anyhow::ensure!(!folder.exists(), "{} exists already; name a new folder", folder.display());
+    let inside = |text: &Text| text.file.strip_prefix("policies/").map(|name| folder.join(name));
+    for text in texts.policies.iter().chain(&texts.tests) {
+        let path = inside(text).context("a policy stands outside policies/")?;
+        files::write_whole(&path, &text.text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The configuration as it would be with the policies of a folder, checked whole.
+fn candidate(offline: &Offline, dir: &Path) -> Result<Built, Vec<Fault>> {
+    let (policies, tests) = files::read_candidate(dir)?;
+    let mut texts = offline.current.texts.clone();
+    texts.policies = policies;
+    if !tests.is_empty() {
+        texts.tests = tests;
+    }
+    files::build(texts, 2)
+}
+
+pub(crate) fn rehearse(config: &Path, dir: &Path, json: bool) -> Result<Answer> {
+    let offline = offline!(config);
+    let built = match candidate(&offline, dir) {
+        Ok(built) => built,
+        Err(faults) => return Ok(Answer::BadInput(faults)),
+    };
+    let current = &offline.current.snapshot;
+    let mut progress = |read: u64| aside(format!("{read} records"));
+    let rehearsal = proposals::replay(current, &built.snapshot, &offline.ledger(), &mut progress)?;
+    if json {
+        out::json(&rehearsal)?;
+    } else {
+        put(difference(current, &built.snapshot).report());
+        put(rehearsal.report());
+    }
+    Ok(if rehearsal.changes_nothing() { Answer::Done } else { Answer::No })
+}
+
+pub(crate) async fn publish(config: &Path, dir: &Path) -> Result<Answer> {
+    let offline = offline!(config);
+    let built = match candidate(&offline, dir) {
+        Ok(built) => built,
+        Err(faults) => return Ok(Answer::BadInput(faults)),
+    };
+    put(difference(&offline.current.snapshot, &built.snapshot).report());
+    if let Some(mut server) = Local::try_connect(&offline.data()).await? {
+        let directory = std::fs::canonicalize(dir).with_context(|| format!("cannot find {}", dir.display()))?;
+        let body = json!({ "directory": directory });
+        return match server.ask(Method::POST, "/api/v1/policy/publish", Some(&body)).await {
+            Ok(answer) => {
+                say(format!("revision {} binds now", answer["revision"]));
+                Ok(Answer::Done)
+            }
+            Err(error) => match error.downcast_ref::<Refused>() {
+                Some(refused) => {
+                    say(&refused.words);
+                    Ok(Answer::No)
+                }
+                None => Err(error),
+            },
+        };
+    }
+    if let Err(fault) = files::replace_policies(&offline.dir, &built.texts.policies, &built.texts.tests) {
+        return Ok(Answer::BadInput(vec![fault]));
+    }
+    say("written; no server runs here, so it binds at the next start");
+    Ok(Answer::Done)
+}
