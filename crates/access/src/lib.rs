@@ -21,8 +21,8 @@ mod lease;
 mod session;
 mod visitor;
 
-pub use lease::{Interests, LeaseId, Leases, Signal};
 pub use grant::{Grant, Grantee, grant_for};
+pub use lease::{Interests, LeaseId, Leases, Signal};
 pub use session::{
     Lifetimes, MAX_HOSTS_PER_SESSION, MAX_SESSIONS, MAX_SESSIONS_PER_PERSON, Session, SessionError, Sessions, TokenHash,
 };

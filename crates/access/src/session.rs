@@ -136,9 +136,11 @@ impl Sessions {
         if self.by_id.len() >= MAX_SESSIONS {
             return Err(SessionError::Full);
         }
-        let oldest = self.by_person.get(&person).filter(|ids| ids.len() >= MAX_SESSIONS_PER_PERSON).and_then(|ids| {
-            ids.iter().min_by_key(|id| self.by_id.get(*id).map(|s| s.began)).cloned()
-        });
+        let oldest = self
+            .by_person
+            .get(&person)
+            .filter(|ids| ids.len() >= MAX_SESSIONS_PER_PERSON)
+            .and_then(|ids| ids.iter().min_by_key(|id| self.by_id.get(*id).map(|s| s.began)).cloned());
         let gave_way = oldest.and_then(|id| self.end(&id));
         let session = Session {
             id,
@@ -237,7 +239,13 @@ impl Sessions {
     }
 
     /// Keeps the purpose that the person stated for an application.
-    pub fn state(&mut self, id: &SessionId, app: AppId, stated: Stated, now: Timestamp) -> Result<Session, SessionError> {
+    pub fn state(
+        &mut self,
+        id: &SessionId,
+        app: AppId,
+        stated: Stated,
+        now: Timestamp,
+    ) -> Result<Session, SessionError> {
         self.get(id, now).ok_or(SessionError::Ended)?;
         let session = self.by_id.get_mut(id).ok_or(SessionError::Ended)?;
         session.stated.insert(app, stated);

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_access::{Grant, Grantee};
 use safeconduct_model::{
-    Action, AppId, Application, Asset, AssetId, AssetKind, Class, Group, GroupId, Hardening, Host, Mode, Person, PersonId,
-    RouteRule,
+    Action, AppId, Application, Asset, AssetId, AssetKind, Class, Group, GroupId, Hardening, Host, Mode, Person,
+    PersonId, RouteRule,
 };
 
 use crate::reader::{At, Faults, Table, Text, parse};
@@ -90,7 +90,10 @@ fn group(mut t: Table<'_>, faults: &mut Faults) -> Option<Written<Group>> {
     let at = t.at.clone();
     t.done(faults);
     let id = id?;
-    Some(Written { at, thing: Group { name: name.unwrap_or_else(|| id.to_string()), id, parents: parents.into_iter().collect() } })
+    Some(Written {
+        at,
+        thing: Group { name: name.unwrap_or_else(|| id.to_string()), id, parents: parents.into_iter().collect() },
+    })
 }
 
 fn person(mut t: Table<'_>, faults: &mut Faults) -> Option<Written<Person>> {
@@ -140,7 +143,8 @@ fn application(mut t: Table<'_>, faults: &mut Faults) -> Option<Written<Applicat
     let owner = t.parsed::<PersonId>("owner", "name a person by id", faults);
     let mut routes = Vec::new();
     for mut r in t.tables("route", faults) {
-        let methods = r.list::<Verb>("methods", "write methods in upper case, as in \"GET\"", faults).unwrap_or_default();
+        let methods =
+            r.list::<Verb>("methods", "write methods in upper case, as in \"GET\"", faults).unwrap_or_default();
         let path = r.required::<RoutePath>("path", "a path, or a prefix with * at its end", faults);
         let action = r.word("action", Action::from_name, "read, write, admin", faults);
         if action.is_none() {
@@ -194,7 +198,8 @@ impl std::str::FromStr for Upstream {
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = || format!("`{text}` is not of the form http://host:port");
         let (host, port) = text.strip_prefix("http://").and_then(|r| r.rsplit_once(':')).ok_or_else(bad)?;
-        let host_fits = host.parse::<Host>().is_ok() || host.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>().is_ok();
+        let host_fits =
+            host.parse::<Host>().is_ok() || host.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>().is_ok();
         match port.parse::<u16>() {
             Ok(1..) if host_fits => Ok(Self(text.to_owned())),
             _ => Err(bad()),
@@ -247,7 +252,11 @@ fn grant(mut t: Table<'_>, faults: &mut Faults) -> Option<Written<Grant>> {
         }
     };
     let (Some(from), Some(until)) = (from, until) else {
-        faults.tell(&at, "[[grant]] needs `from` and `until`", "a grant without an end is standing privilege; give both instants");
+        faults.tell(
+            &at,
+            "[[grant]] needs `from` and `until`",
+            "a grant without an end is standing privilege; give both instants",
+        );
         return None;
     };
     if until <= from {
@@ -265,7 +274,11 @@ fn assemble(draft: Draft, portal: Option<&Host>, faults: &mut Faults) -> Estate 
     let mut applications = unique(draft.applications, "application", |a| a.id.clone(), faults);
 
     let no = |at: &At, what: &str, id: &str, faults: &mut Faults| {
-        faults.tell(at, format!("there is no {what} `{id}`"), format!("add a [[{what}]] with this id, or correct the name"));
+        faults.tell(
+            at,
+            format!("there is no {what} `{id}`"),
+            format!("add a [[{what}]] with this id, or correct the name"),
+        );
     };
     for w in groups.values() {
         for parent in w.thing.parents.iter().filter(|p| !groups.contains_key(*p)) {
@@ -295,9 +308,17 @@ fn assemble(draft: Draft, portal: Option<&Host>, faults: &mut Faults) -> Estate 
         }
         for host in &w.thing.hosts {
             if portal == Some(host) {
-                faults.tell(&w.at, format!("the host `{host}` is the portal's"), "publish the application under another name");
+                faults.tell(
+                    &w.at,
+                    format!("the host `{host}` is the portal's"),
+                    "publish the application under another name",
+                );
             } else if let Some(other) = hosts.insert(host.clone(), w.thing.id.clone()) {
-                faults.tell(&w.at, format!("the host `{host}` belongs to `{other}` already"), "give each application its own hosts");
+                faults.tell(
+                    &w.at,
+                    format!("the host `{host}` belongs to `{other}` already"),
+                    "give each application its own hosts",
+                );
             }
         }
         if w.thing.id.as_str() == CONSOLE {
@@ -339,7 +360,8 @@ fn assemble(draft: Draft, portal: Option<&Host>, faults: &mut Faults) -> Estate 
 
 /// The console as an application, so that its access is decided and recorded like any other.
 fn console(portal: Host) -> Application {
-    let read = |path: &str| RouteRule { methods: ["GET".to_owned()].into(), path: path.to_owned(), action: Action::Read };
+    let read =
+        |path: &str| RouteRule { methods: ["GET".to_owned()].into(), path: path.to_owned(), action: Action::Read };
     let admin = RouteRule { methods: BTreeSet::new(), path: "*".to_owned(), action: Action::Admin };
     Application {
         id: CONSOLE.parse().expect("a fixed id is valid"),
@@ -366,7 +388,11 @@ fn unique<K: Ord + std::fmt::Display, T>(
         let key = id(&w.thing);
         if let Some(first) = found.get(&key) {
             let where_first = format!("{}:{}", first.at.file, first.at.line);
-            faults.tell(&w.at, format!("the {what} `{key}` exists already"), format!("it stands at {where_first}; keep one of the two"));
+            faults.tell(
+                &w.at,
+                format!("the {what} `{key}` exists already"),
+                format!("it stands at {where_first}; keep one of the two"),
+            );
         } else {
             found.insert(key, w);
         }

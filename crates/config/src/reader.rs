@@ -160,7 +160,11 @@ impl<'t> Table<'t> {
         let (at, text) = self.text(key, faults)?;
         let span = duration(&text);
         if span.is_none() {
-            faults.tell(&at, format!("`{key}`: `{text}` is not a span of time"), "write it as in \"30s\", \"15min\", \"12h\", \"7d\"");
+            faults.tell(
+                &at,
+                format!("`{key}`: `{text}` is not a span of time"),
+                "write it as in \"30s\", \"15min\", \"12h\", \"7d\"",
+            );
         }
         span
     }
@@ -176,7 +180,11 @@ impl<'t> Table<'t> {
         match text.parse::<jiff::Timestamp>() {
             Ok(t) => Some(Timestamp::from_millis(t.as_millisecond())),
             Err(_) => {
-                faults.tell(&found.at, format!("`{key}` is not an instant"), "write it with an offset, as in 2026-09-30T18:00:00+02:00");
+                faults.tell(
+                    &found.at,
+                    format!("`{key}` is not an instant"),
+                    "write it with an offset, as in 2026-09-30T18:00:00+02:00",
+                );
                 None
             }
         }
@@ -189,7 +197,11 @@ impl<'t> Table<'t> {
     {
         let found = self.take(key)?;
         let DeValue::Array(items) = found.value else {
-            faults.tell(&found.at, format!("`{key}` is {}, not a list", kind(found.value)), "write it as in [\"a\", \"b\"]");
+            faults.tell(
+                &found.at,
+                format!("`{key}` is {}, not a list", kind(found.value)),
+                "write it as in [\"a\", \"b\"]",
+            );
             return None;
         };
         let mut parsed = Vec::new();
@@ -224,7 +236,11 @@ impl<'t> Table<'t> {
     pub(crate) fn tables(&mut self, key: &'static str, faults: &mut Faults) -> Vec<Table<'t>> {
         let Some(found) = self.take(key) else { return Vec::new() };
         let DeValue::Array(items) = found.value else {
-            faults.tell(&found.at, format!("`{key}` is {}, not a list of tables", kind(found.value)), format!("write it as [[{key}]]"));
+            faults.tell(
+                &found.at,
+                format!("`{key}` is {}, not a list of tables", kind(found.value)),
+                format!("write it as [[{key}]]"),
+            );
             return Vec::new();
         };
         let mut tables = Vec::new();
@@ -302,7 +318,9 @@ mod tests {
 
     #[test]
     fn spans_have_units() {
-        for (text, ms) in [("250ms", 250), ("90s", 90_000), ("15 min", 900_000), ("12h", 43_200_000), ("7d", 604_800_000)] {
+        for (text, ms) in
+            [("250ms", 250), ("90s", 90_000), ("15 min", 900_000), ("12h", 43_200_000), ("7d", 604_800_000)]
+        {
             assert_eq!(duration(text).map(Duration::millis), Some(ms), "{text}");
         }
         for bad in ["", "12", "h", "-1h", "1.5h", "1 week"] {

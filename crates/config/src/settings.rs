@@ -123,7 +123,13 @@ pub(crate) fn read(source: &Text, faults: &mut Faults) -> Option<Settings> {
     let organisation = root.required::<String>("organisation", "name your organisation", faults);
     let zone = root.required::<String>("zone", "name a time zone, as in \"Europe/Berlin\"", faults).and_then(|name| {
         TimeZone::get(&name)
-            .map_err(|_| faults.tell(&root.at, format!("`zone`: no time zone is called `{name}`"), "use an IANA name, as in \"Europe/Berlin\""))
+            .map_err(|_| {
+                faults.tell(
+                    &root.at,
+                    format!("`zone`: no time zone is called `{name}`"),
+                    "use an IANA name, as in \"Europe/Berlin\"",
+                );
+            })
             .ok()
     });
     let data = root.parsed("data", SPAN_HELP, faults).unwrap_or_else(|| "data".to_owned());
@@ -137,7 +143,9 @@ pub(crate) fn read(source: &Text, faults: &mut Faults) -> Option<Settings> {
             None
         }
     };
-    portal.map(|t| t.done(faults));
+    if let Some(t) = portal {
+        t.done(faults);
+    }
 
     let mut https = None;
     let mut health = None;
@@ -157,7 +165,11 @@ pub(crate) fn read(source: &Text, faults: &mut Faults) -> Option<Settings> {
         lifetimes.absolute = t.span("absolute", faults).unwrap_or(lifetimes.absolute);
         lifetimes.idle = t.span("idle", faults).unwrap_or(lifetimes.idle);
         if lifetimes.idle == Duration::ZERO || lifetimes.absolute < lifetimes.idle {
-            faults.tell(&t.at, "`idle` must be longer than nothing and at most `absolute`", "for example absolute = \"12h\", idle = \"1h\"");
+            faults.tell(
+                &t.at,
+                "`idle` must be longer than nothing and at most `absolute`",
+                "for example absolute = \"12h\", idle = \"1h\"",
+            );
         }
         t.done(faults);
     }
@@ -270,7 +282,11 @@ fn provider(mut t: Table<'_>, faults: &mut Faults) -> Option<OidcProvider> {
         let loopback = ["http://localhost", "http://127.0.0.1", "http://[::1]"];
         let plain = allow_http_loopback && loopback.iter().any(|l| issuer.starts_with(l));
         if !issuer.starts_with("https://") && !plain {
-            faults.tell(&at, "`issuer` must begin with https://", "for a provider on this machine, set allow_http_loopback = true");
+            faults.tell(
+                &at,
+                "`issuer` must begin with https://",
+                "for a provider on this machine, set allow_http_loopback = true",
+            );
         }
     }
     let id = id?.to_string();

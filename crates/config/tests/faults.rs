@@ -25,12 +25,17 @@ fn more(text: &str) -> String {
 
 #[test]
 fn all_faults_of_all_files_come_at_once() {
-    let mut texts = with("estate/more.toml", "[[person]]\nid = \"Bob\"\n\n[[person]]\nid = \"eve\"\ngroups = [\"ghosts\"]\n");
+    let mut texts =
+        with("estate/more.toml", "[[person]]\nid = \"Bob\"\n\n[[person]]\nid = \"eve\"\ngroups = [\"ghosts\"]\n");
     texts.main.text = texts.main.text.replace("zone = \"Europe/Berlin\"", "zone = \"Europe/Bielefeld\"\nzzone = 1");
     let told: Vec<String> = Config::check(&texts).expect_err("three faults").iter().map(ToString::to_string).collect();
     assert_eq!(told.len(), 4, "{told:#?}");
     assert!(told[0].starts_with("estate/more.toml:2:") && told[0].contains("`Bob` is not a person id"), "{}", told[0]);
-    assert!(told[1].starts_with("estate/more.toml:4:") && told[1].contains("there is no group `ghosts`"), "{}", told[1]);
+    assert!(
+        told[1].starts_with("estate/more.toml:4:") && told[1].contains("there is no group `ghosts`"),
+        "{}",
+        told[1]
+    );
     assert!(told[2].contains("no time zone is called `Europe/Bielefeld`"), "{}", told[2]);
     assert!(told[3].contains("no key `zzone`") && told[3].contains("did you mean `zone`?"), "{}", told[3]);
 }
@@ -54,7 +59,8 @@ fn a_host_belongs_to_one_application() {
 
 #[test]
 fn nt_45_nobody_grants_to_himself_and_no_grant_is_for_ever() {
-    let grant = "[[grant]]\nid = \"g\"\nperson = \"admin\"\napplication = \"wiki\"\npurpose = \"audit\"\nby = \"admin\"\n";
+    let grant =
+        "[[grant]]\nid = \"g\"\nperson = \"admin\"\napplication = \"wiki\"\npurpose = \"audit\"\nby = \"admin\"\n";
     assert!(more(grant).contains("`from` and `until`"));
     let dated = format!("{grant}from = 2026-01-01T00:00:00Z\nuntil = 2026-02-01T00:00:00Z\n");
     assert!(more(&dated).contains("nobody grants to himself"), "{}", more(&dated));
@@ -65,10 +71,16 @@ fn nt_45_nobody_grants_to_himself_and_no_grant_is_for_ever() {
 #[test]
 fn shapes_are_checked() {
     for (text, told) in [
-        ("[[application]]\nid = \"a\"\nhosts = [\"A.example\"]\nupstream = \"http://127.0.0.1:1\"", "is not a host name"),
+        (
+            "[[application]]\nid = \"a\"\nhosts = [\"A.example\"]\nupstream = \"http://127.0.0.1:1\"",
+            "is not a host name",
+        ),
         ("[[application]]\nid = \"a\"\nhosts = [\"a.example\"]\nupstream = \"127.0.0.1:1\"", "http://host:port"),
         ("[[application]]\nid = \"a\"\nhosts = [\"a.example\"]\nupstream = \"http://127.0.0.1:0\"", "http://host:port"),
-        ("[[application]]\nid = \"safeconduct\"\nhosts = [\"a.example\"]\nupstream = \"http://127.0.0.1:1\"", "taken by the console"),
+        (
+            "[[application]]\nid = \"safeconduct\"\nhosts = [\"a.example\"]\nupstream = \"http://127.0.0.1:1\"",
+            "taken by the console",
+        ),
         ("[[asset]]\nid = \"a\"\nclass = \"secret\"", "use one of: low"),
         ("[[person]]\nid = 7", "is a whole number, not a text"),
         ("person = 7", "not a list of tables"),
@@ -82,7 +94,8 @@ fn shapes_are_checked() {
 #[test]
 fn issuers_are_https_unless_loopback_is_allowed() {
     let oidc = |issuer: &str, more: &str| {
-        let main = starter("acme.localhost").into_iter().find(|f| f.file == "safeconduct.toml").expect("it is there").text;
+        let main =
+            starter("acme.localhost").into_iter().find(|f| f.file == "safeconduct.toml").expect("it is there").text;
         let oidc = format!("\n[[oidc]]\nid = \"corp\"\nclient_id = \"x\"\nissuer = \"{issuer}\"\n{more}");
         faults("safeconduct.toml", &(main + &oidc)).join("\n")
     };

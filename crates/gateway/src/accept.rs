@@ -94,7 +94,6 @@ impl Gateway {
 
     async fn drain(&self) {
         let core = &self.core;
-        core.upstreams.close();
         core.tasks.close();
         if timeout(core.limits.drain, core.tasks.wait()).await.is_err() {
             self.cut_all();
@@ -103,6 +102,7 @@ impl Gateway {
                 core.tasks.wait().await;
             }
         }
+        core.upstreams.close().await;
     }
 }
 
@@ -131,7 +131,7 @@ async fn connection(
             return;
         }
         Err(_) => {
-            return refused(&core, peer, "slow_handshake");
+            return refused(&core, peer, Reason::LimitReached, "slow_handshake");
         }
     };
     let session = stream.get_ref().1;
@@ -145,11 +145,11 @@ async fn connection(
     if is_h2 { h2(core, stream, client, shutdown).await } else { h1(core, stream, client, shutdown).await }
 }
 
-fn refused(core: &Core, peer: SocketAddr, detail: &str) {
+fn refused(core: &Core, peer: SocketAddr, reason: Reason, detail: &str) {
     core.note(Record::Refusal(Refusal {
         request: core.control.new_request_id(),
         ip: peer.ip(),
-        reason: Reason::LimitReached,
+        reason,
         detail: detail.into(),
         app: None,
     }));
@@ -186,9 +186,13 @@ where
     };
     if let Err(e) = ended {
         tracing::debug!(%peer, error = %e, "connection ended");
+        // What the scanner let through and the library did not: answered with 400 there, recorded here.
+        if e.is_parse() {
+            refused(&core, peer, Reason::BadRequest, "unparsable");
+        }
     }
     if let Some(clock) = state.timed_out().filter(|clock| *clock != "idle") {
-        refused(&core, peer, clock);
+        refused(&core, peer, Reason::LimitReached, clock);
     }
 }
 

@@ -138,3 +138,62 @@ impl fmt::Debug for Signer {
         f.debug_struct("Signer").field("issuer", &self.issuer).field("key", &"[redacted]").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use safeconduct_model::{Action, Auth, Place, What, Who, Why};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+    fn signer() -> Signer {
+        let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        Signer::new("https://portal.test", &key.serialize_pem()).unwrap()
+    }
+
+    fn ask() -> Ask {
+        let auth = Auth { session: "s1".parse().unwrap(), methods: BTreeSet::new(), at: NOW, until: Timestamp::MAX };
+        let groups = ["staff".parse().unwrap()].into();
+        Ask {
+            request: "r1".parse().unwrap(),
+            who: Who { principal: Principal::Person("ada".parse().unwrap()), groups, auth: Some(auth) },
+            what: What { app: "wiki".parse().unwrap(), action: Action::Read, method: "GET".into(), path: "/".into() },
+            place: Place { ip: [127, 0, 0, 1].into(), network: None, country: None, device: None },
+            why: Why::default(),
+        }
+    }
+
+    #[test]
+    fn nt_15_an_assertion_is_used_again_only_for_the_very_same_facts() {
+        let (signer, first) = (signer(), ask());
+        let token = signer.assert(&first, NOW);
+        assert!(token.is_some());
+        assert_eq!(signer.assert(&Ask { request: "r2".parse().unwrap(), ..first.clone() }, NOW), token);
+        let changes: [fn(&mut Ask); 5] = [
+            |a| a.what.app = "shop".parse().unwrap(),
+            |a| a.who.principal = Principal::Person("bob".parse().unwrap()),
+            |a| a.who.groups.clear(),
+            |a| a.who.auth.as_mut().unwrap().session = "s2".parse().unwrap(),
+            |a| a.who.auth.as_mut().unwrap().until = NOW + Duration::from_secs(5),
+        ];
+        for change in changes {
+            let mut other = first.clone();
+            change(&mut other);
+            assert_ne!(signer.assert(&other, NOW), token, "{other:?}");
+        }
+        assert_ne!(signer.assert(&first, NOW + REUSE), token, "too old");
+        assert_ne!(signer.assert(&first, NOW - Duration::from_secs(1)), token, "the clock went back");
+    }
+
+    #[test]
+    fn nobody_gets_no_assertion_and_the_key_is_never_printed() {
+        let signer = signer();
+        let mut nobody = ask();
+        nobody.who.principal = Principal::Nobody;
+        assert_eq!(signer.assert(&nobody, NOW), None);
+        assert!(format!("{signer:?}").contains("[redacted]"));
+        assert!(!signer.jwks().contains("\"d\"") && signer.jwks().contains("\"kid\""), "{}", signer.jwks());
+        assert!(Signer::new("x", "junk").unwrap_err().to_string().contains("P-256 key in PKCS #8 PEM"));
+    }
+}

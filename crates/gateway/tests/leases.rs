@@ -85,6 +85,36 @@ async fn a_websocket_ends_within_a_second_of_sign_out_with_a_close_frame() {
 }
 
 #[tokio::test]
+async fn a_real_websocket_client_is_told_why_it_was_cut() {
+    use futures_util::{SinkExt, StreamExt};
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+    use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Message};
+    let house = house(Setup::default()).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut apps = house.control.snapshot.load().sources().applications.clone();
+    apps[0].upstream = format!("http://{}", listener.local_addr().unwrap());
+    house.control.snapshot.store(std::sync::Arc::new(common::snapshot(2, common::RULES, apps)));
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_text() {
+                socket.send(message).await.unwrap();
+            }
+        }
+    });
+    let request = ClientRequestBuilder::new("ws://wiki.test/chat".parse().unwrap()).with_header("cookie", "sc=ada");
+    let (mut socket, answer) = tokio_tungstenite::client_async(request, house.connect().await).await.unwrap();
+    assert_eq!(answer.status(), 101);
+    socket.send(Message::text("hello")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap(), Message::text("hello"));
+    sign_out(&house);
+    house.gateway.signal(&Signal::SessionEnded("s-ada".parse().unwrap()));
+    let Some(Ok(Message::Close(Some(close)))) = socket.next().await else { panic!("no close frame") };
+    assert_eq!((close.code, close.reason.as_str()), (CloseCode::Policy, "access ended"));
+}
+
+#[tokio::test]
 async fn an_event_stream_ends_within_a_second_of_a_new_policy() {
     let house = house(Setup::default()).await;
     let (mut stream, mut other) = (events(&house).await, websocket(&house).await);

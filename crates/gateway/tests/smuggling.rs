@@ -176,6 +176,22 @@ async fn nt_66_an_unknown_upgrade_is_not_forwarded_and_the_next_request_is_decid
 }
 
 #[tokio::test]
+async fn nt_66_what_follows_a_refused_upgrade_is_scanned_like_any_head() {
+    for token in ["foo", "websocket"] {
+        let house = house(Setup::default()).await;
+        let upgrade =
+            format!("GET /a HTTP/1.1\r\nhost: wiki.test\r\n{ADA}connection: upgrade\r\nupgrade: {token}\r\n\r\n");
+        let smuggled = format!(
+            "POST /b HTTP/1.1\r\nhost: wiki.test\r\n{ADA}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n"
+        );
+        let heard = house.raw(upgrade + &smuggled).await;
+        assert!(heard.text.starts_with("HTTP/1.1 200") && heard.closed, "{heard:?}");
+        assert_eq!(heard.text.matches("HTTP/1.1 400").count(), 1, "{heard:?}");
+        assert_eq!(house.upstream.targets(), ["/a"]);
+    }
+}
+
+#[tokio::test]
 async fn nt_10_no_byte_is_tunnelled_before_the_upstream_agreed() {
     let house = house(Setup::default()).await;
     // The upstream answers 200 to /a, so what follows is a request, not a stream.

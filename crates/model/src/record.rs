@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Action, AppId, Ask, DeviceId, Duration, Failing, Method, Mode, PersonId, Principal, Reason, Remedy, RequestId, RuleId,
-    SessionId, Timestamp,
+    Action, AppId, Ask, DeviceId, Duration, Failing, Method, Mode, PersonId, Principal, Reason, Remedy, RequestId,
+    RuleId, SessionId, Timestamp,
 };
 
 /// One line of the ledger: a record with its place and time.

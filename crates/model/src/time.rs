@@ -132,7 +132,9 @@ mod tests {
 
     #[test]
     fn a_span_prints_its_two_largest_units() {
-        for (ms, text) in [(0, "0 s"), (870, "870 ms"), (845_000, "14 min 5 s"), (183_600_000, "2 d 3 h"), (5_120, "5 s")] {
+        for (ms, text) in
+            [(0, "0 s"), (870, "870 ms"), (845_000, "14 min 5 s"), (183_600_000, "2 d 3 h"), (5_120, "5 s")]
+        {
             assert_eq!(Duration::from_millis(ms).to_string(), text);
         }
     }

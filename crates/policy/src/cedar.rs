@@ -140,7 +140,8 @@ impl Question {
         let groups: HashSet<EntityUid> = ask.who.groups.iter().map(|g| uid("Group", g.as_str())).collect();
         let asker = Entity::new_no_attrs(principal.clone(), groups);
         let entities = Entities::from_entities([asker].into_iter().chain(app.entities.iter().cloned()), None).ok()?;
-        let request = Request::new(principal, uid("Action", action.name()), app.uid.clone(), context(facts), None).ok()?;
+        let request =
+            Request::new(principal, uid("Action", action.name()), app.uid.clone(), context(facts), None).ok()?;
         Some(Self { request, entities })
     }
 
@@ -189,9 +190,8 @@ pub(crate) struct ReadyApp {
 
 impl ReadyApp {
     pub(crate) fn of(app: &Application, assets: &BTreeMap<String, Class>) -> Self {
-        let class = |c: Class| {
-            HashMap::from([("class".to_owned(), RestrictedExpression::new_string(c.name().to_owned()))])
-        };
+        let class =
+            |c: Class| HashMap::from([("class".to_owned(), RestrictedExpression::new_string(c.name().to_owned()))]);
         let parents: HashSet<EntityUid> = app.assets.iter().map(|a| uid("Asset", a.as_str())).collect();
         let entity = |id: EntityUid, c: Class, parents| {
             Entity::new(id, class(c), parents).expect("a plain text attribute always evaluates")

@@ -113,7 +113,7 @@ impl Clock {
         let mut numbers = BTreeSet::new();
         let mut opaque = false;
         condition.walk(&mut |e| match e {
-            Expr::Long(n) => numbers.extend([n.saturating_sub(1), *n, n.saturating_add(1)]),
+            Expr::Long(n) => numbers.extend([*n, n.saturating_add(1)]),
             Expr::Other { .. } => opaque = true,
             _ => {}
         });

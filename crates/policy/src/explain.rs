@@ -73,7 +73,8 @@ fn misses(permit: &Explainable, ask: &Ask, facts: &Facts, app: &App) -> Vec<(Rea
     for lift in &rule.unless {
         // The permit does not apply because an `unless` holds; there is nothing to satisfy, only something to leave.
         let conditions = crate::cedar::Conditions::of(std::slice::from_ref(lift));
-        let held = Question::of(ask, ask.what.action, facts, &app.ready).is_some_and(|q| q.holds(&conditions) == [true]);
+        let held =
+            Question::of(ask, ask.what.action, facts, &app.ready).is_some_and(|q| q.holds(&conditions) == [true]);
         if held {
             found.push(classified(&Expr::Not(Box::new(lift.clone())), facts));
         }
@@ -202,12 +203,14 @@ fn remedies(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp, failing: 
 
 fn accepted_purposes(app: &App, ask: &Ask) -> Vec<String> {
     let mut accepted = BTreeSet::new();
-    for permit in app.permits.iter().filter(|p| p.rule.covers_principal(ask) && p.rule.actions.contains(&ask.what.action)) {
+    for permit in
+        app.permits.iter().filter(|p| p.rule.covers_principal(ask) && p.rule.actions.contains(&ask.what.action))
+    {
         for condition in &permit.rule.when {
-            if let Some((path, texts)) = condition.as_text_choice() {
-                if path == "purpose" {
-                    accepted.extend(texts);
-                }
+            if let Some((path, texts)) = condition.as_text_choice()
+                && path == "purpose"
+            {
+                accepted.extend(texts);
             }
         }
     }

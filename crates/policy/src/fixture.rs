@@ -131,7 +131,12 @@ pub fn parse_fixtures(source: &FixtureText, people: People<'_>) -> Result<Vec<Fi
     };
     let file: File = toml::from_str(&source.text).map_err(|e| {
         let line = e.span().map_or(0, |s| line_of(s.start));
-        vec![Fault::new(&source.file, line, e.message(), "see docs/policy.md, section Fixtures, for the keys of a test")]
+        vec![Fault::new(
+            &source.file,
+            line,
+            e.message(),
+            "see docs/policy.md, section Fixtures, for the keys of a test",
+        )]
     })?;
     let mut fixtures = Vec::new();
     let mut faults = Vec::new();
@@ -162,7 +167,9 @@ fn fixture(row: Row, people: People<'_>) -> Result<(String, Ask, Timestamp, Expe
     };
     let expect = match (row.expect, row.reason) {
         (Answer::Permit, None) => Expect::Permit,
-        (Answer::Permit, Some(_)) => return Err(("a permit has no reason".into(), "remove `reason`, or expect \"deny\"")),
+        (Answer::Permit, Some(_)) => {
+            return Err(("a permit has no reason".into(), "remove `reason`, or expect \"deny\""));
+        }
         (Answer::Deny, reason) => Expect::Deny(reason),
     };
     let method = row.method.unwrap_or_else(|| if row.action == Action::Read { "GET" } else { "POST" }.to_owned());

@@ -41,7 +41,12 @@ pub(crate) fn load(texts: &[PolicyText]) -> Result<Loaded, Vec<Fault>> {
         }
         for statement in statements(&source.text) {
             if statement.text.len() > MAX_RULE {
-                faults.push(Fault::new(file, statement.line, "the rule is larger than 64 KiB", "split it into several"));
+                faults.push(Fault::new(
+                    file,
+                    statement.line,
+                    "the rule is larger than 64 KiB",
+                    "split it into several",
+                ));
                 continue;
             }
             match door.parse(statement.text) {

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
-use safeconduct_model::{Action, AppId, Application, Ask, Asset, Class, Fault, Mode, Principal, Reason, Remedy, RuleId, Timestamp};
+use safeconduct_model::{
+    Action, AppId, Application, Ask, Asset, Class, Fault, Mode, Principal, Reason, Remedy, RuleId, Timestamp,
+};
 
 use crate::cedar::{Bucket, Conditions, Question, ReadyApp, Said};
 use crate::ends;
@@ -161,6 +163,14 @@ impl Snapshot {
                 }
             }
         }
+    }
+
+    /// What the rules say, as words only: it opens nothing and knows no end. For rehearsals and pages, which ask often.
+    pub fn opinion(&self, ask: &Ask, now: Timestamp) -> Result<Grounds, Denial> {
+        let Some(app) = self.apps.get(&ask.what.app) else {
+            return Err(Denial::plain(Reason::UnknownApplication, vec![Remedy::Nothing]));
+        };
+        self.judge(app, ask, now).map_err(|refusal| explain::denial(self, app, ask, now, refusal))
     }
 
     /// The bare answer of the rules, without the end of the lease and without an explanation.

@@ -25,7 +25,7 @@ impl FiveWs {
         let parts = [&self.who, &self.what, &self.when, &self.place, &self.why];
         let said: Vec<&str> = parts.into_iter().map(String::as_str).filter(|p| !p.is_empty()).collect();
         match said.split_first_chunk::<2>() {
-            Some(([who, what], rest)) if rest.is_empty() => format!("{who} {what}."),
+            Some(([who, what], [])) => format!("{who} {what}."),
             Some(([who, what], rest)) => format!("{who} {what}, {}.", rest.join(", ")),
             None => said.join(" "),
         }
@@ -108,15 +108,15 @@ fn when_words(parts: Vec<String>) -> String {
 /// One condition in words; empty where saying it adds nothing (`has` in front of the comparison that follows).
 #[must_use]
 pub fn condition(e: &Expr) -> String {
-    if let Some((path, op, n)) = e.as_number_bound() {
-        if let Some(words) = bound(&path, op, n) {
-            return words;
-        }
+    if let Some((path, op, n)) = e.as_number_bound()
+        && let Some(words) = bound(&path, op, n)
+    {
+        return words;
     }
-    if let Some((path, numbers)) = e.as_number_choice() {
-        if path == "weekday" {
-            return weekdays(&numbers);
-        }
+    if let Some((path, numbers)) = e.as_number_choice()
+        && path == "weekday"
+    {
+        return weekdays(&numbers);
     }
     if let Some((path, texts)) = e.as_text_choice() {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -131,10 +131,10 @@ pub fn condition(e: &Expr) -> String {
             _ => {}
         }
     }
-    if let Some((path, wanted)) = e.as_flag() {
-        if let Some(words) = flag(&path, wanted) {
-            return words.to_owned();
-        }
+    if let Some((path, wanted)) = e.as_flag()
+        && let Some(words) = flag(&path, wanted)
+    {
+        return words.to_owned();
     }
     match e {
         Expr::Has(p) if p.last().is_some_and(|l| l == "purpose" || l == "country") => String::new(),
@@ -143,6 +143,13 @@ pub fn condition(e: &Expr) -> String {
             Some(prefix) if !prefix.contains('*') => format!("below {prefix}"),
             _ => format!("at paths like {pattern}"),
         },
+        Expr::Compare(Compare::Eq, left, right) | Expr::In(left, right) if matches!(left.as_ref(), Expr::Path(p) if p == &["principal"]) => {
+            match right.as_ref() {
+                Expr::Entity(kind, id) if kind == "Group" => format!("in {id}"),
+                Expr::Entity(_, id) => format!("it is {id}"),
+                other => format!("it is {other}"),
+            }
+        }
         Expr::InRange(_, range) => match range.as_ref() {
             Expr::Constant(_, net) => format!("from {net}"),
             other => format!("from {other}"),

@@ -1,5 +1,7 @@
 //! The sentence that must work, and each of its five Ws flipped.
 
+#![expect(clippy::panic, reason = "a test that cannot go on panics")]
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::LazyLock;
@@ -85,7 +87,12 @@ fn ada() -> Ask {
                 until: now() + Duration::from_hours(10),
             }),
         },
-        what: What { app: "q3-finance".parse().expect("id"), action: Action::Read, method: "GET".into(), path: "/".into() },
+        what: What {
+            app: "q3-finance".parse().expect("id"),
+            action: Action::Read,
+            method: "GET".into(),
+            path: "/".into(),
+        },
         place: Place {
             ip: IpAddr::from([10, 1, 2, 3]),
             network: None,
@@ -145,7 +152,11 @@ fn when_flipped_it_says_when_it_opens() {
     ask.place.device.as_mut().expect("device").reported = Some(night);
     let (reason, remedies) = denied(&ask, night);
     assert_eq!(reason, Reason::OutsideHours);
-    assert_eq!(remedies, [Remedy::WaitUntil { at: at("2026-10-05T08:00:00+02:00") }], "Friday evening waits for Monday");
+    assert_eq!(
+        remedies,
+        [Remedy::WaitUntil { at: at("2026-10-05T08:00:00+02:00") }],
+        "Friday evening waits for Monday"
+    );
 }
 
 #[test]
@@ -154,10 +165,7 @@ fn where_flipped_names_the_check_and_the_repair() {
     ask.place.device.as_mut().expect("device").passed.remove(&Check::EndpointProtection);
     let (reason, remedies) = denied(&ask, now());
     assert_eq!(reason, Reason::DeviceNotCompliant);
-    assert_eq!(
-        remedies,
-        [Remedy::FixDevice { steps: vec!["start the endpoint protection and let it update".into()] }]
-    );
+    assert_eq!(remedies, [Remedy::FixDevice { steps: vec!["start the endpoint protection and let it update".into()] }]);
     ask.place.device.as_mut().expect("device").managed = false;
     assert_eq!(denied(&ask, now()).0, Reason::DeviceNotManaged);
     ask.place.device = None;

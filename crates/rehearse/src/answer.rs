@@ -27,11 +27,9 @@ impl Answer {
     /// What `snapshot` says.
     #[must_use]
     pub fn of(snapshot: &Snapshot, ask: &Ask, at: Timestamp) -> Self {
-        let verdict = snapshot.decide(ask, at);
-        Self {
-            permitted: verdict.policy_permits(),
-            reason: verdict.denial().map(|d| d.reason),
-            rules: verdict.grounds().rules.clone(),
+        match snapshot.opinion(ask, at) {
+            Ok(grounds) => Self { permitted: true, reason: None, rules: grounds.rules },
+            Err(denial) => Self { permitted: false, reason: Some(denial.reason), rules: denial.grounds.rules },
         }
     }
 

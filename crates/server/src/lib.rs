@@ -14,12 +14,13 @@
 //! | `proposals`, `publish` | changes to policy: written, rehearsed, bound |
 //! | `history` | the digest of the ledger |
 //! | `enrol` | making keys and certificates for devices |
-| `run` | start, run, drain |
+//! | `run` | start, run, drain |
 
 mod certificates;
 pub mod clock;
 mod control;
 mod devices;
+pub mod evidence;
 pub mod enrol;
 pub mod files;
 mod handover;

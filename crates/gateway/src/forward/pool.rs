@@ -116,9 +116,13 @@ impl Upstreams {
         }
     }
 
-    /// Closes every resting connection.
-    pub(crate) fn close(&self) {
+    /// Closes every resting connection and waits for the tasks that drive them.
+    pub(crate) async fn close(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.tasks.close();
+        if timeout(self.limits.cut_grace, self.tasks.wait()).await.is_err() {
+            tracing::warn!("connections to upstreams outlived the gateway");
+        }
     }
 }
 

@@ -41,7 +41,7 @@ const HOP_BY_HOP: [&str; 9] = [
 ];
 
 /// Prefixes of fields by which a gateway tells an application who asks and how. A client never sets them.
-const PROTECTED_PREFIXES: [&str; 9] = [
+const PROTECTED_PREFIXES: [&str; 10] = [
     "x-safeconduct-",
     "x-forwarded-",
     "x-auth-request-",
@@ -49,7 +49,8 @@ const PROTECTED_PREFIXES: [&str; 9] = [
     "x-remote-",
     "x-authenticated-",
     "x-webauth-",
-    "x-goog-",
+    "x-goog-authenticated-",
+    "x-goog-iap-",
     "x-envoy-",
 ];
 

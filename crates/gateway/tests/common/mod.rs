@@ -312,6 +312,14 @@ impl Upstream {
                 "/head" => {
                     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 7\r\n\r\n").await.unwrap();
                 }
+                "/big-head" => {
+                    let head = format!("HTTP/1.1 200 OK\r\nx: {}\r\ncontent-length: 0\r\n\r\n", "x".repeat(20_000));
+                    let _ = stream.write_all(head.as_bytes()).await;
+                }
+                "/once" => {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+                    return;
+                }
                 "/none" => {
                     stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
                 }
@@ -498,7 +506,7 @@ pub async fn listen(stream: &mut TcpStream) -> Heard {
     let mut all = Vec::new();
     let mut space = [0; 8192];
     loop {
-        match tokio::time::timeout(Duration::from_millis(400), stream.read(&mut space)).await {
+        match tokio::time::timeout(Duration::from_secs(2), stream.read(&mut space)).await {
             Ok(Ok(0) | Err(_)) => return Heard { text: String::from_utf8_lossy(&all).into_owned(), closed: true },
             Ok(Ok(n)) => all.extend(&space[..n]),
             Err(_) => return Heard { text: String::from_utf8_lossy(&all).into_owned(), closed: false },

@@ -5,6 +5,7 @@
 
 mod assess;
 mod digest;
+mod five;
 pub(crate) mod health;
 mod links;
 mod map;
