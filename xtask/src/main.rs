@@ -1,1 +1,48 @@
-fn main() {}
+//! Everything that a person does with this repository, as one command: `cargo xtask NAME`.
+//!
+//! One file a command. A step that fails never hides the ones after it.
+
+mod bench;
+mod check;
+mod install;
+mod shots;
+mod step;
+mod terminal;
+mod test;
+mod tidy;
+mod tree;
+
+use std::process::ExitCode;
+
+use terminal::say;
+
+const USAGE: &str = "cargo xtask test                              everything, with all that it needs installed first
+cargo xtask check                             format, clippy, tidy: what to run before a commit
+cargo xtask tidy                              the rules of the house that no compiler knows
+cargo xtask bench ledger [--records N] [--quick]
+                                              how fast the ledger is verified
+cargo xtask shots                             screenshots of the browser tests into docs/images";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        ["test"] => test::run(),
+        ["check"] => check::run(),
+        ["tidy"] => tidy::run(),
+        ["bench", "ledger", options @ ..] => bench::ledger(options),
+        ["shots"] => shots::run(),
+        _ => {
+            say(USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            say(format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

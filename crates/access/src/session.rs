@@ -11,6 +11,8 @@ use thiserror::Error;
 pub const MAX_SESSIONS_PER_PERSON: usize = 32;
 /// How many host names one session may be carried to.
 pub const MAX_HOSTS_PER_SESSION: usize = 64;
+/// How many secrets of one host are good at a time.
+const SECRETS_PER_HOST: usize = 4;
 /// How many sessions there may be in all.
 pub const MAX_SESSIONS: usize = 1_000_000;
 
@@ -192,24 +194,26 @@ impl Sessions {
         self.by_id.get(id).filter(|s| now < s.until && now < s.used + self.lifetimes.idle)
     }
 
-    /// Carries a session to another host, under a secret of its own. A secret that was there before ends.
+    /// Carries a session to a host, under a secret of its own. Tabs may arrive side by side, so the last few secrets of a host
+    /// stay good.
     pub fn carry(&mut self, id: &SessionId, host: Host, token: TokenHash, now: Timestamp) -> Result<(), SessionError> {
         self.get(id, now).ok_or(SessionError::Ended)?;
         let session = self.by_id.get_mut(id).ok_or(SessionError::Ended)?;
-        let known = session.tokens.iter().position(|(h, _)| *h == host);
-        if known.is_none() && session.tokens.len() >= MAX_HOSTS_PER_SESSION {
+        let hosts: BTreeSet<&Host> = session.tokens.iter().map(|(h, _)| h).collect();
+        if !hosts.contains(&host) && hosts.len() >= MAX_HOSTS_PER_SESSION {
             return Err(SessionError::TooManyHosts);
         }
-        if let Some(at) = known {
-            let (_, old) = session.tokens.swap_remove(at);
-            self.by_token.remove(&old);
+        let of_host: Vec<TokenHash> = session.tokens.iter().filter(|(h, _)| *h == host).map(|(_, t)| *t).collect();
+        if let Some(oldest) = of_host.first().filter(|_| of_host.len() >= SECRETS_PER_HOST) {
+            session.tokens.retain(|(_, t)| t != oldest);
+            self.by_token.remove(oldest);
         }
         session.tokens.push((host, token));
         self.by_token.insert(token, id.clone());
         Ok(())
     }
 
-    /// The person proved more. The secret on `host` rotates.
+    /// The person proved more. Every older secret of `host` ends.
     pub fn step_up(
         &mut self,
         id: &SessionId,
@@ -218,6 +222,11 @@ impl Sessions {
         token: TokenHash,
         now: Timestamp,
     ) -> Result<Session, SessionError> {
+        self.get(id, now).ok_or(SessionError::Ended)?;
+        let session = self.by_id.get_mut(id).ok_or(SessionError::Ended)?;
+        for (_, old) in session.tokens.extract_if(.., |(h, _)| *h == host) {
+            self.by_token.remove(&old);
+        }
         self.carry(id, host, token, now)?;
         let session = self.by_id.get_mut(id).ok_or(SessionError::Ended)?;
         session.methods.extend(methods);
@@ -373,6 +382,17 @@ mod tests {
         let id = begin(&mut all, 1, "ada", 0);
         all.bind_device(&id, "lt-1".parse().expect("id"), at(1)).expect("first");
         assert_eq!(all.bind_device(&id, "lt-2".parse().expect("id"), at(2)), Err(SessionError::OtherDevice));
+    }
+
+    #[test]
+    fn the_last_few_secrets_of_a_host_stay_good() {
+        let mut all = sessions();
+        let id = begin(&mut all, 1, "ada", 0);
+        for n in 10..15 {
+            all.carry(&id, host("wiki"), token(n), at(1)).expect("live");
+        }
+        assert!(all.find(&token(10), &host("wiki"), at(2)).is_none(), "the oldest gave way");
+        assert!((11..15).all(|n| all.find(&token(n), &host("wiki"), at(2)).is_some()));
     }
 
     #[test]

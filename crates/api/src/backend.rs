@@ -264,6 +264,20 @@ pub struct NewDevice {
     /// Whose it is, if it is someone's.
     #[serde(default)]
     pub person: Option<PersonId>,
+    /// How it proves itself in a session.
+    #[serde(default)]
+    pub proof: ProvesBy,
+}
+
+/// How a new device proves itself in a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum ProvesBy {
+    /// By a client certificate, on every connection.
+    #[default]
+    Certificate,
+    /// By a key that signs a challenge, at sign-in and step-up.
+    Browser,
 }
 
 /// How the server is.

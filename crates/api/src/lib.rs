@@ -33,7 +33,7 @@ mod request;
 pub use admin::admin;
 pub use backend::{
     Actor, Administration, Answer, Begun, Callback, Ceremonies, Client, DeviceEnrolment, DeviceProof, Events, Health,
-    LocalSocket, NewDevice, OidcBegun, PublishFrom, Published, SessionRow, SignedIn, VerdictQuery,
+    LocalSocket, NewDevice, OidcBegun, ProvesBy, PublishFrom, Published, SessionRow, SignedIn, VerdictQuery,
 };
 pub use cookie::Cookie;
 pub use error::ApiError;

@@ -17,7 +17,11 @@ use crate::words;
 pub(crate) fn denial(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp, refusal: Refusal) -> Denial {
     let owner = || Remedy::AskOwner { owner: app.application.owner.as_ref().map(ToString::to_string) };
     match refusal {
-        Refusal::NotSignedIn => Denial::plain(Reason::SignInRequired, vec![Remedy::SignIn]),
+        Refusal::NotSignedIn => {
+            let mut denial = Denial::plain(Reason::SignInRequired, vec![Remedy::SignIn]);
+            denial.grounds.revision = snapshot.revision();
+            denial
+        }
         Refusal::Errors { errors, grounds } => {
             let failing = errors.into_iter().map(|e| Failing {
                 condition: e,

@@ -143,7 +143,7 @@ impl Snapshot {
     /// A rule that fails while it is evaluated denies too, whatever the others say.
     pub fn decide(&self, ask: &Ask, now: Timestamp) -> Verdict {
         let Some(app) = self.apps.get(&ask.what.app) else {
-            return Verdict::Denial(Denial::plain(Reason::UnknownApplication, vec![Remedy::Nothing]));
+            return Verdict::Denial(self.nothing_there());
         };
         match self.judge(app, ask, now) {
             Ok(grounds) => {
@@ -168,9 +168,15 @@ impl Snapshot {
     /// What the rules say, as words only: it opens nothing and knows no end. For rehearsals and pages, which ask often.
     pub fn opinion(&self, ask: &Ask, now: Timestamp) -> Result<Grounds, Denial> {
         let Some(app) = self.apps.get(&ask.what.app) else {
-            return Err(Denial::plain(Reason::UnknownApplication, vec![Remedy::Nothing]));
+            return Err(self.nothing_there());
         };
         self.judge(app, ask, now).map_err(|refusal| explain::denial(self, app, ask, now, refusal))
+    }
+
+    fn nothing_there(&self) -> Denial {
+        let mut denial = Denial::plain(Reason::UnknownApplication, vec![Remedy::Nothing]);
+        denial.grounds.revision = self.revision;
+        denial
     }
 
     /// The bare answer of the rules, without the end of the lease and without an explanation.

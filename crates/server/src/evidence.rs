@@ -30,7 +30,7 @@ pub fn assess(current: &Current, metrics: &Metrics, integrity: Option<Integrity>
         measurements: metrics.finish(&estate(current, integrity), as_of),
         // The gateway, the policy store and the ledger are this installation itself; devices report to it. Nothing else is
         // connected, and what it would decide stays unknown.
-        connected: BTreeSet::from([Source::Gw, Source::Ps, Source::Aud, Source::Dev]),
+        connected: BTreeSet::from([Source::Gateway, Source::Policies, Source::Audit, Source::Devices]),
         ..Evidence::default()
     };
     evaluate(framework(), &evidence, as_of)

@@ -86,7 +86,7 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     let Start { dir, clock, https } = start;
     let settings = built.config.settings.clone();
     let data = dir.join(&settings.data);
-    fs::create_dir_all(&data).with_context(|| format!("cannot make the data folder {}", data.display()))?;
+    fs::create_dir_all(data.join("keys")).with_context(|| format!("cannot make the data folder {}", data.display()))?;
     fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).context("cannot close the data folder to others")?;
 
     let wanted = https.unwrap_or(settings.https);

@@ -28,12 +28,12 @@ pub(crate) fn verify(config: &Path, ledger: Option<&Path>, key: Option<&Path>, c
         return Ok(Answer::No);
     }
     let rate = (report.records as f64 / took.as_secs_f64().max(1e-9)).round();
+    let signed = report.signed_to.map_or_else(|| "nothing signed yet".to_owned(), |seq| format!("signed up to record {seq}"));
     say(format!(
-        "{} records in {} segments hold; {} checkpoints, signed up to {}; {:.2} s, {rate} records/s",
+        "{} records in {} segments hold; {} checkpoints, {signed}; {:.2} s, {rate} records/s",
         report.records,
         report.segments,
         report.checkpoints,
-        report.signed_to,
         took.as_secs_f64()
     ));
     Ok(Answer::Done)

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use safeconduct_api::{
-    Actor, Administration, Answer, ApiError, Events, Health, NewDevice, PublishFrom, Published, SessionRow, VerdictQuery,
+    Actor, Administration, Answer, ApiError, Events, Health, NewDevice, ProvesBy, PublishFrom, Published, SessionRow, VerdictQuery,
 };
 use safeconduct_model::{DeviceId, Fault, PersonId, Reason, SessionEventKind, SessionId};
 use safeconduct_store::{AccessFilter, Page, Verdict};
 
 use crate::devices::{Device, DeviceError, Proof};
 use crate::house::House;
-use crate::rooms::health;
+use crate::rooms::health::{self, Works};
 
 /// How many verdicts are listed where nobody says.
 const LIMIT: u32 = 100;
@@ -155,7 +155,10 @@ impl Administration for Desk {
                 owner: device.person,
                 managed: device.managed,
                 public_key: device.public_key,
-                proof: Proof::Certificate,
+                proof: match device.proof {
+                    ProvesBy::Certificate => Proof::Certificate,
+                    ProvesBy::Browser => Proof::Browser,
+                },
                 enrolled: self.0.now(),
                 report: None,
             };
@@ -183,7 +186,7 @@ impl Administration for Desk {
     fn health(&self) -> Answer<'_, Health> {
         Box::pin(async move {
             let parts = health::parts(&self.0).await;
-            let healthy = parts.iter().all(|p| p.works());
+            let healthy = parts.iter().all(Works::works);
             let parts: BTreeMap<String, String> = parts.into_iter().map(|p| (p.name, p.detail)).collect();
             Ok(Health { healthy, parts })
         })

@@ -127,9 +127,11 @@ impl Portal {
             let client = Client { ip: request.peer.ip(), request: request.id.clone() };
             let shown = request.certificate.as_ref().and_then(|c| portal.house.device_shown(c));
             let asked = Asked::of(&request);
-            let answer = match &request.app {
-                Some(_) => portal.on_application_host(asked).boxed(),
-                None => portal.on_portal_host(asked, request.request, client.clone()).boxed(),
+            // The console is an application too, so the portal is told by its host.
+            let answer = if portal.house.current().config.settings.portal == asked.host {
+                portal.on_portal_host(asked, request.request, client.clone()).boxed()
+            } else {
+                portal.on_application_host(asked).boxed()
             };
             CLIENT.scope(client, SHOWN_DEVICE.scope(shown, answer)).await
         }

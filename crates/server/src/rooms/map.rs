@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_console::Trouble;
-use safeconduct_console::view::{Asker, Flow, Link, Map, MapApp, MapAsset, MapQuery, Via};
+use safeconduct_console::view::{Asker, Flow, Link, Map, MapApp, MapAsset, MapQuery, Usage, Via};
 use safeconduct_flows::MIN_GROUP_USERS;
 use safeconduct_model::{Action, AppId, Duration, GroupId, PersonId, Principal, Timestamp};
 
@@ -45,9 +45,10 @@ pub(crate) fn groups_of(estate: &safeconduct_config::Estate) -> Groups {
 /// Folds the uses since the day `since` that fit. A group stands for its members where more than half of those who were seen
 /// get through; every use goes into exactly one flow.
 pub(crate) fn fold(digest: &Digest, since: i64, groups: &Groups, fits: impl Fn(&Use) -> bool) -> Vec<Folded> {
-    let uses: Vec<(&Use, Counts)> = digest.uses(since).into_iter().filter(|(u, _)| fits(u)).collect();
+    let all = digest.uses(since);
+    let uses: Vec<(&Use, Counts)> = all.iter().filter(|(u, _)| fits(u)).map(|(u, c)| (*u, *c)).collect();
     let mut members: BTreeMap<&GroupId, BTreeSet<&PersonId>> = BTreeMap::new();
-    for person in uses.iter().filter_map(|(u, _)| u.who.person()) {
+    for person in all.keys().filter_map(|u| u.who.person()) {
         for group in groups.get(person).into_iter().flatten() {
             members.entry(group).or_default().insert(person);
         }
@@ -171,14 +172,14 @@ pub(crate) async fn view(rooms: &Rooms, query: &MapQuery) -> Result<Map, Trouble
 }
 
 /// Use of one application or by one person, by the other side.
-pub(crate) fn usage(flows: Vec<(Link, Counts)>) -> Vec<safeconduct_console::view::Usage> {
+pub(crate) fn usage(flows: Vec<(Link, Counts)>) -> Vec<Usage> {
     let mut by_name: BTreeMap<Link, Counts> = BTreeMap::new();
     for (other, counts) in flows {
         by_name.entry(other).or_default().merge(&counts);
     }
     let mut all: Vec<_> = by_name
         .into_iter()
-        .map(|(other, c)| safeconduct_console::view::Usage {
+        .map(|(other, c)| Usage {
             other,
             allowed: c.allowed,
             denied: c.would_deny + c.denied,

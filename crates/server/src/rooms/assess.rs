@@ -1,0 +1,286 @@
+//! Maturity, proven and possible, from what the gateway can prove.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration as StdDuration;
+
+use safeconduct_assess::{
+    Assessment, CISA_ZTMM, Condition, Estate, Evidence, Finding, Framework, GrantSpan, Integrity, Measurement, RuleShape,
+    Source, Test, Unit, evaluate, load_framework,
+};
+use safeconduct_config::CONSOLE;
+use safeconduct_console::Trouble;
+use safeconduct_console::view::{self, Assess, EvidenceMix, Share, Truth};
+use safeconduct_model::{Action, Duration, Timestamp};
+use safeconduct_policy::{Effect, Rule, Scope};
+use safeconduct_store::{LedgerKey, verify_ledger};
+
+use crate::house::{Current, House};
+use crate::rooms::links::count;
+use crate::rooms::{Rooms, unavailable};
+
+/// How long the verification of the ledger counts before it is made again.
+const VERIFY_EVERY: Duration = Duration::from_hours(1);
+/// How long a page waits for a verification; a longer one is there at the next look.
+const PATIENCE: StdDuration = StdDuration::from_secs(2);
+/// The longest grant that counts as one that ends.
+const MAX_GRANT: Duration = Duration::from_days(90);
+
+/// The framework of the product, read once.
+static FRAMEWORK: LazyLock<Result<Framework, String>> = LazyLock::new(|| {
+    load_framework("cisa-ztmm-2.0.toml", CISA_ZTMM).map_err(|faults| crate::proposals::told(&faults))
+});
+
+/// The last verification of the ledger, and whether one is under way.
+#[derive(Debug, Default)]
+pub(crate) struct Checked(Mutex<(Option<Integrity>, bool)>);
+
+/// The verification of the ledger, made anew where the last one is too old.
+async fn integrity(rooms: &Rooms) -> Option<Integrity> {
+    let now = rooms.house.now();
+    {
+        let mut checked = rooms.integrity.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (last, under_way) = *checked;
+        if under_way || last.is_some_and(|l| now.since(l.at) < VERIFY_EVERY) {
+            return last;
+        }
+        checked.1 = true;
+    }
+    let (house, checked) = (Arc::clone(&rooms.house), Arc::clone(&rooms.integrity));
+    let verifying = tokio::task::spawn_blocking(move || {
+        let found = verified(&house.ledger_dir(), &house.data.join("keys/ledger.key"), now);
+        let mut checked = checked.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *checked = (found.or(checked.0), false);
+    });
+    let _ = tokio::time::timeout(PATIENCE, verifying).await;
+    rooms.integrity.0.lock().unwrap_or_else(PoisonError::into_inner).0
+}
+
+/// Verifies a ledger; `None` if it could not be done. The last line of a ledger that is being written may be incomplete.
+fn verified(ledger: &Path, key: &Path, at: Timestamp) -> Option<Integrity> {
+    let key = LedgerKey::load_public(&LedgerKey::public_path(key))
+        .inspect_err(|error| tracing::warn!(%error, "the ledger cannot be verified"))
+        .ok()?;
+    let report = verify_ledger(ledger, &key, None)
+        .inspect_err(|error| tracing::warn!(%error, "the ledger cannot be verified"))
+        .ok()?;
+    let bad = report.finding.as_ref().filter(|f| !f.fault.is_recoverable());
+    if let Some(finding) = bad {
+        tracing::error!(file = finding.file, line = finding.line, fault = finding.fault.name(), "the ledger does not verify");
+    }
+    let segments = u64::from(report.segments);
+    Some(Integrity { segments, verified: segments - u64::from(bad.is_some()).min(segments), at })
+}
+
+/// What a rule constrains, as far as figures care.
+fn shape(rule: &Rule) -> RuleShape {
+    let names = |scope: &Scope| !matches!(scope, Scope::Any | Scope::Kind(_, None));
+    let reads = rule.reads();
+    let asks_why = ["purpose", "ticket", "granted"].iter().any(|p| reads.contains(*p));
+    RuleShape {
+        permits: rule.effect == Effect::Permit,
+        principal: names(&rule.principal),
+        action: !rule.actions.is_empty() && rule.actions.len() < Action::ALL.len(),
+        resource: names(&rule.resource),
+        why: asks_why || rule.note("why").is_some(),
+        reads,
+    }
+}
+
+/// What stands now. The console is not counted among the applications: it always enforces, and would flatter the share.
+fn estate(current: &Current, integrity: Option<Integrity>) -> Estate {
+    let config = &current.config.estate;
+    let applications = config.applications.values().filter(|a| a.id.as_str() != CONSOLE);
+    Estate {
+        applications: applications.map(|a| (a.id.clone(), a.mode)).collect(),
+        rules: current.snapshot.rules().iter().map(|r| (r.id.clone(), shape(r))).collect(),
+        grants: config.grants.iter().map(|g| GrantSpan { from: g.from, until: g.until }).collect(),
+        max_grant: MAX_GRANT,
+        integrity,
+    }
+}
+
+/// The figures that can be proven now; nothing before the ledger was read.
+pub(crate) async fn measurements(rooms: &Rooms) -> BTreeMap<String, Measurement> {
+    let integrity = integrity(rooms).await;
+    let house = &rooms.house;
+    let estate = estate(&house.current(), integrity);
+    let now = house.now();
+    let digested = house.history.get();
+    digested.as_ref().map(|d| d.metrics.finish(&estate, now)).unwrap_or_default()
+}
+
+/// The sources that deliver. The directory of this house is none for identities: it knows who signs in here, not elsewhere.
+fn connected(house: &House, figures: &BTreeMap<String, Measurement>) -> BTreeSet<Source> {
+    let mut sources = BTreeSet::from([Source::Gateway, Source::Policies]);
+    if house.devices().all().any(|d| d.report.is_some()) {
+        sources.insert(Source::Devices);
+    }
+    if figures.contains_key("K73") {
+        sources.insert(Source::Audit);
+    }
+    sources
+}
+
+/// The page.
+pub(crate) async fn view(rooms: &Rooms) -> Result<Assess, Trouble> {
+    let framework = FRAMEWORK.as_ref().map_err(|faults| unavailable("The framework file", faults))?;
+    let figures = measurements(rooms).await;
+    let connected = connected(&rooms.house, &figures);
+    let evidence = Evidence { measurements: figures, connected, ..Evidence::default() };
+    Ok(shown(framework, &evidence, &evaluate(framework, &evidence, rooms.house.now())))
+}
+
+/// The assessment as the page shows it.
+fn shown(framework: &Framework, evidence: &Evidence, assessment: &Assessment) -> Assess {
+    let conditions: BTreeMap<&str, &Condition> =
+        framework.rows.iter().flat_map(|r| &r.criteria).map(|c| (c.id.as_str(), &c.condition)).collect();
+    let criterion = |f: &Finding| {
+        let condition = conditions.get(f.id.as_str()).copied();
+        view::Criterion {
+            stage: stage(f.stage),
+            words: f.text.clone(),
+            truth: truth(f),
+            found: condition.and_then(|c| found(framework, evidence, c)),
+            source: source(framework, f, condition),
+        }
+    };
+    let row = |r: &safeconduct_assess::RowResult| view::MaturityRow {
+        id: r.id.clone(),
+        name: r.name.clone(),
+        kind: match r.class {
+            safeconduct_assess::Class::Decidable => view::Kind::Decidable,
+            safeconduct_assess::Class::Mixed => view::Kind::Mixed,
+            safeconduct_assess::Class::Attested => view::Kind::Attested,
+        },
+        proven: stage(r.proven),
+        possible: stage(r.possible),
+        criteria: r.findings.iter().map(criterion).collect(),
+    };
+    let pillar = |p: &safeconduct_assess::RollUp| view::Pillar {
+        name: p.name.clone(),
+        rows: assessment.rows.iter().filter(|r| r.pillar == p.id).map(row).collect(),
+        proven: stage(p.floor),
+        possible: stage(p.possible_floor),
+    };
+    let mix = &assessment.mix;
+    Assess {
+        framework: assessment.title.clone(),
+        pillars: assessment.pillars.iter().map(pillar).collect(),
+        mix: EvidenceMix {
+            measured: count(mix.measured),
+            attested: count(mix.attested),
+            stale: count(mix.stale),
+            unknown: count(mix.unknown),
+        },
+        sources: waiting(evidence, assessment),
+    }
+}
+
+/// How many undecided criteria wait for each source that is not connected, the most first.
+fn waiting(evidence: &Evidence, assessment: &Assessment) -> Vec<(String, u64)> {
+    let mut by_source: BTreeMap<Source, u64> = BTreeMap::new();
+    let undecided = assessment.rows.iter().flat_map(|r| &r.findings);
+    for finding in undecided.filter(|f| matches!(f.truth, safeconduct_assess::Truth::Unknown | safeconduct_assess::Truth::Stale)) {
+        for source in finding.would_decide.difference(&evidence.connected) {
+            *by_source.entry(*source).or_default() += 1;
+        }
+    }
+    let mut all: Vec<(Source, u64)> = by_source.into_iter().collect();
+    all.sort_by_key(|(source, n)| (std::cmp::Reverse(*n), *source));
+    all.into_iter().map(|(source, n)| (source.label().to_owned(), n)).collect()
+}
+
+fn stage(stage: safeconduct_assess::Stage) -> view::Stage {
+    match stage {
+        safeconduct_assess::Stage::Traditional => view::Stage::Traditional,
+        safeconduct_assess::Stage::Initial => view::Stage::Initial,
+        safeconduct_assess::Stage::Advanced => view::Stage::Advanced,
+        safeconduct_assess::Stage::Optimal => view::Stage::Optimal,
+    }
+}
+
+fn truth(finding: &Finding) -> Truth {
+    match finding.truth {
+        safeconduct_assess::Truth::True if finding.attested => Truth::Attested,
+        safeconduct_assess::Truth::True => Truth::True,
+        safeconduct_assess::Truth::False => Truth::False,
+        safeconduct_assess::Truth::Unknown => Truth::Unknown,
+        safeconduct_assess::Truth::Stale => Truth::Stale,
+        safeconduct_assess::Truth::NotApplicable => Truth::NotApplicable,
+    }
+}
+
+fn tests(condition: &Condition) -> &[Test] {
+    match condition {
+        Condition::Metric(test) => std::slice::from_ref(test),
+        Condition::AnyOf(tests) => tests,
+        Condition::Attest => &[],
+    }
+}
+
+/// The share that was measured for a criterion, if its figure is one and there was something to measure.
+fn found(framework: &Framework, evidence: &Evidence, condition: &Condition) -> Option<Share> {
+    tests(condition).iter().find_map(|test| {
+        let metric = framework.metrics.get(&test.metric)?;
+        let is_share = matches!(metric.unit, Unit::ShareOfItems | Unit::ShareOfEvents);
+        let m = evidence.measurements.get(&test.key()).filter(|m| is_share && m.den > 0)?;
+        Some(Share::new(m.num, m.den))
+    })
+}
+
+/// Which source decides a criterion, or would.
+fn source(framework: &Framework, finding: &Finding, condition: Option<&Condition>) -> String {
+    let labels = |sources: &BTreeSet<Source>| sources.iter().map(|s| s.label()).collect::<Vec<_>>().join(", ");
+    if matches!(finding.truth, safeconduct_assess::Truth::Unknown | safeconduct_assess::Truth::Stale) {
+        return labels(&finding.would_decide);
+    }
+    let tests = condition.map(tests).unwrap_or_default();
+    let sources: BTreeSet<Source> =
+        tests.iter().filter_map(|t| framework.metrics.get(&t.metric)).flat_map(|m| m.sources.iter().copied()).collect();
+    let inside = if finding.found.contains("inside view") { "; seen from inside the gateway only" } else { "" };
+    format!("{}{inside}", labels(&sources))
+}
+
+#[cfg(test)]
+mod tests_of_shape {
+    use super::*;
+    use safeconduct_policy::{PolicyText, Snapshot, Sources};
+
+    #[test]
+    fn without_evidence_nothing_is_proven_and_sources_are_named() {
+        let framework = FRAMEWORK.as_ref().expect("the file of the product is valid");
+        let nothing = Evidence::default();
+        let assess = shown(framework, &nothing, &evaluate(framework, &nothing, Timestamp::default()));
+        assert!(!assess.pillars.is_empty());
+        assert!(assess.pillars.iter().all(|p| p.proven == view::Stage::Traditional && p.possible == view::Stage::Optimal));
+        assert_eq!((assess.mix.measured, assess.mix.attested), (0, 0));
+        assert!(assess.sources.iter().any(|(name, n)| name == "the gateway's ledger" && *n > 0), "{:?}", assess.sources);
+        assert!(assess.sources.is_sorted_by(|a, b| a.1 >= b.1));
+    }
+
+    #[test]
+    fn a_figure_comes_with_its_denominator() {
+        let framework = FRAMEWORK.as_ref().expect("the file of the product is valid");
+        let now = Timestamp::from_millis(1_790_000_000_000);
+        let mut evidence = Evidence { connected: [Source::Gateway].into(), ..Evidence::default() };
+        evidence.measurements.insert("K10".into(), Measurement::share(9, 10, (Timestamp::default(), now)));
+        let assess = shown(framework, &evidence, &evaluate(framework, &evidence, now));
+        let shares: Vec<Share> =
+            assess.pillars.iter().flat_map(|p| &p.rows).flat_map(|r| &r.criteria).filter_map(|c| c.found).collect();
+        assert!(shares.contains(&Share::new(9, 10)), "{shares:?}");
+    }
+
+    #[test]
+    fn a_rule_is_measured_by_what_it_constrains() {
+        let text = "@id(\"a\") @why(\"close\") permit(principal in Group::\"g\", action == Action::\"read\", resource) \
+                    when { context.device.managed };";
+        let policies = vec![PolicyText { file: "policies/x.cedar".into(), text: text.into() }];
+        let sources = Sources { policies, applications: vec![], assets: vec![], zone: jiff::tz::TimeZone::UTC };
+        let snapshot = Snapshot::build(1, sources).unwrap_or_else(|f| panic!("{}", f[0]));
+        let shape = shape(&snapshot.rules()[0]);
+        assert!(shape.permits && shape.principal && shape.action && !shape.resource && shape.why);
+        assert!(shape.reads.contains("device.managed"));
+    }
+}
