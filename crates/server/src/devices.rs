@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 /// How many devices there may be.
-pub const MAX_DEVICES: usize = 200_000;
+pub(crate) const MAX_DEVICES: usize = 200_000;
 
 /// A device, as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Device {
+pub(crate) struct Device {
     /// Its id.
     pub id: DeviceId,
     /// Its name, as people say it.
@@ -35,7 +35,7 @@ pub struct Device {
 /// How a device proves itself in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Proof {
+pub(crate) enum Proof {
     /// By a client certificate of the local authority, on every connection.
     Certificate,
     /// By a key that the browser cannot give away, at sign-in and step-up.
@@ -44,7 +44,7 @@ pub enum Proof {
 
 /// Why a device is not taken or not believed.
 #[derive(Debug, Error)]
-pub enum DeviceError {
+pub(crate) enum DeviceError {
     /// No such device.
     #[error("no device is called `{0}`; enrol it first")]
     Unknown(String),
@@ -67,16 +67,16 @@ pub enum DeviceError {
 
 /// Every device, in memory.
 #[derive(Debug, Default)]
-pub struct Devices(BTreeMap<DeviceId, Device>);
+pub(crate) struct Devices(BTreeMap<DeviceId, Device>);
 
 impl Devices {
     /// Puts a device back that was kept.
-    pub fn restore(&mut self, device: Device) {
+    pub(crate) fn restore(&mut self, device: Device) {
         self.0.insert(device.id.clone(), device);
     }
 
     /// Checks that a device may be enrolled.
-    pub fn admit(&self, device: &Device) -> Result<(), DeviceError> {
+    pub(crate) fn admit(&self, device: &Device) -> Result<(), DeviceError> {
         DeviceKey::from_base64url(&device.public_key).map_err(|e| DeviceError::Key(e.to_string()))?;
         if self.0.contains_key(&device.id) {
             return Err(DeviceError::Taken(device.id.clone()));
@@ -86,24 +86,24 @@ impl Devices {
 
     /// The device with this id.
     #[must_use]
-    pub fn get(&self, id: &DeviceId) -> Option<&Device> {
+    pub(crate) fn get(&self, id: &DeviceId) -> Option<&Device> {
         self.0.get(id)
     }
 
     /// Every device.
-    pub fn all(&self) -> impl Iterator<Item = &Device> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Device> {
         self.0.values()
     }
 
     /// The key of a device.
-    pub fn key(&self, id: &DeviceId) -> Result<DeviceKey, DeviceError> {
+    pub(crate) fn key(&self, id: &DeviceId) -> Result<DeviceKey, DeviceError> {
         let device = self.0.get(id).ok_or_else(|| DeviceError::Unknown(id.to_string()))?;
         DeviceKey::from_base64url(&device.public_key).map_err(|e| DeviceError::Key(e.to_string()))
     }
 
     /// Verifies a report with the key of its device; the device with the report in it, to be kept. A report must be newer
     /// than the last one, so none is believed twice.
-    pub fn believe(&self, token: &str, now: Timestamp, max_age: Duration) -> Result<Device, DeviceError> {
+    pub(crate) fn believe(&self, token: &str, now: Timestamp, max_age: Duration) -> Result<Device, DeviceError> {
         let id = posture::claimed_device(token)?;
         let key = self.key(&id)?;
         let (report, _) = posture::verify(token, &id, &key, now, max_age)?;
@@ -119,7 +119,7 @@ impl Devices {
 impl Device {
     /// The facts that a verdict may read.
     #[must_use]
-    pub fn facts(&self, required: &BTreeSet<Check>, max_age: Duration) -> DeviceFacts {
+    pub(crate) fn facts(&self, required: &BTreeSet<Check>, max_age: Duration) -> DeviceFacts {
         DeviceFacts {
             id: self.id.clone(),
             managed: self.managed,

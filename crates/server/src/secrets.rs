@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 
 /// 32 secret bytes that do not print and are wiped when they are dropped.
-pub struct Secret(zeroize::Zeroizing<[u8; 32]>);
+pub(crate) struct Secret(zeroize::Zeroizing<[u8; 32]>);
 
 impl std::ops::Deref for Secret {
     type Target = [u8; 32];
@@ -18,7 +18,7 @@ impl std::ops::Deref for Secret {
 }
 
 /// Reads the key in a file, or makes one if there is none.
-pub fn load_or_create(path: &Path) -> Result<Secret> {
+pub(crate) fn load_or_create(path: &Path) -> Result<Secret> {
     let shown = path.display();
     let mut key = zeroize::Zeroizing::new([0_u8; 32]);
     match File::open(path) {
@@ -39,7 +39,7 @@ pub fn load_or_create(path: &Path) -> Result<Secret> {
 }
 
 /// Writes a new file that only its owner may read.
-pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let shown = path.display();
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder of {shown}"))?;

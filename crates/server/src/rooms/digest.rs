@@ -162,9 +162,10 @@ impl Digest {
             via: via(ask.place.device.as_ref(), at),
         };
         let key = (key, day_of(at));
+        let room = self.cells.len() < MAX_CELLS;
         match self.cells.get_mut(&key) {
             Some(cell) => cell.merge(&counts),
-            None if self.cells.len() < MAX_CELLS => {
+            None if room => {
                 self.cells.insert(key, counts);
             }
             None => self.beyond += 1,

@@ -10,6 +10,8 @@ pub(crate) mod health;
 mod links;
 mod map;
 mod me;
+mod figures;
+mod moves;
 mod overview;
 mod people;
 mod policy;

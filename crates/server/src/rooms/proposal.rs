@@ -81,7 +81,8 @@ async fn candidate(house: &Arc<House>, kept: &proposals::Proposal) -> Result<Res
 
 /// The tests where the candidate has faults: those that hold are the ones that are not told.
 fn failed(current: &Current, kept: &proposals::Proposal, faults: &[Fault]) -> Tests {
-    let (fixtures, _) = files::fixtures(&current.config, &with_proposal(current, kept).tests);
+    let texts = with_proposal(current, &kept.app, &kept.cedar, &kept.fixtures);
+    let (fixtures, _) = files::fixtures(&current.config, &texts.tests);
     let of_tests = faults.iter().filter(|f| f.what.starts_with("test `")).count();
     // If something else is wrong, no test was asserted at all.
     let passed = if of_tests == faults.len() { fixtures.len().saturating_sub(of_tests) } else { 0 };

@@ -128,7 +128,8 @@ pub(crate) async fn setup(house: &House, token: &str) -> Result<Setup, Trouble> 
 /// Uses a one-time link: whoever holds it begins a session as the person it was made for.
 pub(crate) async fn set_up(house: &House, token: &str, form: &SetupForm) -> Result<Outcome, Trouble> {
     let person = house.setup_links.look(token, house.now()).await.ok_or_else(not_found)?;
-    if form.person.trim() != person.as_str() {
+    let typed = form.person.trim().to_ascii_lowercase();
+    if !typed.is_empty() && typed != person.as_str() {
         return Ok(again(format!("This link was made for `{person}`. Type this id, or ask for a link of your own.")));
     }
     let proven = match house.setup_links.redeem(token, house.now()).await {
