@@ -5,6 +5,7 @@ pub(crate) mod admin;
 pub(crate) mod ceremonies;
 pub(crate) mod console_access;
 pub(crate) mod pages;
+mod stream;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -209,15 +210,18 @@ impl Portal {
         }
         let mut inner = request.map(AxumBody::new);
         inner.extensions_mut().insert(client);
-        if let Some(visitor) = visitor {
-            inner.extensions_mut().insert(visitor);
+        if let Some(visitor) = &visitor {
+            inner.extensions_mut().insert(visitor.clone());
         }
         let router = match room {
             Room::Ceremonies => self.ceremonies,
             Room::Admin => self.admin,
             Room::Console | Room::Pages | Room::Continue => self.console,
         };
-        unwrapped(router.oneshot(inner).await)
+        match router.oneshot(inner).await {
+            Ok(answer) => stream::guarded(&self.house, visitor.as_ref(), asked.ip, answer),
+            Err(never) => match never {},
+        }
     }
 
     fn go_on(&self, visitor: &Visitor, asked: &Asked) -> Response<Body> {

@@ -244,7 +244,7 @@ fn source(framework: &Framework, finding: &Finding, condition: Option<&Condition
 }
 
 #[cfg(test)]
-mod tests_of_shape {
+mod tests {
     use super::*;
     use safeconduct_policy::{PolicyText, Snapshot, Sources};
 

@@ -227,3 +227,6 @@ impl Backend for Rooms {
         Box::pin(me::end_session(&self.house, by, id))
     }
 }
+
+#[cfg(test)]
+mod tests;

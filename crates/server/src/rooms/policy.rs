@@ -4,9 +4,9 @@ use safeconduct_console::Trouble;
 use safeconduct_console::view::{
     Effect, FiveWs, Policy, ProposalRow, ProposalState, ProposeApp, RuleRow, Share, TestFailure, Tests,
 };
-use safeconduct_model::{Fault, Timestamp};
+use safeconduct_model::{Duration, Fault, Timestamp};
 use safeconduct_policy::{Rule, run_fixtures};
-use safeconduct_store::Page;
+use safeconduct_store::{ChangeRow, Page};
 
 use crate::house::{Current, House};
 use crate::proposals::{Proposal, State};
@@ -14,6 +14,9 @@ use crate::rooms::digest::day_of;
 use crate::rooms::links::{Naming, count};
 use crate::rooms::things::{AppUse, by_app};
 use crate::rooms::{Rooms, WINDOW_DAYS, unavailable, window};
+
+/// How long it takes at most from the record of a publication until it binds.
+const BINDS_WITHIN: Duration = Duration::from_mins(1);
 
 /// A rule as one sentence of five parts.
 pub(crate) fn sentence(rule: &Rule) -> FiveWs {
@@ -74,10 +77,10 @@ pub(crate) fn tests(current: &Current) -> Tests {
 async fn published(house: &House, current: &Current) -> Result<Option<(Timestamp, String)>, Trouble> {
     let page = Page { before_seq: None, limit: 1 };
     let changes = house.index.changes(Some("policy.publish"), page).await.map_err(|e| unavailable("The index", &e))?;
-    let started = house.now() - house.clock.uptime();
     let object = format!("revision {}", current.snapshot.revision());
-    let of_this_run = changes.first().filter(|c| c.object == object && c.at >= started);
-    Ok(of_this_run.map(|c| (c.at, house.actor(&c.by).text)))
+    // It is recorded first and binds a moment later; a start counts revisions anew.
+    let bound = |c: &&ChangeRow| c.object == object && c.at <= current.since && current.since.since(c.at) < BINDS_WITHIN;
+    Ok(changes.first().filter(bound).map(|c| (c.at, house.actor(&c.by).text)))
 }
 
 fn proposal_row(house: &House, p: &Proposal) -> ProposalRow {
@@ -144,7 +147,7 @@ pub(crate) async fn view(rooms: &Rooms) -> Result<Policy, Trouble> {
 }
 
 #[cfg(test)]
-mod tests_of_words {
+mod tests {
     use super::*;
     use safeconduct_policy::{PolicyText, Snapshot, Sources};
 
