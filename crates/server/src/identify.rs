@@ -28,8 +28,14 @@ impl House {
         safeconduct_gateway::ca::device_of(&certificate.der, crate::clock::system())
     }
 
-    fn proves_by_certificate(&self, device: &DeviceId) -> bool {
-        self.devices().get(device).is_some_and(|d| d.proof == Proof::Certificate)
+    /// Whether a session may go on over a connection that shows this device, or none. A session is never carried to another
+    /// device; and a device that proves itself by certificate does so on every connection: a cookie alone is a stolen one.
+    pub(crate) fn device_holds(&self, session: &Session, shown: Option<&DeviceId>) -> bool {
+        match (&session.device, shown) {
+            (Some(bound), Some(shown)) => bound == shown,
+            (Some(bound), None) => !self.devices().get(bound).is_some_and(|d| d.proof == Proof::Certificate),
+            (None, _) => true,
+        }
     }
 
     /// What a session comes to for an application, as if its person asked now. For pages that say what would open.
@@ -61,16 +67,11 @@ impl House {
     ) {
         let estate = &current.config.estate;
         let Some(groups) = estate.groups_of(&session.person).filter(|_| self.is_active(&session.person)) else { return };
-        let needs_certificate = connection.is_some();
         let shown = connection.flatten().and_then(|c| self.device_shown(c));
-        let device = match (&session.device, shown) {
-            // A session that is bound to one device is not carried to another.
-            (Some(bound), Some(shown)) if *bound != shown => return,
-            // A device that proves itself by certificate does so on every connection; a cookie alone is a stolen one.
-            (Some(bound), None) if needs_certificate && self.proves_by_certificate(bound) => return,
-            (Some(bound), _) => Some(bound.clone()),
-            (None, shown) => shown,
-        };
+        if connection.is_some() && !self.device_holds(session, shown.as_ref()) {
+            return;
+        }
+        let device = session.device.clone().or(shown);
         identity.why = Why {
             stated: session.stated.get(app).cloned(),
             grant: grant_for(&estate.grants, &session.person, &groups, app, now).map(safeconduct_access::Grant::facts),

@@ -34,5 +34,5 @@ pub mod wait;
 pub use browser::{Browser, Look};
 pub use company::{ADMIN, Company};
 pub use helper::{Helper, free_port};
-pub use needs::missing;
+pub use needs::{missing, program};
 pub use server::Server;

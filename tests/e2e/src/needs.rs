@@ -15,8 +15,11 @@ pub(crate) fn node_modules() -> Result<PathBuf> {
     Ok(root()?.join("target/e2e-node/node_modules"))
 }
 
-/// The real program: the one beside the tests, built in the same profile.
-pub(crate) fn program() -> Result<PathBuf> {
+/// The real program: the one that `SAFECONDUCT_BIN` names, or the one beside the tests, built in the same profile.
+pub fn program() -> Result<PathBuf> {
+    if let Some(named) = std::env::var_os("SAFECONDUCT_BIN") {
+        return Ok(named.into());
+    }
     let tests = std::env::current_exe()?;
     Ok(tests.ancestors().nth(2).context("tests stand in target/PROFILE/deps")?.join("safeconduct"))
 }

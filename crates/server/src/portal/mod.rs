@@ -250,9 +250,8 @@ impl Portal {
         };
         let current = self.house.current();
         let person = current.config.estate.people.get(&session.person).filter(|p| p.active)?;
-        // A session that is bound to a device whose certificate differs from the one shown is not this visitor's.
         let shown = asked.certificate.as_ref().and_then(|c| self.house.device_shown(c));
-        if matches!((&session.device, &shown), (Some(bound), Some(shown)) if bound != shown) {
+        if !self.house.device_holds(&session, shown.as_ref()) {
             return None;
         }
         let operator = console_access::may_look(&self.house, &session, asked.ip, now);
