@@ -37,8 +37,9 @@ pub(crate) fn ledger(options: &[&str]) -> Result<bool> {
     fs::create_dir_all(&bench)?;
     let count = records.to_string();
     let made = timed(&program, &["demo", "--records", &count, "--dir", text(&folder)?])?;
-    let verified = timed(&program, &["ledger", "verify", "--config", text(&folder)?])?;
-    let bytes = size(&folder.join("data/ledger"))?;
+    let (ledger, key) = (folder.join("data/ledger"), folder.join("data/keys/ledger.key.pub"));
+    let verified = timed(&program, &["ledger", "verify", "--ledger", text(&ledger)?, "--key", text(&key)?])?;
+    let bytes = size(&ledger)?;
     fs::remove_dir_all(&folder)?;
     let told = report(records, bytes, &machine(), made.1, verified.1);
     // What the program says itself is the proof that this many records were verified.

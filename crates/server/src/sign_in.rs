@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use anyhow::{Context, Result};
-use safeconduct_access::{Session, SessionError, Signal};
+use safeconduct_access::{Session, SessionError, Signal, Visitor};
 use safeconduct_authn::one_time::Token;
 use safeconduct_authn::return_to::{OwnOrigin, ReturnTo};
 use safeconduct_directory::Proven;
-use safeconduct_model::{AppId, DeviceId, Host, Method, PersonId, Record, SessionEvent, SessionEventKind, SessionId, Stated};
+use safeconduct_model::{AppId, DeviceId, Duration, Host, Method, PersonId, Record, SessionEvent, SessionEventKind, SessionId, Stated};
 
 use crate::house::{House, SESSION, new_session_id, new_token, session_hash};
 
@@ -190,6 +190,24 @@ impl House {
         };
         let host = origin.strip_prefix("https://").and_then(|h| h.split(':').next()).context("an origin has a host")?;
         self.send_session(session, &host.parse()?, return_to)
+    }
+}
+
+/// How fresh a proof must be to change how someone signs in.
+const FRESH: Duration = Duration::from_mins(15);
+
+impl House {
+    /// Whether a visitor may add or remove a way to sign in: only with a proof of the last minutes, and with the strongest
+    /// that the account has, so that a stolen session does not become a stolen account. The error says what to do.
+    pub(crate) fn may_change_sign_in(&self, visitor: &Visitor) -> Result<(), &'static str> {
+        let account = self.accounts.summary(&visitor.person);
+        if self.now().since(visitor.auth.at) > FRESH {
+            return Err("Changing how you sign in needs a proof of the last 15 minutes. Sign in again first.");
+        }
+        if (account.totp || !account.passkeys.is_empty()) && !visitor.auth.is_mfa() {
+            return Err("Changing how you sign in needs your passkey or one-time code. Step up first.");
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { createServer } from "node:http";
 
 const TICK_MS = 100;
+const LIVE = `<p id="state">Connecting</p><p id="ticks">0</p><script src="/live.js"></script>`;
 
 const asker = (req) => {
   const assertion = req.headers["x-safeconduct-assertion"];
@@ -10,9 +11,9 @@ const asker = (req) => {
   return JSON.parse(Buffer.from(assertion.split(".")[1], "base64url")).sub;
 };
 
-const page = (who) => `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Application</title>
-<link rel="icon" href="data:,"></head><body><h1>The application</h1><p id="asker">Asked by ${who}.</p><p id="state">Connecting</p>
-<p id="ticks">0</p><script src="/live.js"></script></body></html>`;
+// Only the front page is live.
+const page = (who, live) => `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Application</title>
+<link rel="icon" href="data:,"></head><body><h1>The application</h1><p id="asker">Asked by ${who}.</p>${live ? LIVE : ""}</body></html>`;
 
 const script = `"use strict";
 const socket = new WebSocket("wss://" + location.host + "/live");
@@ -25,7 +26,7 @@ socket.onclose = () => { window.closedAt = Date.now(); document.getElementById("
 const server = createServer((req, res) => {
   const isScript = req.url === "/live.js";
   res.setHeader("content-type", isScript ? "text/javascript; charset=utf-8" : "text/html; charset=utf-8");
-  res.end(isScript ? script : page(asker(req)));
+  res.end(isScript ? script : page(asker(req), req.url === "/"));
 });
 
 server.on("upgrade", (req, socket) => {

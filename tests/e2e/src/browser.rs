@@ -161,6 +161,18 @@ impl Browser {
         self.click(&format!("{css} option[value=\"{value}\"]"))
     }
 
+    /// Waits for the window that a link or form opens, and goes there. The one before is closed.
+    pub fn follow_new_window(&self) -> Result<()> {
+        let here = self.driver.command("GET", "/window", None)?;
+        let other = self.wait("a new window", PAGE, || {
+            let handles = self.driver.command("GET", "/window/handles", None)?;
+            Ok(handles.as_array().into_iter().flatten().find(|h| **h != here).cloned())
+        })?;
+        self.driver.command("DELETE", "/window", None)?;
+        self.post("/window", &json!({ "handle": other }))?;
+        self.look(Look::WIDE)
+    }
+
     /// Waits until the address begins so.
     pub fn arrives(&self, start: &str) -> Result<()> {
         self.wait(&format!("the address {start}"), PAGE, || Ok(self.address()?.starts_with(start).then_some(())))

@@ -20,6 +20,8 @@ pub struct Server {
     pub port: u16,
     /// The one-time link of the first administrator, if nobody has an account.
     pub first_link: Option<String>,
+    /// The address of the tour, where the demo runs.
+    pub tour: Option<String>,
     config: PathBuf,
     log: PathBuf,
     process: Process,
@@ -43,7 +45,7 @@ impl Server {
         // The line with the listener is the last that is always there; the link follows if there is one.
         let accounts = config.join("data/ca.pem");
         ensure!(accounts.is_file(), "the authority is not at {}", accounts.display());
-        let mut server = Self { portal, port, first_link: None, config, log, process, _folder: folder };
+        let mut server = Self { portal, port, first_link: None, tour: None, config, log, process, _folder: folder };
         server.first_link = server
             .process
             .line("the first link", START, |l| l.trim().strip_prefix("https://").map(|l| format!("https://{l}")))
@@ -59,11 +61,14 @@ impl Server {
         let mut command = Command::new(needs::program()?);
         command.args(["demo", "--quiet", "--port", &port.to_string(), "--dir"]).arg(&config);
         let mut process = Process::start("safeconduct demo", &mut command, &log)?;
-        let portal = format!("https://portal.brightwater.localhost:{port}");
-        process
-            .line("its address", START * 2, |l| l.contains("http").then_some(()))
-            .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
-        Ok(Self { portal, port, first_link: None, config, log, process, _folder: folder })
+        let told = |label: &'static str, process: &mut Process| {
+            let read = |l: &str| l.trim().strip_prefix(label).map(|rest| rest.trim().to_owned());
+            process.line(label, START * 2, read).with_context(|| fs::read_to_string(&log).unwrap_or_default())
+        };
+        let tour = Some(told("Begin here:", &mut process)?);
+        let portal = told("The portal:", &mut process)?;
+        told("Ctrl-C ends it", &mut process)?;
+        Ok(Self { portal, port, first_link: None, tour, config, log, process, _folder: folder })
     }
 
     /// A browser that trusts this server; `name` is who sits in front of it.

@@ -79,11 +79,6 @@ impl Cast {
         Ok(cast)
     }
 
-    /// How hosts are reached.
-    pub(crate) fn net(&self) -> &Net {
-        &self.net
-    }
-
     /// The origin of the portal.
     pub(crate) fn portal(&self) -> &str {
         &self.origin

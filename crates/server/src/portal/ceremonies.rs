@@ -92,6 +92,7 @@ impl Ceremonies for Desk {
 
     fn begin_registration<'a>(&'a self, _: &'a Client, visitor: &'a Visitor, name: String) -> Answer<'a, Begun> {
         Box::pin(async move {
+            self.0.may_change_sign_in(visitor).map_err(ApiError::refused)?;
             let session = &visitor.auth.session;
             let begun =
                 self.0.passkeys.begin_registration(&visitor.person, &visitor.name, session, &name, self.0.now()).await;

@@ -6,8 +6,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration as StdDuration;
 
 use safeconduct_assess::{
-    Assessment, CISA_ZTMM, Condition, Estate, Evidence, Finding, Framework, GrantSpan, Integrity, Measurement, RuleShape,
-    Source, Test, Unit, evaluate, load_framework,
+    Assessment, CISA_ZTMM, Condition, Estate, Evidence, Finding, Framework, GrantSpan, Integrity, Measurement,
+    RuleShape, Source, Test, Unit, evaluate, load_framework,
 };
 use safeconduct_config::CONSOLE;
 use safeconduct_console::Trouble;
@@ -28,13 +28,21 @@ const PATIENCE: StdDuration = StdDuration::from_secs(2);
 const MAX_GRANT: Duration = Duration::from_days(90);
 
 /// The framework of the product, read once.
-static FRAMEWORK: LazyLock<Result<Framework, String>> = LazyLock::new(|| {
-    load_framework("cisa-ztmm-2.0.toml", CISA_ZTMM).map_err(|faults| crate::proposals::told(&faults))
-});
+static FRAMEWORK: LazyLock<Result<Framework, String>> =
+    LazyLock::new(|| load_framework("cisa-ztmm-2.0.toml", CISA_ZTMM).map_err(|faults| crate::proposals::told(&faults)));
 
 /// The last verification of the ledger, and whether one is under way.
 #[derive(Debug, Default)]
 pub(crate) struct Checked(Mutex<(Option<Integrity>, bool)>);
+
+/// A verification under way: ends with whoever makes it, however that ends.
+struct Verifying(Arc<Checked>);
+
+impl Drop for Verifying {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).1 = false;
+    }
+}
 
 /// The verification of the ledger, made anew where the last one is too old.
 async fn integrity(rooms: &Rooms) -> Option<Integrity> {
@@ -47,11 +55,11 @@ async fn integrity(rooms: &Rooms) -> Option<Integrity> {
         }
         checked.1 = true;
     }
-    let (house, checked) = (Arc::clone(&rooms.house), Arc::clone(&rooms.integrity));
+    let (house, under_way) = (Arc::clone(&rooms.house), Verifying(Arc::clone(&rooms.integrity)));
     let verifying = tokio::task::spawn_blocking(move || {
-        let found = verified(&house.ledger_dir(), &house.data.join("keys/ledger.key"), now);
-        let mut checked = checked.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *checked = (found.or(checked.0), false);
+        if let Some(found) = verified(&house.ledger_dir(), &house.data.join("keys/ledger.key"), now) {
+            under_way.0.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(found);
+        }
     });
     let _ = tokio::time::timeout(PATIENCE, verifying).await;
     rooms.integrity.0.lock().unwrap_or_else(PoisonError::into_inner).0
@@ -67,7 +75,12 @@ fn verified(ledger: &Path, key: &Path, at: Timestamp) -> Option<Integrity> {
         .ok()?;
     let bad = report.finding.as_ref().filter(|f| !f.fault.is_recoverable());
     if let Some(finding) = bad {
-        tracing::error!(file = finding.file, line = finding.line, fault = finding.fault.name(), "the ledger does not verify");
+        tracing::error!(
+            file = finding.file,
+            line = finding.line,
+            fault = finding.fault.name(),
+            "the ledger does not verify"
+        );
     }
     let segments = u64::from(report.segments);
     Some(Integrity { segments, verified: segments - u64::from(bad.is_some()).min(segments), at })
@@ -182,7 +195,9 @@ fn shown(framework: &Framework, evidence: &Evidence, assessment: &Assessment) ->
 fn waiting(evidence: &Evidence, assessment: &Assessment) -> Vec<(String, u64)> {
     let mut by_source: BTreeMap<Source, u64> = BTreeMap::new();
     let undecided = assessment.rows.iter().flat_map(|r| &r.findings);
-    for finding in undecided.filter(|f| matches!(f.truth, safeconduct_assess::Truth::Unknown | safeconduct_assess::Truth::Stale)) {
+    for finding in
+        undecided.filter(|f| matches!(f.truth, safeconduct_assess::Truth::Unknown | safeconduct_assess::Truth::Stale))
+    {
         for source in finding.would_decide.difference(&evidence.connected) {
             *by_source.entry(*source).or_default() += 1;
         }
@@ -254,9 +269,15 @@ mod tests {
         let nothing = Evidence::default();
         let assess = shown(framework, &nothing, &evaluate(framework, &nothing, Timestamp::default()));
         assert!(!assess.pillars.is_empty());
-        assert!(assess.pillars.iter().all(|p| p.proven == view::Stage::Traditional && p.possible == view::Stage::Optimal));
+        assert!(
+            assess.pillars.iter().all(|p| p.proven == view::Stage::Traditional && p.possible == view::Stage::Optimal)
+        );
         assert_eq!((assess.mix.measured, assess.mix.attested), (0, 0));
-        assert!(assess.sources.iter().any(|(name, n)| name == "the gateway's ledger" && *n > 0), "{:?}", assess.sources);
+        assert!(
+            assess.sources.iter().any(|(name, n)| name == "the gateway's ledger" && *n > 0),
+            "{:?}",
+            assess.sources
+        );
         assert!(assess.sources.is_sorted_by(|a, b| a.1 >= b.1));
     }
 

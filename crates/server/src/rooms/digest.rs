@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use safeconduct_console::view::{Share, Via};
 use safeconduct_model::{
-    Access, Action, AppId, CutCause, DeviceFacts, DeviceId, Entry, PersonId, Principal, Record, RuleId, SessionId, Timestamp,
+    Access, Action, AppId, CutCause, DeviceFacts, DeviceId, Entry, PersonId, Principal, Record, RuleId, SessionId,
+    Timestamp,
 };
 use safeconduct_store::{Entries, ReadError};
 

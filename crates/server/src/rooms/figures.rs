@@ -65,7 +65,8 @@ pub(crate) fn figures(measured: &BTreeMap<String, Measurement>, seen: &Seen) -> 
         meaning: meaning.to_owned(),
     };
     let unknown = |source: &str| Measure::Unknown { source: source.to_owned() };
-    let flows = if seen.flows.all > 0 { Measure::Share(seen.flows) } else { unknown("a first use through the gateway") };
+    let flows =
+        if seen.flows.all > 0 { Measure::Share(seen.flows) } else { unknown("a first use through the gateway") };
     let revoke = measured.get("K26").and_then(|m| Some((m.statistics.get(&Statistic::P95)?, m.den)));
     let revoke = revoke.map_or_else(
         || unknown("a first connection that was cut because a fact changed"),
@@ -74,26 +75,86 @@ pub(crate) fn figures(measured: &BTreeMap<String, Measurement>, seen: &Seen) -> 
     let t = &seen.trends;
     use Better::{Higher, Lower};
     vec![
-        figure("K01", "Application coverage", share("K01", "a first application"), Higher, &[],
-            "Applications that enforce policy, of all applications of the configuration. Inside view: what does not pass the gateway is not seen."),
-        figure("K03", "Use covered by policy", flows, Higher, &t.covered,
-            "Uses (who, application, kind) on enforcing applications of which policy allowed every request, of all uses seen. Trend: requests allowed, by day. Inside view."),
-        figure("K05", "User coverage", unknown("flow sensors"), Higher, &[],
-            "People all of whose access passes the gateway, of all with access. What passes elsewhere only a sensor tells."),
-        figure("K10p", "Two factors, privileged", share("K10(privileged)", "a first privileged session"), Higher, &[],
-            "Sessions with administrative use that two factors had proven, of all such sessions."),
-        figure("K11", "Phishing-resistant sign-ins", share("K11", "a first session"), Higher, &t.resistant,
-            "Sessions proven by a method that a look-alike site cannot relay, of all sessions. Trend: sessions in use, by day."),
-        figure("K20", "Standing privilege", unknown("cloud and cluster entitlements"), Lower, &[],
-            "Privileged grants that are always active, of all privileged grants."),
-        figure("K23", "Unused entitlements", unknown("cloud and cluster entitlements"), Lower, &[],
-            "Entitlements that nobody used for 90 days, of all that are older."),
-        figure("K26", "Time to revoke, 95th percentile", revoke, Lower, &t.revoke,
-            "From a change to the end of the live connections that rested on it; 95 of 100 were faster."),
-        figure("K41", "Blast radius, 95th percentile", unknown("the reach of each identity, from policy and flow sensors"), Lower, &[],
-            "Services that one identity can reach."),
-        figure("K74", "Attack tests blocked and told", unknown("attack tests and the detection engine"), Higher, &[],
-            "Simulated techniques that were blocked and raised an alarm, of all that were run."),
+        figure(
+            "K01",
+            "Application coverage",
+            share("K01", "a first application"),
+            Higher,
+            &[],
+            "Applications that enforce policy, of all applications of the configuration. Inside view: what does not pass the gateway is not seen.",
+        ),
+        figure(
+            "K03",
+            "Use covered by policy",
+            flows,
+            Higher,
+            &t.covered,
+            "Uses (who, application, kind) on enforcing applications of which policy allowed every request, of all uses seen. Trend: requests allowed, by day. Inside view.",
+        ),
+        figure(
+            "K05",
+            "User coverage",
+            unknown("flow sensors"),
+            Higher,
+            &[],
+            "People all of whose access passes the gateway, of all with access. What passes elsewhere only a sensor tells.",
+        ),
+        figure(
+            "K10p",
+            "Two factors, privileged",
+            share("K10(privileged)", "a first privileged session"),
+            Higher,
+            &[],
+            "Sessions with administrative use that two factors had proven, of all such sessions.",
+        ),
+        figure(
+            "K11",
+            "Phishing-resistant sign-ins",
+            share("K11", "a first session"),
+            Higher,
+            &t.resistant,
+            "Sessions proven by a method that a look-alike site cannot relay, of all sessions. Trend: sessions in use, by day.",
+        ),
+        figure(
+            "K20",
+            "Standing privilege",
+            unknown("cloud and cluster entitlements"),
+            Lower,
+            &[],
+            "Privileged grants that are always active, of all privileged grants.",
+        ),
+        figure(
+            "K23",
+            "Unused entitlements",
+            unknown("cloud and cluster entitlements"),
+            Lower,
+            &[],
+            "Entitlements that nobody used for 90 days, of all that are older.",
+        ),
+        figure(
+            "K26",
+            "Time to revoke, 95th percentile",
+            revoke,
+            Lower,
+            &t.revoke,
+            "From a change to the end of the live connections that rested on it; 95 of 100 were faster.",
+        ),
+        figure(
+            "K41",
+            "Blast radius, 95th percentile",
+            unknown("the reach of each identity, from policy and flow sensors"),
+            Lower,
+            &[],
+            "Services that one identity can reach.",
+        ),
+        figure(
+            "K74",
+            "Attack tests blocked and told",
+            unknown("attack tests and the detection engine"),
+            Higher,
+            &[],
+            "Simulated techniques that were blocked and raised an alarm, of all that were run.",
+        ),
     ]
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 use safeconduct_console::view::{Box5, Link, ReadFact, W};
-use safeconduct_model::{Access, Application, Auth, Check, DeviceFacts, Failing, GrantFacts, Method, Outcome, Timestamp};
+use safeconduct_model::{
+    Access, Application, Auth, Check, DeviceFacts, Failing, GrantFacts, Method, Outcome, Timestamp,
+};
 use safeconduct_policy::OTHER_NETWORK;
 
 use crate::rooms::links::Naming;
@@ -175,7 +177,11 @@ fn place(access: &Access, names: &dyn Naming, mut facts: Facts<'_>) -> Box5 {
 fn why(access: &Access, mut facts: Facts<'_>) -> Box5 {
     let (why, now) = (&access.ask.why, access.decided);
     let grant: Option<&GrantFacts> = why.live_grant(now);
-    let source = grant.map_or_else(|| "stated by the person".to_owned(), |g| format!("grant {}", g.id));
+    let source = match (grant, &why.stated) {
+        (Some(grant), _) => format!("grant {}", grant.id),
+        (None, Some(_)) => "stated by the person".to_owned(),
+        (None, None) => "nothing was stated or granted".to_owned(),
+    };
     let since = grant.map(|g| g.from);
     let purpose = why.purpose(now).map(str::to_owned);
     facts.show("purpose", "purpose", purpose.clone(), &source, since);
@@ -231,7 +237,10 @@ mod tests {
             boxes.iter().flat_map(|b| &b.facts).filter(|f| f.failed).map(|f| f.name.as_str()).collect();
         assert_eq!(failed, ["endpoint protection"]);
         let protection = fact(&boxes, W::Where, "endpoint protection");
-        assert_eq!((protection.value.as_deref(), protection.read, protection.source.as_str()), (Some("no"), true, "posture report"));
+        assert_eq!(
+            (protection.value.as_deref(), protection.read, protection.source.as_str()),
+            (Some("no"), true, "posture report")
+        );
         assert_eq!(protection.since.map(Timestamp::millis), Some(1_790_776_900_000));
         assert!(fact(&boxes, W::Where, "managed").read && !fact(&boxes, W::Where, "address").read);
         assert!(fact(&boxes, W::When, "time of day").read && !fact(&boxes, W::When, "instant").read);
@@ -240,7 +249,8 @@ mod tests {
 
     #[test]
     fn a_condition_speaks_of_whole_names_only() {
-        let failing = |condition: &str| Failing { condition: condition.into(), words: String::new(), found: String::new() };
+        let failing =
+            |condition: &str| Failing { condition: condition.into(), words: String::new(), found: String::new() };
         assert!(speaks_of(&failing("context.minute >= 480"), "minute"));
         assert!(speaks_of(&failing("context.net.ip.isInRange(ip(\"10.0.0.0/8\"))"), "net.ip"));
         assert!(speaks_of(&failing("context has net.country"), "net.country"));

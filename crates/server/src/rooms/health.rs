@@ -59,11 +59,13 @@ fn ledger(health: &safeconduct_store::Health, now: Timestamp) -> Part {
     );
     match &health.failure {
         Some(why) => {
-            let remedy = "Free space or repair the disk; writing goes on by itself. Until then critical assets stay shut.";
+            let remedy =
+                "Free space or repair the disk; writing goes on by itself. Until then critical assets stay shut.";
             part("Ledger", PartState::Fails, format!("{why}; {said}"), Some(remedy), now)
         }
         None if health.refused > 0 => {
-            let remedy = "Records were refused and their requests denied. Look at the disk and at the load of that time.";
+            let remedy =
+                "Records were refused and their requests denied. Look at the disk and at the load of that time.";
             part("Ledger", PartState::Degraded, said, Some(remedy), now)
         }
         None if unsynced > MANY_UNSYNCED => {
@@ -113,10 +115,15 @@ fn gateway(house: &House, now: Timestamp) -> Part {
         Some(gateway) => {
             let live = gateway.live().len() as u64;
             let max = house.current().config.settings.max_connections;
-            let said = format!("{}; the bound is {max}", plural(live, "live connection rests on a lease", "live connections rest on leases"));
+            let said = format!(
+                "{}; the bound is {max}",
+                plural(live, "live connection rests on a lease", "live connections rest on leases")
+            );
             part("Gateway", PartState::Works, said, None, now)
         }
-        None => part("Gateway", PartState::Fails, "it has not started".to_owned(), Some("Wait for the start to end."), now),
+        None => {
+            part("Gateway", PartState::Fails, "it has not started".to_owned(), Some("Wait for the start to end."), now)
+        }
     }
 }
 
@@ -158,7 +165,11 @@ fn disk(data: &Path, now: Timestamp) -> Part {
     };
     match (size(data), size(&data.join("ledger"))) {
         (Ok(state), Ok(ledger)) => {
-            let said = format!("ledger {}, index and control state {}; free space is not measured", bytes(ledger), bytes(state));
+            let said = format!(
+                "ledger {}, index and control state {}; free space is not measured",
+                bytes(ledger),
+                bytes(state)
+            );
             part("Data folder", PartState::Works, said, None, now)
         }
         (Err(error), _) | (_, Err(error)) => {
@@ -196,9 +207,13 @@ mod tests {
 
     #[test]
     fn a_ledger_that_cannot_write_fails_and_one_that_refused_once_wants_a_look() {
-        let well = safeconduct_store::Health { written: 10, durable: 9, signed: 8, ..safeconduct_store::Health::default() };
+        let well =
+            safeconduct_store::Health { written: 10, durable: 9, signed: 8, ..safeconduct_store::Health::default() };
         let told = ledger(&well, Timestamp::default());
-        assert!(told.works() && told.state == PartState::Works && told.detail.contains("1 of them not yet"), "{told:?}");
+        assert!(
+            told.works() && told.state == PartState::Works && told.detail.contains("1 of them not yet"),
+            "{told:?}"
+        );
         let busy = safeconduct_store::Health { refused: 3, ..well.clone() };
         assert_eq!(ledger(&busy, Timestamp::default()).state, PartState::Degraded);
         let broken = safeconduct_store::Health { failure: Some("no space left".into()), ..well };

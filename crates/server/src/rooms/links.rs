@@ -1,7 +1,7 @@
 //! From ids to names that lead somewhere, and other small words that several rooms use.
 
 use safeconduct_console::view::{Answered, Link, Share};
-use safeconduct_model::{AppId, AssetId, DeviceId, GroupId, Mode, PersonId, Principal, SessionId};
+use safeconduct_model::{AppId, AssetId, DeviceId, GroupId, Mode, PersonId, Principal, Remedy, SessionId};
 
 use crate::house::House;
 
@@ -48,7 +48,10 @@ pub(crate) trait Naming {
     }
     /// Who did something, as the ledger names them: a person, or a word such as `cli`.
     fn actor(&self, by: &str) -> Link {
-        by.parse().ok().filter(|id| self.person_name(id).is_some()).map_or_else(|| Link::plain(by), |id| self.person(&id))
+        by.parse()
+            .ok()
+            .filter(|id| self.person_name(id).is_some())
+            .map_or_else(|| Link::plain(by), |id| self.person(&id))
     }
     /// A session, in words.
     fn session(&self, id: &SessionId, of: &Principal) -> Link {
@@ -82,6 +85,18 @@ pub(crate) fn answered(permitted: bool, mode: Mode, who: &Principal) -> Answered
         (false, Mode::Observe, Principal::Person(_) | Principal::Workload(_)) => Answered::WouldDeny,
         (false, _, _) => Answered::Denied,
     }
+}
+
+/// Remedies with the owner by name: nobody asks an id.
+pub(crate) fn named(names: &dyn Naming, remedies: Vec<Remedy>) -> Vec<Remedy> {
+    let one = |remedy: Remedy| match remedy {
+        Remedy::AskOwner { owner: Some(id) } => {
+            let name = id.parse().ok().and_then(|p| names.person_name(&p));
+            Remedy::AskOwner { owner: Some(name.unwrap_or(id)) }
+        }
+        other => other,
+    };
+    remedies.into_iter().map(one).collect()
 }
 
 /// A share in whole per cent; only all of it is a hundred.
@@ -149,6 +164,13 @@ mod tests {
         assert_eq!(answered(false, Mode::Observe, &Principal::Nobody), Answered::Denied);
         assert_eq!(answered(false, Mode::Enforce, &ada), Answered::Denied);
         assert_eq!(answered(true, Mode::Enforce, &ada), Answered::Allowed);
+    }
+
+    #[test]
+    fn an_owner_is_asked_by_name() {
+        let asked = |owner: &str| named(&Few, vec![Remedy::AskOwner { owner: Some(owner.into()) }]);
+        assert_eq!(asked("ada"), [Remedy::AskOwner { owner: Some("Ada Lovelace".into()) }]);
+        assert_eq!(asked("gone"), [Remedy::AskOwner { owner: Some("gone".into()) }]);
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub(crate) fn fold(digest: &Digest, since: i64, groups: &Groups, fits: impl Fn(&
     for (u, _) in uses.iter().filter(|(_, c)| c.passed() > 0) {
         through.entry((&u.app, u.action)).or_default().extend(u.who.person());
     }
-    let stands: BTreeMap<_, _> = through.into_iter().map(|(at, users)| (at, standing(users, &members))).collect();
+    let stands: BTreeMap<_, _> = through.into_iter().map(|(at, users)| (at, standing(&users, &members))).collect();
     let mut folded: BTreeMap<(Who, Via, &AppId, Action), Folded> = BTreeMap::new();
     for (u, counts) in &uses {
         let group = u.who.person().and_then(|p| stands.get(&(&u.app, u.action))?.get(p));
@@ -80,11 +80,11 @@ pub(crate) fn fold(digest: &Digest, since: i64, groups: &Groups, fits: impl Fn(&
 
 /// Which group stands for which user: the one that stands for the most who are still open goes first, the smaller among equals.
 fn standing<'a>(
-    users: BTreeSet<&'a PersonId>,
+    users: &BTreeSet<&'a PersonId>,
     members: &BTreeMap<&'a GroupId, BTreeSet<&'a PersonId>>,
 ) -> BTreeMap<&'a PersonId, &'a GroupId> {
     let fits = |people: &BTreeSet<&PersonId>| {
-        let using = people.intersection(&users).count();
+        let using = people.intersection(users).count();
         using >= MIN_GROUP_USERS && using * 2 > people.len()
     };
     let candidates: Vec<_> = members.iter().filter(|(_, people)| fits(people)).collect();
@@ -179,12 +179,7 @@ pub(crate) fn usage(flows: Vec<(Link, Counts)>) -> Vec<Usage> {
     }
     let mut all: Vec<_> = by_name
         .into_iter()
-        .map(|(other, c)| Usage {
-            other,
-            allowed: c.allowed,
-            denied: c.would_deny + c.denied,
-            last: Some(c.last),
-        })
+        .map(|(other, c)| Usage { other, allowed: c.allowed, denied: c.would_deny + c.denied, last: Some(c.last) })
         .collect();
     all.sort_by_key(|u| std::cmp::Reverse(u.allowed + u.denied));
     all

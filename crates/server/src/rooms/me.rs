@@ -6,30 +6,25 @@ use safeconduct_access::{Session, Visitor};
 use safeconduct_authn::password::Password;
 use safeconduct_config::CONSOLE;
 use safeconduct_console::Trouble;
-use safeconduct_console::view::{
-    Hidden, Home, MyDevice, MySession, Opens, Outcome, Passkey, PurposeForm, Security, Tile, Totp, Why,
-};
+use safeconduct_console::view::{Hidden, Home, MyDevice, MySession, Opens, Outcome, Passkey, Security, Tile, Totp};
 use safeconduct_gateway::Identity;
 use safeconduct_model::{
-    Action, AppId, Application, Ask, Place, PersonId, Reason, SessionEventKind, SessionId, Stated, Timestamp, What,
+    Action, AppId, Application, Ask, PersonId, Place, Reason, SessionEventKind, SessionId, Timestamp, What,
 };
 use safeconduct_policy::{Snapshot, Verdict};
 use safeconduct_store::{MAX_PAGE, Page};
 
 use crate::devices;
 use crate::house::House;
-use crate::rooms::links::{Naming, count};
+use crate::rooms::links::{Naming, count, named};
 use crate::rooms::people::facts_of;
 use crate::rooms::sign_in::{again, go, said};
 use crate::rooms::things::address_of;
 use crate::rooms::watch::live;
-use crate::rooms::{client_ip, not_found, unavailable, unkept};
-use crate::sign_in::encode;
+use crate::rooms::{client_ip, not_found, settled, unavailable, unkept};
 
 /// Where sign-in methods are shown.
 const SECURITY: &str = "/me/security";
-/// The longest ticket, in characters.
-const MAX_TICKET: usize = 64;
 
 /// My access.
 pub(crate) fn home(house: &House, by: &Visitor) -> Result<Home, Trouble> {
@@ -49,7 +44,10 @@ fn tiles(house: &House, session: &Session, now: Timestamp) -> Vec<Tile> {
             name: app.name.clone(),
             note: note(estate, app),
             address: address_of(house, app),
-            opens: opens(&current.snapshot, &app.id, ip, now, &|| house.identity_of(session, &app.id, ip, now)),
+            opens: by_name(
+                house,
+                opens(&current.snapshot, &app.id, ip, now, &|| house.identity_of(session, &app.id, ip, now)),
+            ),
         })
         .collect();
     let closed = |t: &Tile| matches!(t.opens, Opens::No { reason: Reason::NoRule, .. });
@@ -75,6 +73,14 @@ fn opens(snapshot: &Snapshot, app: &AppId, ip: IpAddr, now: Timestamp, identity:
         snapshot.decide(&Ask { request, who, what, place: Place { ip, network, country, device }, why }, now)
     };
     may(ask(Action::Read, "GET"), ask(Action::Write, "POST"))
+}
+
+/// The same with the owner by name.
+fn by_name(names: &dyn Naming, opens: Opens) -> Opens {
+    match opens {
+        Opens::No { reason, failing, remedies } => Opens::No { reason, failing, remedies: named(names, remedies) },
+        yes @ Opens::Yes { .. } => yes,
+    }
 }
 
 /// What two verdicts come to.
@@ -155,7 +161,9 @@ pub(crate) async fn security(house: &House, by: &Visitor) -> Result<Security, Tr
 async fn record(house: &House, by: &Visitor, verb: &str, detail: &str) -> Result<(), Trouble> {
     let person = by.person.as_str();
     let recorded = house.record_change(person, verb, person, detail).await;
-    recorded.map(|_| ()).map_err(|e| unavailable("The change was made, but the ledger", &e))
+    recorded.map_err(|e| unavailable("The change was made, but the ledger", &e))?;
+    settled(house).await;
+    Ok(())
 }
 
 /// Sets a password.
@@ -188,7 +196,9 @@ pub(crate) async fn totp_finish(house: &House, by: &Visitor, code: &Hidden) -> R
             record(house, by, "totp.add", "").await?;
             Ok(go(SECURITY))
         }
-        Err(safeconduct_directory::SignInError::Refused) => Ok(again("The code is not right. Take the one that shows now.")),
+        Err(safeconduct_directory::SignInError::Refused) => {
+            Ok(again("The code is not right. Take the one that shows now."))
+        }
         Err(error) => Ok(again(said(&error))),
     }
 }
@@ -225,59 +235,10 @@ pub(crate) async fn end_session(house: &House, by: &Visitor, id: &SessionId) -> 
     Ok(go("/"))
 }
 
-/// The purposes to choose from.
-pub(crate) fn why(house: &House, app: &AppId) -> Result<Why, Trouble> {
-    let current = house.current();
-    let application = current.snapshot.application(app).ok_or_else(not_found)?;
-    let about = || current.snapshot.rules().iter().filter(|r| r.covers_application(application));
-    // The purposes that some rule about the application asks for come alone; where no rule asks, all come.
-    let asked: std::collections::BTreeSet<String> = about()
-        .flat_map(|r| &r.when)
-        .filter_map(safeconduct_policy::Expr::as_text_choice)
-        .filter(|(path, _)| path == "purpose")
-        .flat_map(|(_, accepted)| accepted)
-        .collect();
-    let all = current.config.settings.purposes.iter();
-    let offered = all.filter(|p| asked.is_empty() || asked.contains(*p));
-    Ok(Why {
-        app: app.clone(),
-        name: application.name.clone(),
-        purposes: offered.map(|p| (p.clone(), words(p))).collect(),
-        ticket: about().any(|r| r.reads().contains("ticket")),
-    })
-}
-
-/// A name of the configuration as people read it.
-fn words(name: &str) -> String {
-    let text = name.replace(['-', '_'], " ");
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
 /// An error as a sentence.
 fn sentence(error: &str) -> String {
     let mut letters = error.chars();
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect::<String>() + ".")
-}
-
-/// Keeps what the visitor says an access is for.
-pub(crate) async fn state_purpose(house: &House, by: &Visitor, form: &PurposeForm) -> Result<Outcome, Trouble> {
-    let app: AppId = form.app.parse().map_err(|_| not_found())?;
-    let current = house.current();
-    if current.snapshot.application(&app).is_none() {
-        return Err(not_found());
-    }
-    let Some(purpose) = current.config.settings.purposes.iter().find(|p| **p == form.purpose) else {
-        return Ok(again("Choose one of the purposes."));
-    };
-    let ticket = form.ticket.trim();
-    if ticket.chars().count() > MAX_TICKET || ticket.chars().any(char::is_control) {
-        return Ok(again(format!("A ticket has {MAX_TICKET} characters at most, on one line.")));
-    }
-    let stated = Stated { purpose: purpose.clone(), ticket: Some(ticket.to_owned()).filter(|t| !t.is_empty()) };
-    house.state_purpose(&by.auth.session, app, stated).await.map_err(|e| unkept(&e))?;
-    // A form is never redirected to another host; the next page goes on by script or link.
-    Ok(go(format!("/device/prove?return={}", encode(&form.return_to))))
 }
 
 #[cfg(test)]
@@ -310,7 +271,10 @@ mod tests {
     #[test]
     fn a_tile_says_what_may_be_done_and_until_when() {
         let reads = tile("@id(\"r\") permit(principal, action == Action::\"read\", resource);");
-        assert!(matches!(&reads, Opens::Yes { may, until: Some(u) } if may == "read" && u.millis() == 90_000), "{reads:?}");
+        assert!(
+            matches!(&reads, Opens::Yes { may, until: Some(u) } if may == "read" && u.millis() == 90_000),
+            "{reads:?}"
+        );
         let both = tile("@id(\"r\") permit(principal, action, resource);");
         assert!(matches!(&both, Opens::Yes { may, .. } if may == "read and write"), "{both:?}");
     }
@@ -318,13 +282,15 @@ mod tests {
     #[test]
     fn a_tile_that_does_not_open_says_why() {
         let shut = tile("@id(\"r\") permit(principal, action, resource) when { context.device.managed };");
-        assert!(matches!(&shut, Opens::No { reason: Reason::DeviceUnknown, failing, .. } if failing.len() == 1), "{shut:?}");
+        assert!(
+            matches!(&shut, Opens::No { reason: Reason::DeviceUnknown, failing, .. } if failing.len() == 1),
+            "{shut:?}"
+        );
         assert!(matches!(tile(""), Opens::No { reason: Reason::NoRule, .. }));
     }
 
     #[test]
-    fn names_of_the_configuration_read_as_words() {
-        assert_eq!(words("quarter-end-close"), "Quarter end close");
+    fn an_error_reads_as_a_sentence() {
         assert_eq!(sentence("the password is too short"), "The password is too short.");
     }
 }

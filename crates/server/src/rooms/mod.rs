@@ -4,27 +4,31 @@
 //! snapshot, the estate, the sessions and the gateway. What is not known is said to be unknown.
 
 mod assess;
+mod cut;
 mod digest;
+mod figures;
 mod five;
 pub(crate) mod health;
-mod links;
+pub(crate) mod links;
 mod map;
 mod me;
-mod figures;
 mod moves;
 mod overview;
 mod people;
 mod policy;
 mod proposal;
 mod protect;
+mod purpose;
 mod sign_in;
 mod things;
+mod today;
 mod verdict;
 mod watch;
 
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration as StdDuration;
 
 use safeconduct_access::Visitor;
 use safeconduct_console::{Answer, Backend, Events, Trouble, view};
@@ -37,16 +41,20 @@ use digest::{Digest, Reading};
 /// How far back figures of use look.
 pub(crate) const WINDOW_DAYS: u32 = 30;
 
+/// How long an action waits for the index.
+const SETTLES_WITHIN: StdDuration = StdDuration::from_secs(2);
+
 /// The rooms, over the house.
 pub(crate) struct Rooms {
     house: Arc<House>,
     reading: Arc<Reading>,
     integrity: Arc<assess::Checked>,
+    today: Arc<today::Today>,
 }
 
 impl Rooms {
     pub(crate) fn new(house: Arc<House>) -> Self {
-        Self { house, reading: Arc::default(), integrity: Arc::default() }
+        Self { house, reading: Arc::default(), integrity: Arc::default(), today: Arc::default() }
     }
 
     /// Looks at the digest of the ledger, brought up to date, away from the requests.
@@ -88,6 +96,13 @@ pub(crate) fn unavailable(what: &str, error: &dyn Display) -> Trouble {
 pub(crate) fn unkept(error: &anyhow::Error) -> Trouble {
     tracing::warn!(error = format!("{error:#}"), "a change could not be kept");
     Trouble::Unavailable { what: "The change could not be kept. The health page says more.".to_owned() }
+}
+
+/// Waits until the index has what was just recorded, so that the next page shows it; not for ever.
+pub(crate) async fn settled(house: &House) {
+    if let Some(last) = house.ledger.health().written.checked_sub(1) {
+        let _ = tokio::time::timeout(SETTLES_WITHIN, house.index.reached(last)).await;
+    }
 }
 
 /// From where the request comes that is being answered. Outside of a request it is nowhere.
@@ -166,10 +181,10 @@ impl Backend for Rooms {
         Box::pin(people::device(self, id))
     }
     fn cut_session<'a>(&'a self, by: &'a Visitor, id: &'a SessionId) -> Answer<'a, view::Done> {
-        Box::pin(watch::cut(&self.house, by, id))
+        Box::pin(cut::session(&self.house, by, id))
     }
     fn end_sessions<'a>(&'a self, by: &'a Visitor, person: &'a PersonId) -> Answer<'a, view::Done> {
-        Box::pin(watch::end_all(&self.house, by, person))
+        Box::pin(cut::all_of(&self.house, by, person))
     }
     fn health<'a>(&'a self, _: &'a Visitor) -> Answer<'a, view::Health> {
         Box::pin(health::view(&self.house))
@@ -194,10 +209,10 @@ impl Backend for Rooms {
         Box::pin(async move { Ok(sign_in::step_up(&self.house, by)) })
     }
     fn why<'a>(&'a self, _: &'a Visitor, app: &'a AppId) -> Answer<'a, view::Why> {
-        Box::pin(async move { me::why(&self.house, app) })
+        Box::pin(async move { purpose::why(&self.house, app) })
     }
     fn state_purpose<'a>(&'a self, by: &'a Visitor, form: &'a view::PurposeForm) -> Answer<'a, view::Outcome> {
-        Box::pin(me::state_purpose(&self.house, by, form))
+        Box::pin(purpose::state_purpose(&self.house, by, form))
     }
     fn setup<'a>(&'a self, token: &'a str) -> Answer<'a, view::Setup> {
         Box::pin(sign_in::setup(&self.house, token))

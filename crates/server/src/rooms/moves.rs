@@ -63,10 +63,16 @@ pub(crate) fn moves(signs: &Signs) -> Vec<Move> {
     }
     if signs.applications == 0 {
         let because = "No application is behind the gateway, so nothing is seen and nothing is guarded.".to_owned();
-        all.push(a_move("Put a first application behind the gateway".to_owned(), because, "See applications", "/console/apps"));
+        all.push(a_move(
+            "Put a first application behind the gateway".to_owned(),
+            because,
+            "See applications",
+            "/console/apps",
+        ));
     }
     for p in &signs.proposals {
-        let because = format!("It covers {} of {} observed uses ({}).", p.coverage.of, p.coverage.all, percent(p.coverage));
+        let because =
+            format!("It covers {} of {} observed uses ({}).", p.coverage.of, p.coverage.all, percent(p.coverage));
         let href = format!("/console/policy/proposals/{}", p.id);
         all.push(a_move(format!("Judge the proposal for {}", p.app), because, "Read it", href));
     }
@@ -99,30 +105,53 @@ fn missing(signs: &Signs) -> Vec<Move> {
     let mut all = Vec::new();
     let (unowned, assets) = (&signs.unowned.0, signs.unowned.1);
     if !unowned.is_empty() {
-        let because = format!("{} of {} have no owner: {}.", unowned.len(), plural(assets, "asset", "assets"), some(unowned));
-        all.push(a_move("Name who answers for each asset".to_owned(), because, "See the protect surface", "/console/protect"));
+        let because =
+            format!("{} of {} without an owner: {}.", unowned.len(), plural(assets, "asset", "assets"), some(unowned));
+        all.push(a_move(
+            "Name who answers for each asset".to_owned(),
+            because,
+            "See the protect surface",
+            "/console/protect",
+        ));
     }
     if !signs.exposed.is_empty() {
         let because = format!(
-            "{} of class high or critical: {}.",
-            plural(signs.exposed.len() as u64, "asset is", "assets are"),
+            "{} of class high or critical without it: {}.",
+            plural(signs.exposed.len() as u64, "asset", "assets"),
             some(&signs.exposed)
         );
-        all.push(a_move("Guard what matters by enforced policy".to_owned(), because, "See the protect surface", "/console/protect"));
+        all.push(a_move(
+            "Guard what matters by enforced policy".to_owned(),
+            because,
+            "See the protect surface",
+            "/console/protect",
+        ));
     }
     let (sessions, people, of) = signs.single_factor;
     if sessions > 0 {
-        let because = format!("{sessions} of {} rest on one factor, of {}.", plural(of, "live session", "live sessions"), plural(people, "person", "people"));
-        all.push(a_move("Bring everybody to two factors".to_owned(), because, "See sessions", "/console/watch#sessions"));
+        let because = format!(
+            "{sessions} of {of} live sessions, of {}, with one factor alone.",
+            plural(people, "person", "people")
+        );
+        all.push(a_move(
+            "Bring everybody to two factors".to_owned(),
+            because,
+            "See sessions",
+            "/console/watch#sessions",
+        ));
     }
     let devices = signs.failing_devices;
     if devices.of > 0 {
-        let because = format!("{} of {} fail a check, or their report is old.", devices.of, plural(devices.all, "managed device", "managed devices"));
+        let because = format!(
+            "{} of {} managed devices without a fresh report that passes every required check.",
+            devices.of, devices.all
+        );
         all.push(a_move("Repair devices".to_owned(), because, "See devices", "/console/devices"));
     }
     let rules = signs.silent_rules;
     if rules.of > 0 {
-        let because = format!("{} of {} did not speak in {} days.", rules.of, plural(rules.all, "rule", "rules"), signs.days);
+        let because =
+            format!("{} of {} did not speak in {} days.", rules.of, plural(rules.all, "rule", "rules"), signs.days);
         all.push(a_move("Review rules that nobody needs".to_owned(), because, "See rules", "/console/policy#rules"));
     }
     all

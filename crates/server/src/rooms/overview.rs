@@ -18,6 +18,7 @@ use crate::rooms::moves::{Observed, OpenProposal, Signs, moves};
 use crate::rooms::people::facts_of;
 use crate::rooms::protect::exposure;
 use crate::rooms::things::{AppUse, by_app};
+use crate::rooms::today::under_todays_policy;
 use crate::rooms::{Rooms, WINDOW_DAYS, assess, unavailable, window};
 
 /// An hour, in milliseconds: the index counts by the hour.
@@ -40,6 +41,7 @@ pub(crate) async fn view(rooms: &Rooms) -> Result<Overview, Trouble> {
             (by_app(digest, since), seen, spoken)
         })
         .await?;
+    let used = under_todays_policy(rooms, used).await;
     let measured = assess::measurements(rooms).await;
     let explained = measured.get("K72").map_or_else(Share::default, |m| Share::new(m.num, m.den));
     let silent = current.snapshot.rules().iter().filter(|r| !spoken.contains(&r.id)).count();
@@ -78,8 +80,10 @@ fn flows(digest: &Digest, since: i64, enforcing: &BTreeSet<AppId>) -> Share {
         found.1 += counts.would_deny + counts.denied;
     }
     // What was only ever denied is no use.
-    let used = by_use.iter().filter(|((app, ..), (allowed, other))| *allowed > 0 || (*other > 0 && !enforcing.contains(app)));
-    let covered = |((app, ..), (_, other)): (&(&AppId, &Principal, _), &(u64, u64))| enforcing.contains(*app) && *other == 0;
+    let used =
+        by_use.iter().filter(|((app, ..), (allowed, other))| *allowed > 0 || (*other > 0 && !enforcing.contains(app)));
+    let covered =
+        |((app, ..), (_, other)): (&(&AppId, &Principal, _), &(u64, u64))| enforcing.contains(*app) && *other == 0;
     let (mut of, mut all) = (0, 0);
     for item in used {
         all += 1;
@@ -100,10 +104,10 @@ fn steps(estate: &Estate, used: &BTreeMap<AppId, AppUse>, explained: Share) -> V
     }
     let step = |room, done, words: &str| Step { room, done, words: words.to_owned() };
     vec![
-        step(Room::Protect, Share::new(owned, count(estate.assets.len())), "assets with a class and an owner"),
+        step(Room::Protect, Share::new(owned, count(estate.assets.len())), "assets with an owner"),
         step(Room::Map, Share::new(seen, all), "applications with observed use"),
         step(Room::Build, Share::new(enforced, all), "applications that enforce policy"),
-        step(Room::Policy, covered, "observed requests that a rule allows"),
+        step(Room::Policy, covered, "observed requests that today's rules allow"),
         step(Room::Watch, explained, "verdicts that can be explained"),
     ]
 }
@@ -193,7 +197,8 @@ async fn today(house: &House) -> Result<Today, Trouble> {
             break;
         }
     }
-    let cuts = index.cuts(Page { before_seq: None, limit: MAX_PAGE }).await.map_err(|e| unavailable("The index", &e))?;
+    let cuts =
+        index.cuts(Page { before_seq: None, limit: MAX_PAGE }).await.map_err(|e| unavailable("The index", &e))?;
     let changed = |c: CutCause| !matches!(c, CutCause::Closed | CutCause::UpstreamFailed | CutCause::Shutdown);
     today.cut = count(cuts.iter().filter(|c| c.at >= since && changed(c.cause)).count());
     Ok(today)

@@ -76,7 +76,8 @@ pub(crate) async fn person(rooms: &Rooms, id: &PersonId) -> Result<Person, Troub
     let now = house.now();
     let devices: Vec<devices::Device> =
         house.devices().all().filter(|d| d.owner.as_ref() == Some(id)).cloned().collect();
-    let row = |d: &devices::Device| device_row(&**house, d, &facts_of(house, d), last_by_device.get(&d.id).copied(), now);
+    let row =
+        |d: &devices::Device| device_row(&**house, d, &facts_of(house, d), last_by_device.get(&d.id).copied(), now);
     Ok(Person {
         row: person_row(house, person, count(devices.len()), last),
         facts: person_facts(house, person),

@@ -13,6 +13,7 @@ use crate::proposals::{Proposal, State};
 use crate::rooms::digest::day_of;
 use crate::rooms::links::{Naming, count};
 use crate::rooms::things::{AppUse, by_app};
+use crate::rooms::today::under_todays_policy;
 use crate::rooms::{Rooms, WINDOW_DAYS, unavailable, window};
 
 /// How long it takes at most from the record of a publication until it binds.
@@ -79,7 +80,8 @@ async fn published(house: &House, current: &Current) -> Result<Option<(Timestamp
     let changes = house.index.changes(Some("policy.publish"), page).await.map_err(|e| unavailable("The index", &e))?;
     let object = format!("revision {}", current.snapshot.revision());
     // It is recorded first and binds a moment later; a start counts revisions anew.
-    let bound = |c: &&ChangeRow| c.object == object && c.at <= current.since && current.since.since(c.at) < BINDS_WITHIN;
+    let bound =
+        |c: &&ChangeRow| c.object == object && c.at <= current.since && current.since.since(c.at) < BINDS_WITHIN;
     Ok(changes.first().filter(bound).map(|c| (c.at, house.actor(&c.by).text)))
 }
 
@@ -107,6 +109,7 @@ pub(crate) async fn view(rooms: &Rooms) -> Result<Policy, Trouble> {
             (spoken, by_app(digest, since))
         })
         .await?;
+    let used = under_todays_policy(rooms, used).await;
     let applications = &current.config.estate.applications;
     let row = |rule: &Rule| {
         let found = spoken.get(&rule.id);

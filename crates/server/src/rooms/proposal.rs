@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_access::Visitor;
+use safeconduct_config::CONSOLE;
 use safeconduct_console::Trouble;
 use safeconduct_console::view::{
     Done, Example, Link, LiveEffect, Proposal, ProposalState, ProposedRule, Rehearsal, Share, Shift, Tests,
@@ -19,7 +20,7 @@ use crate::proposals::{self, State, told, with_proposal};
 use crate::rooms::links::{Naming, count, plural};
 use crate::rooms::policy::{effect, failure, sentence, state};
 use crate::rooms::watch::live;
-use crate::rooms::{not_found, refused, unavailable, unkept};
+use crate::rooms::{not_found, refused, settled, unavailable, unkept};
 
 /// How many names and examples of a shift are shown.
 const SHOWN: usize = 8;
@@ -179,6 +180,10 @@ pub(crate) async fn propose(house: &Arc<House>, by: &Visitor, app: &AppId) -> Re
     if house.app_name(app).is_none() {
         return Err(not_found());
     }
+    // Rules mined from use could lock the operators out of the place where they would repair it.
+    if app.as_str() == CONSOLE {
+        return Err(refused("Rules for the console are written by hand, in policies/console.cedar."));
+    }
     match house.propose(by.person.as_str(), app).await {
         Ok(proposal) => Ok(proposal.id),
         Err(error) => match error.downcast_ref::<ProposeError>() {
@@ -197,6 +202,7 @@ pub(crate) async fn publish(house: &Arc<House>, by: &Visitor, id: &str) -> Resul
         Err(faults) => return Err(refused(told(&faults))),
     };
     let revision = house.publish_proposal(by.person.as_str(), id).await.map_err(|faults| refused(told(&faults)))?;
+    settled(house).await;
     let app = house.app(&kept.app);
     let mut details = Vec::new();
     if observed {

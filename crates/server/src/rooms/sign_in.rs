@@ -93,7 +93,8 @@ pub(crate) async fn with_password(house: &House, form: &PasswordForm) -> Result<
         }
         Ok(None) => Ok(again("Type the one-time code too.")),
         Err(error) => {
-            if matches!(error, SignInError::Refused | SignInError::TooMany) {
+            // Attempts beyond the bound are not recorded one by one: nobody fills the ledger from outside.
+            if matches!(error, SignInError::Refused) {
                 house.record_failed_sign_in(&form.person, client_ip());
             } else {
                 tracing::warn!(%error, "a sign-in with a password could not be completed");

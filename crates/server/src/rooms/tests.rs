@@ -52,7 +52,7 @@ impl Stage {
         let link = stage.running.setup_link.clone().expect("nobody has an account yet");
         let path = link[link.find("/setup/").expect("a link")..].to_owned();
         let shown = stage.get(&path).await;
-        assert!(shown.0 == StatusCode::OK && shown.1.contains("One-time link") | shown.1.contains("one-time link"), "{shown:?}");
+        assert!(shown.0 == StatusCode::OK && shown.1.contains("one-time link"), "{}", words(&shown.1));
         let (status, _, cookie) = stage.post(&path, "person=&name=x").await;
         assert_eq!(status, StatusCode::SEE_OTHER);
         assert!(cookie.starts_with("__Host-safeconduct="), "{cookie}");
@@ -60,7 +60,7 @@ impl Stage {
         let session = stage.running.house.sessions().all()[0].clone();
         stage.visitor = Some(Visitor {
             person: session.person.clone(),
-            name: "Mira".into(),
+            name: "Jonas".into(),
             auth: session.auth(),
             device: None,
             csrf: "right".into(),
@@ -134,9 +134,21 @@ impl Stage {
 async fn every_page_answers_over_an_empty_ledger_and_over_use() {
     let stage = Stage::set().await;
     let pages = [
-        "/console", "/console/protect", "/console/map", "/console/policy", "/console/watch", "/console/assess",
-        "/console/apps", "/console/people", "/console/devices", "/console/health", "/", "/me/security", "/me/devices",
-        "/step-up", "/why?app=q3-finance",
+        "/console",
+        "/console/protect",
+        "/console/map",
+        "/console/policy",
+        "/console/watch",
+        "/console/assess",
+        "/console/apps",
+        "/console/people",
+        "/console/devices",
+        "/console/health",
+        "/",
+        "/me/security",
+        "/me/devices",
+        "/step-up",
+        "/why?app=q3-finance",
     ];
     for path in pages {
         stage.says(path, &[]).await;
@@ -150,10 +162,16 @@ async fn every_page_answers_over_an_empty_ledger_and_over_use() {
     stage.says("/console/map", &["63 requests"]).await;
     stage.says("/console/watch?answer=would_deny", &["would be denied"]).await;
     stage.says("/console/watch?app=q3-finance&answer=denied", &["Mira Okafor"]).await;
-    stage.says("/console/apps/crm", &["0 of 60", "Mira Okafor"]).await;
+    stage.says("/console/apps/crm", &["Who uses it", "Mira Okafor", "No rule opens this for you"]).await;
     stage.says("/console/people/mira", &["Mira Okafor", "mira@brightwater.example"]).await;
     stage.says("/console/health", &["Every part that is checked works."]).await;
-    for path in ["/console/apps/none", "/console/people/none", "/console/devices/none", "/console/verdicts/999999", "/why?app=none"] {
+    for path in [
+        "/console/apps/none",
+        "/console/people/none",
+        "/console/devices/none",
+        "/console/verdicts/999999",
+        "/why?app=none",
+    ] {
         assert_eq!(stage.get(path).await.0, StatusCode::NOT_FOUND, "{path}");
     }
     stage.running.stop().await.expect("stopped");
@@ -164,10 +182,30 @@ async fn a_verdict_is_recorded_with_its_reason_and_decided_again() {
     let stage = Stage::set().await;
     stage.use_it(&["mira"], "q3-finance", 1).await;
     let seq = stage.running.house.index.totals().await.expect("counted").entries - 1;
-    let page = stage.says(&format!("/console/verdicts/{seq}?again=1"), &["Denied:", "Mira Okafor", "Where", "the same as then"]).await;
-    let located = safeconduct_store::Entries::from_seq(&stage.running.house.ledger_dir(), seq).expect("readable").next();
+    let page = stage
+        .says(&format!("/console/verdicts/{seq}?again=1"), &["Denied:", "Mira Okafor", "Where", "the same as then"])
+        .await;
+    let located =
+        safeconduct_store::Entries::from_seq(&stage.running.house.ledger_dir(), seq).expect("readable").next();
     let hash = located.expect("there").expect("whole").hash;
     assert!(page.contains(&hash), "the hash of the line itself");
+
+    let refusal = safeconduct_model::Refusal {
+        request: "refused-1".parse().expect("id"),
+        ip: [10, 0, 0, 9].into(),
+        reason: safeconduct_model::Reason::BadRequest,
+        detail: "two content lengths".into(),
+        app: None,
+    };
+    let written =
+        stage.running.house.record(Record::Refusal(refusal)).expect("taken").durable().await.expect("written");
+    stage.running.house.index.reached(written).await;
+    let row = ["a client at 10.0.0.9", "two content lengths", "The request is malformed"];
+    stage.says("/console/watch?answer=refused", &row).await;
+    stage.says("/console/watch", &row).await;
+    stage
+        .says(&format!("/console/verdicts/{written}"), &["Refused:", "two content lengths", "before policy was asked"])
+        .await;
     stage.running.stop().await.expect("stopped");
 }
 
@@ -175,15 +213,36 @@ async fn a_verdict_is_recorded_with_its_reason_and_decided_again() {
 async fn use_becomes_a_proposal_that_is_judged_and_binds() {
     let stage = Stage::set().await;
     let (status, body, _) = stage.post("/console/policy/propose", "app=reports").await;
-    assert!(status == StatusCode::FORBIDDEN && words(&body).contains("nobody used `reports`"), "{status} {}", words(&body));
+    assert!(
+        status == StatusCode::FORBIDDEN && words(&body).contains("nobody used `reports`"),
+        "{status} {}",
+        words(&body)
+    );
+    let (status, body, _) = stage.post("/console/policy/propose", "app=safeconduct").await;
+    assert!(status == StatusCode::FORBIDDEN && body.contains("written by hand"), "{}", words(&body));
     stage.use_it(&["mira", "jonas"], "crm", 60).await;
     let (status, body, location) = stage.post("/console/policy/propose", "app=crm").await;
     assert_eq!(status, StatusCode::SEE_OTHER, "{}", words(&body));
-    stage.says(&location, &["of observed use covered: 60 of 60", "Nobody loses anything", "policy tests hold", "Publish: binds"]).await;
-    stage.says("/console/policy", &["as configured"]).await;
+    stage
+        .says(
+            &location,
+            &["of observed use covered: 60 of 60", "Nobody loses anything", "policy tests hold", "Publish: binds"],
+        )
+        .await;
+    stage.says("/console/policy", &["as configured", "60 of 60 requests in 30 days without a rule"]).await;
     let (status, body, _) = stage.post(&format!("{location}/publish"), "").await;
-    assert!(status == StatusCode::OK && body.contains("Revision 2 answers now") && body.contains("from observe to enforce"), "{}", words(&body));
-    stage.says("/console/policy", &["Revision", "by Mira Okafor"]).await;
+    assert!(
+        status == StatusCode::OK && body.contains("Revision 2 answers now") && body.contains("from observe to enforce"),
+        "{}",
+        words(&body)
+    );
+    stage
+        .says(
+            "/console/policy",
+            &["Revision 2 , published", "by Jonas Lindqvist", "0 of 60 requests in 30 days without a rule"],
+        )
+        .await;
+    stage.says("/console", &["60 of 60"]).await;
     stage.says(&location, &["ublished"]).await;
     assert_eq!(stage.post(&format!("{location}/discard"), "").await.0, StatusCode::FORBIDDEN, "it is closed");
     stage.running.stop().await.expect("stopped");
@@ -196,11 +255,13 @@ async fn people_change_how_they_sign_in_and_end_their_sessions() {
     assert!(status == StatusCode::UNPROCESSABLE_ENTITY && body.contains("assword"), "{status} {}", words(&body));
     assert_eq!(stage.post("/me/password", "password=correct+horse+battery").await.2, "/me/security");
     stage.post("/me/totp/begin", "").await;
-    stage.says("/me/security", &["Set now", "Enter this secret"]).await;
+    let page = stage.says("/me/security", &["Enter this secret"]).await;
+    assert!(!words(&page).contains(" d ago"), "the instant comes from the record: {}", words(&page));
     let person = stage.visitor.as_ref().expect("signed in").person.clone();
     assert_eq!(stage.post(&format!("/console/people/{person}/end-sessions"), "").await.0, StatusCode::OK);
     stage.visitor = None;
-    let (status, body, _) = stage.post("/sign-in/password", &format!("person={person}&password=wrong+horse+battery")).await;
+    let (status, body, _) =
+        stage.post("/sign-in/password", &format!("person={person}&password=wrong+horse+battery")).await;
     assert!(status == StatusCode::UNPROCESSABLE_ENTITY && body.contains("is not right"), "{status} {}", words(&body));
     let back = "return=https%3A%2F%2Fevil.example%2F";
     let form = format!("person={person}&password=correct+horse+battery&{back}");
@@ -209,7 +270,7 @@ async fn people_change_how_they_sign_in_and_end_their_sessions() {
     let session = stage.running.house.sessions().all()[0].id.clone();
     stage.visitor = Some(Visitor {
         person,
-        name: "Mira".into(),
+        name: "Jonas".into(),
         auth: stage.running.house.sessions().all()[0].auth(),
         device: None,
         csrf: "right".into(),
@@ -220,8 +281,21 @@ async fn people_change_how_they_sign_in_and_end_their_sessions() {
     let form = "app=q3-finance&purpose=quarter-end-close&return=/";
     assert_eq!(stage.post("/why", form).await.2, "/device/prove?return=/");
     let (status, body, _) = stage.post(&format!("/console/sessions/{session}/cut"), "").await;
-    assert!(status == StatusCode::OK && body.contains("Ended 1 session of Mira Okafor"), "{}", words(&body));
+    assert!(status == StatusCode::OK && body.contains("Ended 1 session of Jonas Lindqvist"), "{}", words(&body));
     assert!(stage.running.house.sessions().all().is_empty());
+    stage.running.stop().await.expect("stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verdicts_arrive_as_they_happen_if_they_fit() {
+    use futures_util::StreamExt;
+    let stage = Stage::set().await;
+    let query = view::WatchQuery { app: Some("q3-finance".into()), ..view::WatchQuery::default() };
+    let mut events = watch::events(&stage.running.house, &query);
+    stage.use_it(&["mira"], "crm", 2).await;
+    stage.use_it(&["mira"], "q3-finance", 1).await;
+    let first = tokio::time::timeout(StdDuration::from_secs(5), events.next()).await.expect("soon").expect("a row");
+    assert_eq!((first.app.text.as_str(), first.answered), ("Q3 finance server", view::Answered::Denied));
     stage.running.stop().await.expect("stopped");
 }
 

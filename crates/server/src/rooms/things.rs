@@ -11,6 +11,7 @@ use crate::house::{Current, House};
 use crate::rooms::digest::{Digest, day_of};
 use crate::rooms::links::{Naming, count};
 use crate::rooms::map::{asker, fold, groups_of, usage};
+use crate::rooms::today::under_todays_policy;
 use crate::rooms::watch::{self, Wanted};
 use crate::rooms::{Rooms, WINDOW_DAYS, not_found, window};
 
@@ -84,7 +85,7 @@ fn row(house: &House, current: &Current, app: &Application, used: &AppUse) -> Ap
 pub(crate) async fn apps(rooms: &Rooms) -> Result<Vec<AppRow>, Trouble> {
     let house = &rooms.house;
     let since = day_of(window(house.now(), WINDOW_DAYS));
-    let used = rooms.digest(move |digest| by_app(digest, since)).await?;
+    let used = under_todays_policy(rooms, rooms.digest(move |digest| by_app(digest, since)).await?).await;
     let (current, nothing) = (house.current(), AppUse::default());
     let of = |app: &Application| row(house, &current, app, used.get(&app.id).unwrap_or(&nothing));
     Ok(current.config.estate.applications.values().map(of).collect())
@@ -98,9 +99,9 @@ pub(crate) async fn app(rooms: &Rooms, id: &AppId) -> Result<App, Trouble> {
     let app = estate.applications.get(id).ok_or_else(not_found)?;
     let since = day_of(window(house.now(), WINDOW_DAYS));
     let (wanted, groups) = (id.clone(), groups_of(estate));
-    let (used, folded) = rooms
-        .digest(move |digest| (by_app(digest, since), fold(digest, since, &groups, |u| u.app == wanted)))
-        .await?;
+    let (used, folded) =
+        rooms.digest(move |digest| (by_app(digest, since), fold(digest, since, &groups, |u| u.app == wanted))).await?;
+    let used = under_todays_policy(rooms, used).await;
     let wanted = Wanted { app: Some(id.clone()), limit: RECENT, ..Wanted::default() };
     let (verdicts, _) = watch::verdicts(house, &wanted).await?;
     let on_it: BTreeSet<_> =
@@ -122,8 +123,12 @@ pub(crate) async fn app(rooms: &Rooms, id: &AppId) -> Result<App, Trouble> {
     Ok(App {
         row: row(house, &current, app, used.get(id).unwrap_or(&nothing)),
         facts,
-        assets: (app.assets.iter().filter_map(|a| estate.assets.get(a))).map(|a| (house.asset(&a.id), a.class)).collect(),
-        rules: (current.snapshot.rules().iter().filter(|r| r.covers_application(app))).map(|r| Link::rule(&r.id)).collect(),
+        assets: (app.assets.iter().filter_map(|a| estate.assets.get(a)))
+            .map(|a| (house.asset(&a.id), a.class))
+            .collect(),
+        rules: (current.snapshot.rules().iter().filter(|r| r.covers_application(app)))
+            .map(|r| Link::rule(&r.id))
+            .collect(),
         usage: usage(folded.iter().map(|f| (asker(&**house, &f.who).name, f.counts)).collect()),
         sessions: watch::sessions(house, |s| on_it.contains(&s.id)),
         verdicts,
@@ -145,7 +150,9 @@ mod tests {
     #[test]
     fn coverage_counts_what_policy_allowed_of_all_that_was_asked() {
         let mut digest = Digest::default();
-        for (seq, who, permit, mode) in [(0, "ada", true, "enforce"), (1, "bob", false, "observe"), (2, "eve", false, "enforce")] {
+        for (seq, who, permit, mode) in
+            [(0, "ada", true, "enforce"), (1, "bob", false, "observe"), (2, "eve", false, "enforce")]
+        {
             digest.add(&entry(seq, 1_790_000_000_000, who, "wiki", permit, mode));
         }
         let used = &by_app(&digest, 0)[&"wiki".parse().expect("id")];

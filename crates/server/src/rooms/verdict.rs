@@ -10,7 +10,7 @@ use safeconduct_store::Entries;
 
 use crate::house::{Current, House};
 use crate::rooms::five::{boxes, clock};
-use crate::rooms::links::{Naming, answered};
+use crate::rooms::links::{Naming, answered, named};
 use crate::rooms::{not_found, unavailable};
 
 /// The record, decided once more under today's policy if that is asked for.
@@ -78,10 +78,10 @@ fn of_access(
     let app = snapshot.application(&ask.what.app).map(AsRef::as_ref);
     let (reason, remedies) = match &access.outcome {
         Outcome::Permit { .. } => (None, vec![]),
-        Outcome::Deny { reason, remedies, .. } => (Some(*reason), remedies.clone()),
+        Outcome::Deny { reason, remedies, .. } => (Some(*reason), named(house, remedies.clone())),
     };
     let device = ask.place.device.as_ref().map(|d| {
-        let kind = if d.managed { "managed" } else { "not managed" };
+        let kind = if d.managed { "managed" } else { "unmanaged" };
         let named = house.device(&d.id);
         Link { text: format!("the {kind} device {}", named.text), href: named.href }
     });
@@ -154,7 +154,8 @@ fn rules(access: &Access, snapshot: &Snapshot) -> Vec<SpokenRule> {
         return vec![];
     }
     let near = snapshot.rules().iter().find(|r| at_hand && misses(r, access, snapshot, failing));
-    let link = near.map_or_else(|| Link::plain(format!("a rule of revision {}", access.revision)), |r| Link::rule(&r.id));
+    let link =
+        near.map_or_else(|| Link::plain(format!("a rule of revision {}", access.revision)), |r| Link::rule(&r.id));
     vec![SpokenRule { rule: link, effect: Effect::Permit, held: false, cedar: text(near), failing: failing.to_vec() }]
 }
 
@@ -260,7 +261,10 @@ mod tests {
         assert_eq!((shown.len(), shown[0].held, shown[0].cedar.is_empty()), (1, true, false));
         let other = snapshot("@id(\"r-other\") permit(principal, action == Action::\"read\", resource);");
         let shown = rules(&access(true), &other);
-        assert_eq!((shown[0].rule.text.as_str(), shown[0].rule.href.as_deref(), shown[0].cedar.as_str()), ("r-ledger", None, ""));
+        assert_eq!(
+            (shown[0].rule.text.as_str(), shown[0].rule.href.as_deref(), shown[0].cedar.as_str()),
+            ("r-ledger", None, "")
+        );
     }
 
     #[test]
@@ -280,7 +284,8 @@ mod tests {
 
     #[test]
     fn a_permit_names_what_it_rests_on() {
-        let lease = lease(&Few, &access(true), Some((Timestamp::default(), CutCause::DeviceChanged))).expect("a permit");
+        let lease =
+            lease(&Few, &access(true), Some((Timestamp::default(), CutCause::DeviceChanged))).expect("a permit");
         let on: Vec<&str> = lease.rests_on.iter().map(|l| l.text.as_str()).collect();
         assert_eq!(on, ["session s-ada of Ada Lovelace", "policy revision 1"]);
         assert!(lease.ended.is_some());

@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use safeconduct_access::{Session, Visitor};
-use safeconduct_console::view::{Answered, CutRow, Done, Link, SessionRow, VerdictRow, Watch, WatchQuery};
+use safeconduct_access::Session;
+use safeconduct_console::view::{Answered, CutRow, Link, SessionRow, VerdictRow, Watch, WatchQuery};
 use safeconduct_console::{Events, Trouble};
 use safeconduct_gateway::LiveView;
-use safeconduct_model::{
-    AppId, DeviceId, Entry, PersonId, Principal, Reason, Record, SessionEventKind, SessionId, Timestamp,
-};
+use safeconduct_model::{AppId, DeviceId, Entry, PersonId, Reason, Record, Timestamp};
 use safeconduct_store::{AccessFilter, AccessRow, MAX_PAGE, Page, RefusalRow, Verdict};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::house::House;
-use crate::rooms::links::{Naming, answered, count, plural};
-use crate::rooms::{not_found, unavailable, unkept};
+use crate::rooms::links::{Naming, answered};
+use crate::rooms::unavailable;
 
 /// How many pieces of the index are looked through for rows that the index itself cannot pick.
 const MAX_PIECES: usize = 20;
@@ -145,9 +143,7 @@ pub(crate) fn entry_row(names: &dyn Naming, entry: &Entry) -> Option<VerdictRow>
                 took_us: access.took_us,
             })
         }
-        Record::Refusal(r) => {
-            Some(refused(names, entry.seq, entry.at, (r.ip, r.reason, &r.detail, r.app.as_ref())))
-        }
+        Record::Refusal(r) => Some(refused(names, entry.seq, entry.at, (r.ip, r.reason, &r.detail, r.app.as_ref()))),
         _ => None,
     }
 }
@@ -247,7 +243,10 @@ pub(crate) fn sessions(house: &House, fits: impl Fn(&Session) -> bool) -> Vec<Se
 }
 
 /// The newest ended connections that fit.
-pub(crate) async fn cuts(house: &House, fits: impl Fn(&safeconduct_store::CutRow) -> bool) -> Result<Vec<CutRow>, Trouble> {
+pub(crate) async fn cuts(
+    house: &House,
+    fits: impl Fn(&safeconduct_store::CutRow) -> bool,
+) -> Result<Vec<CutRow>, Trouble> {
     let page = Page { before_seq: None, limit: MAX_PAGE };
     let found = house.index.cuts(page).await.map_err(|e| unavailable("The index", &e))?;
     let row = |c: &safeconduct_store::CutRow| CutRow {
@@ -264,7 +263,8 @@ pub(crate) async fn cuts(house: &House, fits: impl Fn(&safeconduct_store::CutRow
 
 /// The page.
 pub(crate) async fn view(house: &House, query: &WatchQuery) -> Result<Watch, Trouble> {
-    let apps = house.current().config.estate.applications.values().map(|a| (a.id.to_string(), a.name.clone())).collect();
+    let apps =
+        house.current().config.estate.applications.values().map(|a| (a.id.to_string(), a.name.clone())).collect();
     let Some(wanted) = Wanted::of(query) else {
         return Ok(Watch { apps, total: Some(0), ..Watch::default() });
     };
@@ -308,51 +308,6 @@ pub(crate) fn events(house: &Arc<House>, query: &WatchQuery) -> Events {
     rows.boxed()
 }
 
-/// Ends one session and says what that did.
-pub(crate) async fn cut(house: &House, by: &Visitor, id: &SessionId) -> Result<Done, Trouble> {
-    let Some(session) = house.sessions().get(id, house.now()).cloned() else { return Err(not_found()) };
-    let rests: Vec<LiveView> = live(house).into_iter().filter(|l| l.session.as_ref() == Some(id)).collect();
-    if !house.end_session(id, SessionEventKind::Ended).await.map_err(|e| unkept(&e))? {
-        return Err(not_found());
-    }
-    let detail = format!("of {}, {} live", session.person, plural(count(rests.len()), "connection", "connections"));
-    let recorded = house.record_change(by.person.as_str(), "session.cut", id.as_str(), &detail).await;
-    recorded.map_err(|e| unavailable("The session was ended, but the ledger", &e))?;
-    let name = house.person(&session.person);
-    let mut by_app: BTreeMap<&AppId, u64> = BTreeMap::new();
-    for view in &rests {
-        *by_app.entry(&view.app).or_default() += 1;
-    }
-    Ok(Done {
-        title: format!(
-            "Ended 1 session of {} and {} that rested on it.",
-            name.text,
-            plural(count(rests.len()), "live connection", "live connections")
-        ),
-        details: by_app.into_iter().map(|(app, n)| format!("{}: {n}", house.app(app).text)).collect(),
-        next: Link { text: format!("Everything about {}", name.text), href: name.href },
-    })
-}
-
-/// Ends every session of a person and says what that did.
-pub(crate) async fn end_all(house: &House, by: &Visitor, person: &PersonId) -> Result<Done, Trouble> {
-    if house.person_name(person).is_none() {
-        return Err(not_found());
-    }
-    let who = Principal::Person(person.clone());
-    let rests = count(live(house).iter().filter(|l| l.session.is_some() && l.principal == who).count());
-    let ended = house.end_sessions_of(person, SessionEventKind::Ended).await.map_err(|e| unkept(&e))?;
-    let ended = plural(count(ended), "session", "sessions");
-    let recorded = house.record_change(by.person.as_str(), "person.end_sessions", person.as_str(), &ended).await;
-    recorded.map_err(|e| unavailable("The sessions were ended, but the ledger", &e))?;
-    let name = house.person(person);
-    Ok(Done {
-        title: format!("Ended {ended} of {}.", name.text),
-        details: vec![format!("{} rested on them.", plural(rests, "live connection", "live connections"))],
-        next: name,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -371,7 +326,10 @@ mod tests {
         assert!(!wanted(Some(Answered::Denied), None).takes_entry(&let_through));
         assert!(!wanted(None, Some("wiki")).takes_entry(&let_through));
         let row = entry_row(&Few, &let_through).expect("a verdict");
-        assert_eq!((row.who.text.as_str(), row.app.text.as_str(), row.what.as_str()), ("Ada Lovelace", "The Q3 ledger", "GET /"));
+        assert_eq!(
+            (row.who.text.as_str(), row.app.text.as_str(), row.what.as_str()),
+            ("Ada Lovelace", "The Q3 ledger", "GET /")
+        );
         assert_eq!((row.answered, row.reason), (Answered::WouldDeny, Some(Reason::NoRule)));
     }
 

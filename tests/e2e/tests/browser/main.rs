@@ -5,6 +5,7 @@ mod pages;
 mod people;
 mod policy;
 mod sign_in;
+mod tour;
 mod watch;
 
 use std::process::ExitCode;
@@ -12,9 +13,10 @@ use std::process::ExitCode;
 use safeconduct_e2e::runner::{Test, main as run};
 
 /// Every test, the long ones first.
-const TESTS: [Test; 8] = [
+const TESTS: [Test; 9] = [
     ("every_page_is_quiet_wide_and_narrow_light_and_dark", pages::every_page_is_quiet),
     ("a_proposal_from_observed_use_is_published_and_binds", policy::a_proposal_is_published_and_binds),
+    ("the_tour_leads_to_the_sentence", tour::the_tour_leads_to_the_sentence),
     ("the_first_administrator_signs_in_with_a_passkey", sign_in::the_first_administrator_signs_in_with_a_passkey),
     ("a_used_one_time_link_opens_nothing", sign_in::a_used_one_time_link_opens_nothing),
     ("openid_connect_reaches_an_application", sign_in::openid_connect_reaches_an_application),
