@@ -107,6 +107,13 @@ impl Snapshot {
         self.revision
     }
 
+    /// The same under another revision. Whoever keeps count across restarts numbers what was built.
+    #[must_use]
+    pub fn with_revision(mut self, revision: u64) -> Self {
+        self.revision = revision;
+        self
+    }
+
     /// What it was built from.
     #[must_use]
     pub fn sources(&self) -> &Sources {

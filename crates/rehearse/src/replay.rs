@@ -57,7 +57,7 @@ pub struct Rehearsal {
     pub newly_allowed: Changes,
     /// Still no, for another reason.
     pub reason_changed: Changes,
-    /// What got through an application that is only observed, and would be denied as soon as the candidate is enforced.
+    /// What got through an application that was only observed, and would be denied because the candidate enforces it.
     /// It overlaps with the others: it compares with what happened, they compare with what policy said.
     pub would_break: Changes,
 }
@@ -159,6 +159,10 @@ pub fn rehearse<E: Borrow<Entry>>(
             Some(old) => old.answer(&access.ask, access.decided),
         };
         let after = new.answer(&access.ask, access.decided);
+        let enforced = candidate.application(&access.ask.what.app).is_none_or(|a| a.mode == Mode::Enforce);
+        if enforced && access.mode == Mode::Observe && access.passed() && !after.permitted {
+            found.would_break.add(entry.seq, access, &before, &after, options.examples);
+        }
         found.add(entry.seq, access, &before, &after, options.examples);
     }
     progress(read);
@@ -172,9 +176,6 @@ fn recorded(access: &Access) -> Answer {
 
 impl Rehearsal {
     fn add(&mut self, seq: u64, access: &Access, before: &Answer, after: &Answer, examples: usize) {
-        if access.mode == Mode::Observe && access.passed() && !after.permitted {
-            self.would_break.add(seq, access, before, after, examples);
-        }
         let changes = match (before.permitted, after.permitted) {
             (true, false) => &mut self.newly_denied,
             (false, true) => &mut self.newly_allowed,

@@ -48,6 +48,8 @@ impl Local {
             Some(body) => request.header("content-type", "application/json").body(Full::from(body.to_string()))?,
             None => request.body(Full::default())?,
         };
+        // The connection may still be putting the last answer away.
+        self.0.ready().await.context("the server closed its local socket")?;
         self.0.send_request(request).await.context("the server does not answer on its local socket")
     }
 

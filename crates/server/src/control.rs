@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use safeconduct_gateway::{Body, Control, Credentials, DenialPage, Identity, PortalRequest, Problem, Receipt, RecordRefused};
+use safeconduct_gateway::{
+    Body, Control, Credentials, DenialPage, Identity, PortalRequest, Problem, Receipt, RecordRefused,
+};
 use safeconduct_model::{AppId, Host, Record, RequestId, Timestamp};
 use safeconduct_policy::Snapshot;
 use safeconduct_store::WriteError;

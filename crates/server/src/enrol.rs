@@ -28,10 +28,13 @@ pub struct Kit {
 
 /// Makes the kit of a device with the authority in a data folder. Only who may read the authority's key can.
 pub fn kit(data: &Path, device: &DeviceId) -> Result<Kit> {
-    let read = |file: &str| std::fs::read_to_string(data.join(file)).with_context(|| format!("cannot read {file} in {}", data.display()));
+    let read = |file: &str| {
+        std::fs::read_to_string(data.join(file)).with_context(|| format!("cannot read {file} in {}", data.display()))
+    };
     let authority = Authority::load(&read("keys/ca.key")?, &read("ca.pem")?)?;
     let issued = authority.issue_device_with_key(device, serial()?, clock::system(), DEVICE_LIFE)?;
-    let (_, certificate) = X509Certificate::from_der(&issued.certificate).context("the new certificate is not readable")?;
+    let (_, certificate) =
+        X509Certificate::from_der(&issued.certificate).context("the new certificate is not readable")?;
     Ok(Kit {
         public_key: URL_SAFE_NO_PAD.encode(certificate.public_key().raw),
         key_pem: issued.key_pem.context("the new certificate has no key")?,

@@ -80,7 +80,11 @@ fn one(dir: &Path, path: &Path, files: &mut Vec<Text>, faults: &mut Vec<Fault>) 
     match size.and_then(|size| if size > MAX_FILE { Ok(None) } else { fs::read(&full).map(Some) }) {
         Ok(None) => faults.push(Fault::new(file, 0, "the file is larger than 8 MiB", "split it into several files")),
         Err(e) => {
-            let remedy = if file == MAIN { "run `safeconduct init DIR` to begin, or name the file with --config" } else { "check its permissions" };
+            let remedy = if file == MAIN {
+                "run `safeconduct init DIR` to begin, or name the file with --config"
+            } else {
+                "check its permissions"
+            };
             faults.push(Fault::new(file, 0, format!("cannot be read: {e}"), remedy));
         }
         Ok(Some(bytes)) => match String::from_utf8(bytes) {
@@ -108,7 +112,12 @@ pub fn build(texts: Texts, revision: u64) -> Result<Built, Vec<Fault>> {
     let sources = match &config {
         Ok(config) => sources(config, &texts.policies),
         // The estate is broken; policies are still parsed and typed, so that their faults come along.
-        Err(_) => Sources { policies: policy_texts(&texts.policies), applications: vec![], assets: vec![], zone: jiff::tz::TimeZone::UTC },
+        Err(_) => Sources {
+            policies: policy_texts(&texts.policies),
+            applications: vec![],
+            assets: vec![],
+            zone: jiff::tz::TimeZone::UTC,
+        },
     };
     let snapshot = Snapshot::build(revision, sources);
     let (config, snapshot) = match (config, snapshot) {
@@ -183,7 +192,9 @@ pub fn init(dir: &Path, files: &[Text]) -> Result<(), Fault> {
 /// Replaces the policy files of a configuration by those of a candidate: each file is written whole or not at all, and files
 /// that the candidate does not have are removed last, so that at no instant a rule is missing.
 pub fn replace_policies(dir: &Path, policies: &[Text], tests: &[Text]) -> Result<(), Fault> {
-    let told = |file: &str, e: &std::io::Error| Fault::new(file, 0, format!("cannot be written: {e}"), "check the folder's permissions");
+    let told = |file: &str, e: &std::io::Error| {
+        Fault::new(file, 0, format!("cannot be written: {e}"), "check the folder's permissions")
+    };
     let keep: BTreeSet<&str> = policies.iter().chain(tests).map(|t| t.file.as_str()).collect();
     for text in policies.iter().chain(tests) {
         write_whole(&dir.join(&text.file), &text.text).map_err(|e| told(&text.file, &e))?;

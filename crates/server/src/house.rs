@@ -8,7 +8,9 @@ use arc_swap::ArcSwap;
 use safeconduct_access::{Sessions, Signal, TokenHash};
 use safeconduct_authn::one_time::{TOKEN_BYTES, Token};
 use safeconduct_config::{Config, Texts};
-use safeconduct_directory::{Accounts, Attempts, DeviceChallenges, Passkeys, Passwords, Providers, Seal, SetupLinks, TotpEnrolments};
+use safeconduct_directory::{
+    Accounts, Attempts, DeviceChallenges, Passkeys, Passwords, Providers, Seal, SetupLinks, TotpEnrolments,
+};
 use safeconduct_gateway::Gateway;
 use safeconduct_gateway::ca::Authority;
 use safeconduct_model::{Change, PersonId, Record, RequestId, SessionId, SystemEvent, Timestamp};
@@ -20,9 +22,9 @@ use crate::clock::Clock;
 use crate::devices::{Device, Devices};
 use crate::files::Built;
 use crate::handover::HandOvers;
-use crate::history::History;
 use crate::keep::StoreKeep;
 use crate::proposals::Proposals;
+use crate::rooms::Reading;
 use crate::secrets;
 
 /// What binds now: the configuration and the snapshot that was built from it.
@@ -72,7 +74,7 @@ pub struct House {
     pub(crate) hand_overs: HandOvers,
     pub(crate) challenges: DeviceChallenges,
     pub(crate) totp: TotpEnrolments,
-    pub(crate) history: History,
+    pub(crate) reading: Reading,
     pub(crate) proposals: Proposals,
     pub(crate) geoip: Option<maxminddb::Reader<Vec<u8>>>,
     pub(crate) authority: Authority,
@@ -102,9 +104,11 @@ impl House {
     pub async fn open(opening: Opening) -> Result<Self> {
         let Opening { clock, dir, data, built, port, ledger, authority } = opening;
         let now = clock.now();
-        let settings = &built.config.settings;
-        let origin = origin(settings.portal.as_str(), port);
+        let origin = origin(built.config.settings.portal.as_str(), port);
         let control = Arc::new(Control::open(&data.join("control.db")).await.context("opening control.db")?);
+        let revision = crate::revision::number(&control, &built.texts, now).await?;
+        let built = Built { snapshot: built.snapshot.with_revision(revision), ..built };
+        let settings = &built.config.settings;
         let index = Index::open(&data.join("ledger"), &data.join("index.db")).await.context("opening index.db")?;
 
         let mut sessions = Sessions::new(settings.lifetimes);
@@ -155,7 +159,7 @@ impl House {
             hand_overs: HandOvers::default(),
             challenges: DeviceChallenges::new(),
             totp,
-            history: History::default(),
+            reading: Reading::default(),
             proposals,
             geoip,
             authority,
@@ -207,7 +211,13 @@ impl House {
     }
 
     /// Records a change and waits until it is durable: who changes something is never a matter of luck.
-    pub(crate) async fn record_change(&self, by: &str, verb: &str, object: &str, detail: &str) -> Result<u64, WriteError> {
+    pub(crate) async fn record_change(
+        &self,
+        by: &str,
+        verb: &str,
+        object: &str,
+        detail: &str,
+    ) -> Result<u64, WriteError> {
         let change = Change {
             by: by.to_owned(),
             verb: verb.to_owned(),

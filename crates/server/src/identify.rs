@@ -66,7 +66,9 @@ impl House {
         now: Timestamp,
     ) {
         let estate = &current.config.estate;
-        let Some(groups) = estate.groups_of(&session.person).filter(|_| self.is_active(&session.person)) else { return };
+        let Some(groups) = estate.groups_of(&session.person).filter(|_| self.is_active(&session.person)) else {
+            return;
+        };
         let shown = connection.flatten().and_then(|c| self.device_shown(c));
         if connection.is_some() && !self.device_holds(session, shown.as_ref()) {
             return;
@@ -77,8 +79,7 @@ impl House {
             grant: grant_for(&estate.grants, &session.person, &groups, app, now).map(safeconduct_access::Grant::facts),
         };
         identity.device = device.and_then(|id| self.device_facts(current, &id));
-        identity.who =
-            Who { principal: Principal::Person(session.person.clone()), groups, auth: Some(session.auth()) };
+        identity.who = Who { principal: Principal::Person(session.person.clone()), groups, auth: Some(session.auth()) };
     }
 
     /// The facts of a device that the organisation knows.

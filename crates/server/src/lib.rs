@@ -10,9 +10,8 @@
 //! | `identify` | from credentials to the facts that policy reads |
 //! | `sign_in` | from a proof to a session, and to its end |
 //! | `portal` | which room answers a request to the portal host |
-//! | `rooms` | what the pages show |
+//! | `rooms` | what the pages show, and the digest of the ledger that they rest on |
 //! | `proposals`, `publish` | changes to policy: written, rehearsed, bound |
-//! | `history` | the digest of the ledger |
 //! | `enrol` | making keys and certificates for devices |
 //! | `run` | start, run, drain |
 
@@ -20,11 +19,10 @@ mod certificates;
 pub mod clock;
 mod control;
 mod devices;
-pub mod evidence;
 pub mod enrol;
+pub mod evidence;
 pub mod files;
 mod handover;
-pub mod history;
 mod house;
 mod identify;
 mod keep;
@@ -32,6 +30,7 @@ mod oidc;
 mod portal;
 pub mod proposals;
 mod publish;
+mod revision;
 mod rooms;
 mod run;
 mod secrets;

@@ -23,7 +23,9 @@ pub(crate) fn providers(
     let configured = current.load().config.settings.oidc.clone();
     let mut roots = Vec::new();
     for file in configured.iter().filter_map(|p| p.ca_file.as_ref()) {
-        for certificate in CertificateDer::pem_file_iter(dir.join(file)).with_context(|| format!("[[oidc]] cannot read {file}"))? {
+        for certificate in
+            CertificateDer::pem_file_iter(dir.join(file)).with_context(|| format!("[[oidc]] cannot read {file}"))?
+        {
             roots.push(certificate.with_context(|| format!("[[oidc]] {file} is not PEM"))?.to_vec());
         }
     }

@@ -223,7 +223,8 @@ pub fn replay(
 pub fn with_proposal(current: &Current, app: &AppId, cedar: &str, fixtures: &str) -> Texts {
     let mut texts = current.texts.clone();
     let file = files::proposal_file(app);
-    let is_superseded = |scope: &Scope| matches!(scope, Scope::Is(kind, id) if kind == "Application" && id == app.as_str());
+    let is_superseded =
+        |scope: &Scope| matches!(scope, Scope::Is(kind, id) if kind == "Application" && id == app.as_str());
     for rule in current.snapshot.rules().iter().filter(|r| r.effect == Effect::Permit && is_superseded(&r.resource)) {
         if let Some(text) = texts.policies.iter_mut().find(|t| t.file == rule.file) {
             text.text = text.text.replacen(&rule.text, "", 1);

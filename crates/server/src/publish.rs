@@ -7,7 +7,7 @@ use safeconduct_access::Signal;
 use safeconduct_config::Texts;
 use safeconduct_model::{Fault, SessionEventKind};
 
-use crate::files;
+use crate::files::{self, Built};
 use crate::house::{Current, House};
 use crate::proposals::{Proposal, State, told, with_proposal};
 
@@ -17,7 +17,10 @@ const AT_START: &str = "listeners, TLS files, portal host, data folder and GeoIP
 impl House {
     /// Publishes a proposal; the revision that binds.
     pub(crate) async fn publish_proposal(self: &Arc<Self>, by: &str, id: &str) -> Result<u64, Vec<Fault>> {
-        let proposal = self.proposals.get(id).ok_or_else(|| one(id, "there is no such proposal", "list them with `safeconduct policy proposals`"))?;
+        let proposal = self
+            .proposals
+            .get(id)
+            .ok_or_else(|| one(id, "there is no such proposal", "list them with `safeconduct policy proposals`"))?;
         if proposal.state != State::Open {
             return Err(one(id, "the proposal is closed", "propose anew; use has gone on since"));
         }
@@ -58,14 +61,15 @@ impl House {
         let current = self.current();
         let revision = current.snapshot.revision() + 1;
         let built = files::build(texts.clone(), revision)?;
-        self.record_change(by, "policy.publish", &format!("revision {revision}"), from)
-            .await
-            .map_err(|e| one("ledger", &format!("the change cannot be recorded, so it is not made: {e}"), "see the health page"))?;
+        self.record_change(by, "policy.publish", &format!("revision {revision}"), from).await.map_err(|e| {
+            one("ledger", &format!("the change cannot be recorded, so it is not made: {e}"), "see the health page")
+        })?;
         for estate in texts.estate.iter().filter(|t| !current.texts.estate.contains(t)) {
             files::write_whole(&self.dir.join(&estate.file), &estate.text)
                 .map_err(|e| one(&estate.file, &format!("cannot be written: {e}"), "check the folder's permissions"))?;
         }
         files::replace_policies(&self.dir, &texts.policies, &texts.tests).map_err(|f| vec![f])?;
+        self.number(revision, &built).await?;
         self.bind(Current::of(built, self.now()));
         Ok(revision)
     }
@@ -79,14 +83,19 @@ impl House {
         }
         let revision = current.snapshot.revision() + 1;
         let built = files::build(texts, revision)?;
-        let fixed = |c: &safeconduct_config::Settings| (c.https, c.health, c.portal.clone(), c.data.clone(), c.tls.clone(), c.geoip.clone());
+        let fixed = |c: &safeconduct_config::Settings| {
+            (c.https, c.health, c.portal.clone(), c.data.clone(), c.tls.clone(), c.geoip.clone())
+        };
         if fixed(&built.config.settings) != fixed(&current.config.settings) {
             tracing::warn!("{AT_START}");
         }
         let providers_changed = built.config.settings.oidc != current.config.settings.oidc;
         self.record_change("files", "policy.publish", &format!("revision {revision}"), "reloaded from the files")
             .await
-            .map_err(|e| one("ledger", &format!("the change cannot be recorded, so it is not made: {e}"), "see the health page"))?;
+            .map_err(|e| {
+                one("ledger", &format!("the change cannot be recorded, so it is not made: {e}"), "see the health page")
+            })?;
+        self.number(revision, &built).await?;
         self.bind(Current::of(built, self.now()));
         if providers_changed {
             match crate::oidc::providers(&self.dir, &self.origin, &self.accounts, &self.current) {
@@ -96,6 +105,13 @@ impl House {
         }
         self.end_sessions_of_the_gone().await;
         Ok(Some(revision))
+    }
+
+    async fn number(&self, revision: u64, built: &Built) -> Result<(), Vec<Fault>> {
+        let kept = crate::revision::keep(&self.control, revision, &built.texts, self.now()).await;
+        kept.map_err(|e| {
+            one("control.db", &format!("the revision cannot be kept, so it does not bind: {e}"), "see the health page")
+        })
     }
 
     /// Swaps the snapshot, then decides again everything that is live.

@@ -21,9 +21,9 @@ use crate::certificates::{HostCertificates, authority};
 use crate::clock::Clock;
 use crate::control::Desk;
 use crate::files;
-use crate::history;
 use crate::house::{House, Opening, new_request_id};
 use crate::portal::{Portal, admin};
+use crate::rooms;
 use crate::rooms::health::{self, Works};
 use crate::secrets::write_private;
 use crate::sign_in::encode;
@@ -90,11 +90,14 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).context("cannot close the data folder to others")?;
 
     let wanted = https.unwrap_or(settings.https);
-    let listener = TcpListener::bind(wanted).await.with_context(|| format!("[listen] https: cannot listen on {wanted}"))?;
+    let listener =
+        TcpListener::bind(wanted).await.with_context(|| format!("[listen] https: cannot listen on {wanted}"))?;
     let https = listener.local_addr().context("the listener has no address")?;
     let health = match settings.health.filter(|_| wanted.port() != 0) {
         None => None,
-        Some(at) => Some(TcpListener::bind(at).await.with_context(|| format!("[listen] health: cannot listen on {at}"))?),
+        Some(at) => {
+            Some(TcpListener::bind(at).await.with_context(|| format!("[listen] health: cannot listen on {at}"))?)
+        }
     };
 
     let key = LedgerKey::load_or_create(&data.join("keys/ledger.key"))?;
@@ -140,7 +143,7 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
         let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
         tasks.spawn(async move { gateway.serve(listener, Some(tls), stop).await });
     }
-    tasks.spawn(history::follow(Arc::clone(&house), stop.clone()));
+    tasks.spawn(rooms::follow(Arc::clone(&house), stop.clone()));
     tasks.spawn(look_after_files(Arc::clone(&house), stop.clone()));
     tasks.spawn(look_after_sessions(Arc::clone(&house), stop.clone()));
     let health_at = health.as_ref().and_then(|l| l.local_addr().ok());
@@ -284,12 +287,14 @@ fn socket(data: &Path) -> Result<UnixListener> {
 
 async fn local_socket(house: Arc<House>, listener: UnixListener, stop: CancellationToken) {
     let router = safeconduct_api::admin(Arc::new(admin::Desk(house)));
-    let router = router.layer(axum::middleware::from_fn(|mut request: axum::extract::Request, next: axum::middleware::Next| async move {
-        let client = Client { ip: std::net::IpAddr::from([127, 0, 0, 1]), request: new_request_id() };
-        request.extensions_mut().insert(LocalSocket);
-        request.extensions_mut().insert(client);
-        next.run(request).await
-    }));
+    let router = router.layer(axum::middleware::from_fn(
+        |mut request: axum::extract::Request, next: axum::middleware::Next| async move {
+            let client = Client { ip: std::net::IpAddr::from([127, 0, 0, 1]), request: new_request_id() };
+            request.extensions_mut().insert(LocalSocket);
+            request.extensions_mut().insert(client);
+            next.run(request).await
+        },
+    ));
     let served = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await;
     if let Err(error) = served {
         tracing::warn!(%error, "the local socket ended");

@@ -27,7 +27,8 @@ pub(crate) fn load_or_create(path: &Path) -> Result<Secret> {
             if mode & 0o077 != 0 {
                 bail!("others may read the key {shown} (mode {mode:o}): run `chmod 600` on it");
             }
-            file.read_exact(&mut *key).with_context(|| format!("{shown} is too short for a key; restore it from a backup"))?;
+            file.read_exact(&mut *key)
+                .with_context(|| format!("{shown} is too short for a key; restore it from a backup"))?;
         }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             getrandom::fill(&mut *key).map_err(|e| anyhow::anyhow!("the system gives no random bytes: {e}"))?;

@@ -8,19 +8,15 @@ use safeconduct_access::{Session, SessionError, Signal, Visitor};
 use safeconduct_authn::one_time::Token;
 use safeconduct_authn::return_to::{OwnOrigin, ReturnTo};
 use safeconduct_directory::Proven;
-use safeconduct_model::{AppId, DeviceId, Duration, Host, Method, PersonId, Record, SessionEvent, SessionEventKind, SessionId, Stated};
+use safeconduct_model::{
+    AppId, DeviceId, Duration, Host, Method, PersonId, Record, SessionEvent, SessionEventKind, SessionId, Stated,
+};
 
 use crate::house::{House, SESSION, new_session_id, new_token, session_hash};
 
-/// A session that began or was stepped up, with its secret for the portal.
-pub(crate) struct Opened {
-    pub session: Session,
-    pub token: Token,
-}
-
 impl House {
-    /// Opens a session for a person who proved who they are.
-    pub(crate) async fn open_session(&self, proven: Proven, device: Option<DeviceId>, ip: IpAddr) -> Result<Opened> {
+    /// Opens a session for a person who proved who they are; its secret for the portal.
+    pub(crate) async fn open_session(&self, proven: Proven, device: Option<DeviceId>, ip: IpAddr) -> Result<Token> {
         anyhow::ensure!(self.is_active(&proven.person), "{} is not an active person of the estate", proven.person);
         let now = self.now();
         let token = new_token()?;
@@ -28,7 +24,8 @@ impl House {
         let portal = self.current().config.settings.portal.clone();
         let begun = {
             let mut sessions = self.sessions();
-            let begun = sessions.begin(id.clone(), proven.person, proven.methods, portal, session_hash(&token), ip, now)?;
+            let begun =
+                sessions.begin(id.clone(), proven.person, proven.methods, portal, session_hash(&token), ip, now)?;
             match device {
                 Some(device) => (sessions.bind_device(&id, device, now)?, begun.1),
                 None => begun,
@@ -40,19 +37,23 @@ impl House {
         }
         self.keep_session(&session).await?;
         self.record_session(&session, SessionEventKind::Began)?.durable().await?;
-        Ok(Opened { session, token })
+        Ok(token)
     }
 
     /// The person of a session proved more. The secret of the portal rotates.
-    pub(crate) async fn step_up(&self, id: &SessionId, proven: Proven) -> Result<Opened> {
+    pub(crate) async fn step_up(&self, id: &SessionId, proven: Proven) -> Result<Token> {
         let now = self.now();
         let token = new_token()?;
         let portal = self.current().config.settings.portal.clone();
-        let session = self.sessions().step_up(id, proven.methods, portal, session_hash(&token), now)?;
-        anyhow::ensure!(session.person == proven.person, "a step-up never changes the person");
+        let session = {
+            let mut sessions = self.sessions();
+            let person = &sessions.get(id, now).ok_or(SessionError::Ended)?.person;
+            anyhow::ensure!(*person == proven.person, "a step-up never changes the person");
+            sessions.step_up(id, proven.methods, portal, session_hash(&token), now)?
+        };
         self.keep_session(&session).await?;
         self.record_session(&session, SessionEventKind::SteppedUp)?.durable().await?;
-        Ok(Opened { session, token })
+        Ok(token)
     }
 
     /// Binds a device that proved itself to a session.

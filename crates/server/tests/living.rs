@@ -94,6 +94,9 @@ async fn a_good_change_binds_and_a_broken_one_is_refused_told_and_changes_nothin
     assert!(verbs(dir.path()).contains(&"policy.publish files".to_owned()));
     assert!(running.house.current().snapshot.rules().iter().any(|r| r.id.as_str() == "wiki-all"));
     running.stop().await.expect("stopped");
+    let again = self::running(dir.path()).await;
+    assert_eq!(again.house.current().snapshot.revision(), 2, "the same texts keep their number across a restart");
+    again.stop().await.expect("stopped");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,7 +104,8 @@ async fn a_new_application_is_served_without_a_restart_and_an_unpublished_name_g
     let dir = configured();
     let running = running(dir.path()).await;
     assert!(get(&running, &format!("wiki.{DOMAIN}"), "/").await.starts_with("HTTP/1.1 401"));
-    let more = format!("[[application]]\nid = \"crm\"\nhosts = [\"crm.{DOMAIN}\"]\nupstream = \"http://127.0.0.1:1\"\n");
+    let more =
+        format!("[[application]]\nid = \"crm\"\nhosts = [\"crm.{DOMAIN}\"]\nupstream = \"http://127.0.0.1:1\"\n");
     fs::write(dir.path().join("estate/more.toml"), more).expect("written");
     until(|| running.house.current().config.estate.applications.len() == 3).await;
     assert!(get(&running, &format!("crm.{DOMAIN}"), "/").await.starts_with("HTTP/1.1 401"));
@@ -131,7 +135,8 @@ async fn a_clock_behind_the_ledger_is_refused() {
     let dir = configured();
     running(dir.path()).await.stop().await.expect("stopped");
     let yesterday = Timestamp::from_millis(clock::system().millis() - 86_400_000);
-    let told = run(dir.path(), Clock::shifted(yesterday)).await.map(|_| ()).expect_err("the clock is behind").to_string();
+    let told =
+        run(dir.path(), Clock::shifted(yesterday)).await.map(|_| ()).expect_err("the clock is behind").to_string();
     assert!(told.contains("clock"), "{told}");
 }
 
@@ -139,7 +144,11 @@ async fn a_clock_behind_the_ledger_is_refused() {
 async fn a_broken_configuration_does_not_start_and_all_faults_are_told() {
     let dir = configured();
     fs::write(dir.path().join("estate/more.toml"), "[[person]]\nid = \"A\"\n").expect("written");
-    fs::write(dir.path().join("policies/more.cedar"), "@id(\"x\") permit(principal, action, resource) when { context.nope };").expect("written");
+    fs::write(
+        dir.path().join("policies/more.cedar"),
+        "@id(\"x\") permit(principal, action, resource) when { context.nope };",
+    )
+    .expect("written");
     match run(dir.path(), Clock::system()).await {
         Err(StartError::Faults(faults)) => assert_eq!(faults.len(), 2, "{faults:?}"),
         Err(other) => panic!("{other}"),

@@ -82,7 +82,7 @@ pub fn step_up(frame: &Frame, view: &StepUp, to: &str) -> Markup {
                 }
                 (providers(&view.providers, to))
                 p.denial-links {
-                    a href=(format!("/sign-in?return={}", url::encode(to))) { "Sign in again another way" }
+                    a href=(format!("/sign-in?again=1&return={}", url::encode(to))) { "Sign in again another way" }
                     a href="/" { "My access" }
                 }
             }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use safeconduct_assess::{Integrity, Metrics};
+use safeconduct_model::Record;
 use safeconduct_server::{clock, evidence};
 use safeconduct_store::{Entries, LedgerKey, verify_ledger};
 
@@ -13,10 +14,11 @@ use crate::out::{self, Answer, put};
 pub(crate) fn run(config: &Path, json: bool) -> Result<Answer> {
     let offline = offline!(config);
     let mut metrics = Metrics::default();
-    let mut last = None;
+    let (mut last, mut reporting) = (None, false);
     for located in Entries::from_seq(&offline.ledger(), 0)? {
         let entry = located?.entry;
         metrics.add(&entry);
+        reporting |= matches!(&entry.record, Record::System(event) if event.event == "posture");
         last = Some(entry.at);
     }
     // The report speaks of the ledger's own time: it can be recomputed from the same files at any later day.
@@ -28,7 +30,7 @@ pub(crate) fn run(config: &Path, json: bool) -> Result<Answer> {
         verified: if report.finding.is_none() { u64::from(report.segments) } else { 0 },
         at: as_of,
     });
-    let assessment = evidence::assess(&offline.current, &metrics, integrity, as_of);
+    let assessment = evidence::assess(&offline.current, &metrics, integrity, reporting, as_of);
     if json {
         out::json(&assessment)?;
     } else {

@@ -26,8 +26,8 @@ use crate::local::{Local, Refused};
 
 /// The people who act in the demo; all others have only a past.
 pub(crate) const PLAYERS: [&str; 16] = [
-    "mira", "ada", "bruno", "frida", "gita", "celine", "theo", "jakob", "katya", "liam", "rosa", "tara", "xenia", "yusuf",
-    "fiona", "gus",
+    "mira", "ada", "bruno", "frida", "gita", "celine", "theo", "jakob", "katya", "liam", "rosa", "tara", "xenia",
+    "yusuf", "fiona", "gus",
 ];
 
 /// The file with the seed, in the work folder.
@@ -67,7 +67,8 @@ impl Cast {
         let Scene { dir, net, origin, now } = scene;
         let (seed, found) = seed(dir)?;
         let count = u32::try_from(system().millis() / 1_000 - COUNTED_FROM).unwrap_or(0);
-        let passkey = |p: &&'static str| (*p, Mutex::new(SoftwarePasskey::from_seed(derived(&seed, p)).at_count(count)));
+        let passkey =
+            |p: &&'static str| (*p, Mutex::new(SoftwarePasskey::from_seed(derived(&seed, p)).at_count(count)));
         let key = |d: &'static str| SigningKey::from_slice(&derived(&seed, d)).context("a device key is out of range");
         let devices = DEVICES.iter().map(|d| Ok((d.id, key(d.id)?))).collect::<Result<_>>()?;
         let cast = Self { net, origin, now, passkeys: people.iter().map(passkey).collect(), devices };
@@ -108,7 +109,8 @@ impl Cast {
             });
             let enrolled = local.ask(Method::POST, "/api/v1/devices", Some(&body)).await;
             // Of an earlier run.
-            let known = |e: &anyhow::Error| e.downcast_ref::<Refused>().is_some_and(|r| r.status == StatusCode::CONFLICT);
+            let known =
+                |e: &anyhow::Error| e.downcast_ref::<Refused>().is_some_and(|r| r.status == StatusCode::CONFLICT);
             match enrolled {
                 Ok(_) => {}
                 Err(error) if known(&error) => {}
@@ -150,7 +152,11 @@ impl Cast {
         let token = browser.open(&format!("{}/me/security", self.origin)).await?.token().to_owned();
         let begin = format!("{}/me/passkeys/begin", self.origin);
         let begun = browser.post_json(&begin, &token, &json!({ "name": "Software passkey of the demo" })).await?;
-        let credential = self.passkey(person)?.lock().unwrap_or_else(PoisonError::into_inner).register(options(&begun), &self.origin)?;
+        let credential = self
+            .passkey(person)?
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .register(options(&begun), &self.origin)?;
         let finish = json!({ "ceremony": begun["ceremony"], "credential": credential });
         browser.post_json(&format!("{}/me/passkeys/finish", self.origin), &token, &finish).await?;
         let signed_out = browser.submit(&format!("{}/sign-out", self.origin), &[("csrf", &token)]).await?;
@@ -167,7 +173,11 @@ impl Cast {
         let browser = Browser::new(self.net.clone());
         let begin = format!("{}/sign-in/passkey/begin", self.origin);
         let begun = browser.post_json(&begin, "", &json!({ "person": person, "return": "/" })).await?;
-        let credential = self.passkey(person)?.lock().unwrap_or_else(PoisonError::into_inner).authenticate(options(&begun), &self.origin)?;
+        let credential = self
+            .passkey(person)?
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .authenticate(options(&begun), &self.origin)?;
         let finish = json!({ "ceremony": begun["ceremony"], "credential": credential });
         let done = browser.post_json(&format!("{}/sign-in/passkey/finish", self.origin), "", &finish).await?;
         let next = done["location"].as_str().context("the sign-in leads nowhere")?;
@@ -227,7 +237,11 @@ fn seed(dir: &Path) -> Result<([u8; 32], bool)> {
             use std::os::unix::fs::OpenOptionsExt as _;
             getrandom::fill(&mut seed).map_err(|e| anyhow::anyhow!("the system gives no random bytes: {e}"))?;
             let file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-            writeln!(file.with_context(|| format!("cannot write {}", path.display()))?, "{}", URL_SAFE_NO_PAD.encode(seed))?;
+            writeln!(
+                file.with_context(|| format!("cannot write {}", path.display()))?,
+                "{}",
+                URL_SAFE_NO_PAD.encode(seed)
+            )?;
             Ok((seed, false))
         }
         Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),

@@ -125,10 +125,12 @@ mod tests {
         let https = SocketAddr::from(([127, 0, 0, 1], 9_443));
         write(dir.path(), https, &upstreams()).expect("written");
         let surface = dir.path().join("estate/surface.toml");
-        let published = std::fs::read_to_string(&surface).expect("there").replace("mode = \"observe\"", "mode = \"enforce\"");
+        let published =
+            std::fs::read_to_string(&surface).expect("there").replace("mode = \"observe\"", "mode = \"enforce\"");
         std::fs::write(&surface, published).expect("written");
         write(dir.path(), https, &upstreams()).expect("written again");
-        let built = files::build(files::read(dir.path()).expect("readable"), 1).map_err(|f| f[0].to_string()).expect("holds");
+        let built =
+            files::build(files::read(dir.path()).expect("readable"), 1).map_err(|f| f[0].to_string()).expect("holds");
         assert_eq!(built.config.settings.https, https);
         for (id, at) in upstreams() {
             let app = &built.config.estate.applications[&id.parse().expect("id")];

@@ -12,9 +12,9 @@ impl Dice {
 
     /// Dice for one purpose, independent of those for any other.
     pub(crate) fn for_purpose(seed: u64, purpose: &str) -> Self {
-        let mixed = purpose.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, b| {
-            (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let mixed = purpose
+            .bytes()
+            .fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
         let mut dice = Self(mixed);
         dice.next();
         dice

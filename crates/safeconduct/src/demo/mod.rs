@@ -80,8 +80,15 @@ pub(crate) fn million(dir: &Path, records: u64) -> Result<()> {
     let seconds = started.elapsed().as_secs_f64();
     #[expect(clippy::cast_precision_loss, reason = "numbers of records are far below 2^52")]
     let rate = written.records as f64 / seconds;
-    say(format!("{} records, {} of them verdicts, in {seconds:.1} s: {rate:.0} records per second", written.records, written.accesses));
-    say(format!("The ledger is in {}, its public key in {}", data.join("ledger").display(), data.join("keys/ledger.key.pub").display()));
+    say(format!(
+        "{} records, {} of them verdicts, in {seconds:.1} s: {rate:.0} records per second",
+        written.records, written.accesses
+    ));
+    say(format!(
+        "The ledger is in {}, its public key in {}",
+        data.join("ledger").display(),
+        data.join("keys/ledger.key.pub").display()
+    ));
     Ok(())
 }
 
@@ -129,7 +136,10 @@ fn tell(stage: &Stage, tour: &tour::Tour, started: Instant, temporary: bool) {
     }
     say(format!("\n  The company's clock shows {}, whatever the time is.", now.strftime("%A, %-d %B %Y, %H:%M (%Z)")));
     match &stage.past {
-        Some(past) => say(format!("  Its past: {} records, {} requests, {} of them denied.", past.records, past.accesses, past.denied)),
+        Some(past) => say(format!(
+            "  Its past: {} records, {} requests, {} of them denied.",
+            past.records, past.accesses, past.denied
+        )),
         None => say("  Its past is that of the earlier runs in this folder."),
     }
     say(format!("  Browsers warn until they trust {dir}/data/ca.pem; with `curl`, use --cacert."));

@@ -56,7 +56,9 @@ impl Stage {
         };
         let asked = Start { dir: dir.clone(), clock: Clock::shifted(begins), https: Some(https) };
         let running = start(asked).await.map_err(|e| match e {
-            StartError::Faults(faults) => anyhow::anyhow!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+            StartError::Faults(faults) => {
+                anyhow::anyhow!("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+            }
             StartError::Other(error) => error,
         })?;
         let net = Net::new(&data.join("ca.pem"), running.https)?;

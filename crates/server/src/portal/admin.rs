@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use safeconduct_api::{
-    Actor, Administration, Answer, ApiError, Events, Health, NewDevice, ProvesBy, PublishFrom, Published, SessionRow, VerdictQuery,
+    Actor, Administration, Answer, ApiError, Events, Health, NewDevice, ProvesBy, PublishFrom, Published, SessionRow,
+    VerdictQuery,
 };
 use safeconduct_model::{DeviceId, Fault, PersonId, Reason, SessionEventKind, SessionId};
 use safeconduct_store::{AccessFilter, Page, Verdict};
@@ -146,7 +147,9 @@ impl Administration for Desk {
     fn add_device<'a>(&'a self, actor: Actor, device: NewDevice) -> Answer<'a, DeviceId> {
         Box::pin(async move {
             let id: DeviceId = device.name.parse().map_err(|e| ApiError::bad_request(format!("`name`: {e}.")))?;
-            if let Some(owner) = device.person.as_ref().filter(|p| !self.0.current().config.estate.people.contains_key(*p)) {
+            if let Some(owner) =
+                device.person.as_ref().filter(|p| !self.0.current().config.estate.people.contains_key(*p))
+            {
                 return Err(ApiError::refused(format!("There is no person `{owner}`.")));
             }
             let new = Device {

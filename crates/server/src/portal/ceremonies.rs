@@ -7,6 +7,7 @@ use safeconduct_api::{
     Answer, ApiError, Begun, Callback, Ceremonies, Client, Cookie, DeviceEnrolment, DeviceProof, OidcBegun, SignedIn,
 };
 use safeconduct_authn::device::DeviceKey;
+use safeconduct_authn::one_time::Token;
 use safeconduct_authn::return_to::ReturnTo;
 use safeconduct_directory::{OidcAnswer, OidcPurpose, Proven, ProviderError, SignInError};
 use safeconduct_model::{DeviceId, Duration};
@@ -15,7 +16,7 @@ use serde_json::Value;
 use crate::devices::{Device, DeviceError, Proof};
 use crate::house::House;
 use crate::portal::SHOWN_DEVICE;
-use crate::sign_in::{Opened, encode};
+use crate::sign_in::encode;
 
 /// How long the browser may take at an OpenID provider.
 const FLOW_LIFE: Duration = Duration::from_mins(10);
@@ -30,20 +31,20 @@ impl Desk {
 
     async fn open(&self, client: &Client, proven: Proven, return_to: &ReturnTo) -> Result<SignedIn, ApiError> {
         let device = SHOWN_DEVICE.try_with(Clone::clone).ok().flatten();
-        let opened = self.0.open_session(proven, device, client.ip).await.map_err(|e| told(&e))?;
-        Ok(signed_in(&opened, return_to))
+        let token = self.0.open_session(proven, device, client.ip).await.map_err(|e| told(&e))?;
+        Ok(signed_in(&token, return_to))
     }
 
     async fn stepped_up(&self, visitor: &Visitor, proven: Proven, return_to: &ReturnTo) -> Result<SignedIn, ApiError> {
-        let opened = self.0.step_up(&visitor.auth.session, proven).await.map_err(|e| told(&e))?;
-        Ok(signed_in(&opened, return_to))
+        let token = self.0.step_up(&visitor.auth.session, proven).await.map_err(|e| told(&e))?;
+        Ok(signed_in(&token, return_to))
     }
 }
 
 /// The way on after a proof: past the page where a known device proves itself.
-pub(crate) fn signed_in(opened: &Opened, return_to: &ReturnTo) -> SignedIn {
+pub(crate) fn signed_in(token: &Token, return_to: &ReturnTo) -> SignedIn {
     let location = format!("/device/prove?return={}", encode(return_to.as_str()));
-    SignedIn { location, cookies: vec![Cookie::new(Cookie::SESSION, opened.token.reveal(), None)] }
+    SignedIn { location, cookies: vec![Cookie::new(Cookie::SESSION, token.reveal(), None)] }
 }
 
 impl Ceremonies for Desk {
@@ -131,7 +132,8 @@ impl Ceremonies for Desk {
             let key = {
                 let devices = self.0.devices();
                 let known = devices.get(&proof.device).filter(|d| d.proof == Proof::Browser);
-                known.ok_or_else(|| ApiError::refused("This browser's device is not known any more. Enrol it again."))?;
+                known
+                    .ok_or_else(|| ApiError::refused("This browser's device is not known any more. Enrol it again."))?;
                 devices.key(&proof.device).map_err(|e| device_error(&e))?
             };
             self.proven(&key, &proof.challenge, &proof.signature, visitor)?;
@@ -213,7 +215,9 @@ impl Ceremonies for Desk {
                 recorded.map_err(|e| ApiError::unavailable(e.to_string()))?;
             }
             let mut signed = match (&federated.purpose, visitor) {
-                (OidcPurpose::StepUp(..), Some(v)) => self.stepped_up(v, federated.proven, &federated.return_to).await?,
+                (OidcPurpose::StepUp(..), Some(v)) => {
+                    self.stepped_up(v, federated.proven, &federated.return_to).await?
+                }
                 _ => self.open(client, federated.proven, &federated.return_to).await?,
             };
             signed.cookies.push(Cookie::forget(Cookie::FLOW));
@@ -296,4 +300,3 @@ fn told(error: &anyhow::Error) -> ApiError {
     tracing::warn!(error = format!("{error:#}"), "a ceremony could not be completed");
     ApiError::unavailable("It could not be completed. Try again in a moment.")
 }
-

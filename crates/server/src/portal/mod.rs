@@ -94,7 +94,8 @@ enum Room {
 }
 
 fn room(method: &Method, path: &str) -> Room {
-    let exact = ["/.well-known/jwks.json", "/api/v1/posture", "/api/v1/whoami", "/me/devices/enrol", "/device/challenge"];
+    let exact =
+        ["/.well-known/jwks.json", "/api/v1/posture", "/api/v1/whoami", "/me/devices/enrol", "/device/challenge"];
     let below = ["/sign-in/passkey/", "/sign-in/oidc/", "/step-up/passkey/"];
     let registering = path == "/me/passkeys/begin" || path == "/me/passkeys/finish";
     let proving = path == "/device/prove" && method == Method::POST;
@@ -177,7 +178,8 @@ impl Portal {
             }
             // The code was used or is too old: begin again at the portal, which knows the session.
             Err(_) => boxed(
-                Redirect::to(&format!("{}/sign-in?return={}", self.house.origin, encode(back.as_str()))).into_response(),
+                Redirect::to(&format!("{}/sign-in?return={}", self.house.origin, encode(back.as_str())))
+                    .into_response(),
             ),
         }
     }
@@ -199,7 +201,9 @@ impl Portal {
             }
         }
         // Whoever is signed in already goes on at once: one sign-in for every application.
-        let goes_on = room == Room::Continue || (asked.path == "/sign-in" && asked.method == Method::GET);
+        // Unless they want to sign in anew, as who steps up with a password does.
+        let anew = parameter(&asked.query, "again").is_some();
+        let goes_on = room == Room::Continue || (asked.path == "/sign-in" && asked.method == Method::GET && !anew);
         if goes_on {
             if let Some(v) = &visitor {
                 return self.go_on(v, &asked);
@@ -278,7 +282,12 @@ fn boxed(answer: Response<AxumBody>) -> Response<Body> {
 }
 
 /// A page that says what went wrong, with the headers of every page of ours.
-pub(crate) fn problem(house: &House, status: StatusCode, reason: Reason, id: &safeconduct_model::RequestId) -> Response<Body> {
+pub(crate) fn problem(
+    house: &House,
+    status: StatusCode,
+    reason: Reason,
+    id: &safeconduct_model::RequestId,
+) -> Response<Body> {
     let told = safeconduct_gateway::Problem { request: id.clone(), status: status.as_u16(), reason, app: None };
     page(status, pages::problem(house, &told))
 }

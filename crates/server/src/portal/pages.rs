@@ -5,6 +5,7 @@ use safeconduct_gateway::{DenialPage, Problem};
 use safeconduct_model::Reason;
 
 use crate::house::House;
+use crate::rooms::links::named;
 
 /// Where the style sheet is served on the hosts of applications.
 const ASSETS_ELSEWHERE: &str = "/.safeconduct/assets";
@@ -13,9 +14,10 @@ const ASSETS_HERE: &str = "/assets";
 /// The page that explains a denial.
 pub(crate) fn denial(house: &House, page: &DenialPage) -> String {
     let current = house.current();
-    let person = page.person.as_ref().map(|id| {
-        current.config.estate.people.get(id).map_or_else(|| id.to_string(), |p| p.name.clone())
-    });
+    let person = page
+        .person
+        .as_ref()
+        .map(|id| current.config.estate.people.get(id).map_or_else(|| id.to_string(), |p| p.name.clone()));
     let on_portal = page.return_to.starts_with(&format!("{}/", house.origin));
     let unknown = page.reason == Reason::UnknownApplication;
     let told = view::Denied {
@@ -26,7 +28,7 @@ pub(crate) fn denial(house: &House, page: &DenialPage) -> String {
         person,
         reason: page.reason,
         failing: page.failing.clone(),
-        remedies: page.remedies.clone(),
+        remedies: named(house, page.remedies.clone()),
         wanted: format!("{} {}", page.method, page.path),
         back: page.return_to.clone(),
         request: page.request.to_string(),

@@ -19,8 +19,14 @@ use crate::portal::console_access::may_look;
 const STEP: Duration = Duration::from_millis(250);
 
 /// The answer, and if it is a live feed, one that ends with the right to read it.
-pub(crate) fn guarded(house: &Arc<House>, visitor: Option<&Visitor>, ip: IpAddr, answer: Response<AxumBody>) -> Response<Body> {
-    let live = answer.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"text/event-stream"));
+pub(crate) fn guarded(
+    house: &Arc<House>,
+    visitor: Option<&Visitor>,
+    ip: IpAddr,
+    answer: Response<AxumBody>,
+) -> Response<Body> {
+    let live =
+        answer.headers().get(header::CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"text/event-stream"));
     let (true, Some(visitor)) = (live, visitor) else { return answer.map(boxed) };
     let revoked = revoked(Arc::clone(house), visitor.clone(), ip);
     answer.map(|body| {

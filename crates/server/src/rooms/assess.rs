@@ -2,35 +2,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration as StdDuration;
 
 use safeconduct_assess::{
-    Assessment, CISA_ZTMM, Condition, Estate, Evidence, Finding, Framework, GrantSpan, Integrity, Measurement,
-    RuleShape, Source, Test, Unit, evaluate, load_framework,
+    Assessment, Condition, Evidence, Finding, Framework, Integrity, Measurement, Source, Test, Unit, evaluate,
 };
-use safeconduct_config::CONSOLE;
 use safeconduct_console::Trouble;
 use safeconduct_console::view::{self, Assess, EvidenceMix, Share, Truth};
-use safeconduct_model::{Action, Duration, Timestamp};
-use safeconduct_policy::{Effect, Rule, Scope};
+use safeconduct_model::{Duration, Timestamp};
 use safeconduct_store::{LedgerKey, verify_ledger};
 
-use crate::house::{Current, House};
+use crate::evidence;
+use crate::rooms::Rooms;
 use crate::rooms::links::count;
-use crate::rooms::{Rooms, unavailable};
 
 /// How long the verification of the ledger counts before it is made again.
 const VERIFY_EVERY: Duration = Duration::from_hours(1);
 /// How long a page waits for a verification; a longer one is there at the next look.
 const PATIENCE: StdDuration = StdDuration::from_secs(2);
-/// The longest grant that counts as one that ends.
-const MAX_GRANT: Duration = Duration::from_days(90);
-
-/// The framework of the product, read once.
-static FRAMEWORK: LazyLock<Result<Framework, String>> =
-    LazyLock::new(|| load_framework("cisa-ztmm-2.0.toml", CISA_ZTMM).map_err(|faults| crate::proposals::told(&faults)));
-
 /// The last verification of the ledger, and whether one is under way.
 #[derive(Debug, Default)]
 pub(crate) struct Checked(Mutex<(Option<Integrity>, bool)>);
@@ -75,7 +65,7 @@ fn verified(ledger: &Path, key: &Path, at: Timestamp) -> Option<Integrity> {
         .ok()?;
     let bad = report.finding.as_ref().filter(|f| !f.fault.is_recoverable());
     if let Some(finding) = bad {
-        tracing::error!(
+        tracing::warn!(
             file = finding.file,
             line = finding.line,
             fault = finding.fault.name(),
@@ -86,61 +76,19 @@ fn verified(ledger: &Path, key: &Path, at: Timestamp) -> Option<Integrity> {
     Some(Integrity { segments, verified: segments - u64::from(bad.is_some()).min(segments), at })
 }
 
-/// What a rule constrains, as far as figures care.
-fn shape(rule: &Rule) -> RuleShape {
-    let names = |scope: &Scope| !matches!(scope, Scope::Any | Scope::Kind(_, None));
-    let reads = rule.reads();
-    let asks_why = ["purpose", "ticket", "granted"].iter().any(|p| reads.contains(*p));
-    RuleShape {
-        permits: rule.effect == Effect::Permit,
-        principal: names(&rule.principal),
-        action: !rule.actions.is_empty() && rule.actions.len() < Action::ALL.len(),
-        resource: names(&rule.resource),
-        why: asks_why || rule.note("why").is_some(),
-        reads,
-    }
-}
-
-/// What stands now. The console is not counted among the applications: it always enforces, and would flatter the share.
-fn estate(current: &Current, integrity: Option<Integrity>) -> Estate {
-    let config = &current.config.estate;
-    let applications = config.applications.values().filter(|a| a.id.as_str() != CONSOLE);
-    Estate {
-        applications: applications.map(|a| (a.id.clone(), a.mode)).collect(),
-        rules: current.snapshot.rules().iter().map(|r| (r.id.clone(), shape(r))).collect(),
-        grants: config.grants.iter().map(|g| GrantSpan { from: g.from, until: g.until }).collect(),
-        max_grant: MAX_GRANT,
-        integrity,
-    }
-}
-
 /// The figures that can be proven now; nothing before the ledger was read.
 pub(crate) async fn measurements(rooms: &Rooms) -> BTreeMap<String, Measurement> {
-    let integrity = integrity(rooms).await;
-    let house = &rooms.house;
-    let estate = estate(&house.current(), integrity);
-    let now = house.now();
-    let digested = house.history.get();
-    digested.as_ref().map(|d| d.metrics.finish(&estate, now)).unwrap_or_default()
-}
-
-/// The sources that deliver. The directory of this house is none for identities: it knows who signs in here, not elsewhere.
-fn connected(house: &House, figures: &BTreeMap<String, Measurement>) -> BTreeSet<Source> {
-    let mut sources = BTreeSet::from([Source::Gateway, Source::Policies]);
-    if house.devices().all().any(|d| d.report.is_some()) {
-        sources.insert(Source::Devices);
-    }
-    if figures.contains_key("K73") {
-        sources.insert(Source::Audit);
-    }
-    sources
+    let estate = evidence::estate(&rooms.house.current(), integrity(rooms).await);
+    let now = rooms.house.now();
+    rooms.digest(move |d| d.metrics.finish(&estate, now)).await.unwrap_or_default()
 }
 
 /// The page.
 pub(crate) async fn view(rooms: &Rooms) -> Result<Assess, Trouble> {
-    let framework = FRAMEWORK.as_ref().map_err(|faults| unavailable("The framework file", faults))?;
+    let framework = evidence::framework();
     let figures = measurements(rooms).await;
-    let connected = connected(&rooms.house, &figures);
+    let reporting = rooms.house.devices().all().any(|d| d.report.is_some());
+    let connected = evidence::connected(reporting, &figures);
     let evidence = Evidence { measurements: figures, connected, ..Evidence::default() };
     Ok(shown(framework, &evidence, &evaluate(framework, &evidence, rooms.house.now())))
 }
@@ -261,11 +209,10 @@ fn source(framework: &Framework, finding: &Finding, condition: Option<&Condition
 #[cfg(test)]
 mod tests {
     use super::*;
-    use safeconduct_policy::{PolicyText, Snapshot, Sources};
 
     #[test]
     fn without_evidence_nothing_is_proven_and_sources_are_named() {
-        let framework = FRAMEWORK.as_ref().expect("the file of the product is valid");
+        let framework = evidence::framework();
         let nothing = Evidence::default();
         let assess = shown(framework, &nothing, &evaluate(framework, &nothing, Timestamp::default()));
         assert!(!assess.pillars.is_empty());
@@ -283,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_figure_comes_with_its_denominator() {
-        let framework = FRAMEWORK.as_ref().expect("the file of the product is valid");
+        let framework = evidence::framework();
         let now = Timestamp::from_millis(1_790_000_000_000);
         let mut evidence = Evidence { connected: [Source::Gateway].into(), ..Evidence::default() };
         evidence.measurements.insert("K10".into(), Measurement::share(9, 10, (Timestamp::default(), now)));
@@ -291,17 +238,5 @@ mod tests {
         let shares: Vec<Share> =
             assess.pillars.iter().flat_map(|p| &p.rows).flat_map(|r| &r.criteria).filter_map(|c| c.found).collect();
         assert!(shares.contains(&Share::new(9, 10)), "{shares:?}");
-    }
-
-    #[test]
-    fn a_rule_is_measured_by_what_it_constrains() {
-        let text = "@id(\"a\") @why(\"close\") permit(principal in Group::\"g\", action == Action::\"read\", resource) \
-                    when { context.device.managed };";
-        let policies = vec![PolicyText { file: "policies/x.cedar".into(), text: text.into() }];
-        let sources = Sources { policies, applications: vec![], assets: vec![], zone: jiff::tz::TimeZone::UTC };
-        let snapshot = Snapshot::build(1, sources).unwrap_or_else(|f| panic!("{}", f[0]));
-        let shape = shape(&snapshot.rules()[0]);
-        assert!(shape.permits && shape.principal && shape.action && !shape.resource && shape.why);
-        assert!(shape.reads.contains("device.managed"));
     }
 }

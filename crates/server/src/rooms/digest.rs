@@ -2,14 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration as StdDuration;
 
+use safeconduct_assess::Metrics;
 use safeconduct_console::view::{Share, Via};
 use safeconduct_model::{
     Access, Action, AppId, CutCause, DeviceFacts, DeviceId, Entry, PersonId, Principal, Record, RuleId, SessionId,
     Timestamp,
 };
 use safeconduct_store::{Entries, ReadError};
+use tokio_util::sync::CancellationToken;
+
+use crate::house::House;
 
 /// The milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
@@ -108,6 +113,8 @@ pub(crate) struct Digest {
     pub(crate) days: BTreeMap<i64, Day>,
     /// The first verdict.
     pub(crate) first: Option<Timestamp>,
+    /// What the gateway can prove.
+    pub(crate) metrics: Metrics,
 }
 
 /// From which kind of device an ask came.
@@ -123,6 +130,7 @@ pub(crate) fn via(device: Option<&DeviceFacts>, at: Timestamp) -> Via {
 impl Digest {
     /// Counts one entry.
     pub(crate) fn add(&mut self, entry: &Entry) {
+        self.metrics.add(entry);
         match &entry.record {
             // A live connection that is decided again is no new use.
             Record::Access(access) if !access.again => self.access(access),
@@ -243,6 +251,23 @@ impl Reading {
         }
         *entries = Some(reading);
         Ok(at(digest))
+    }
+}
+
+/// How often new entries are looked for.
+const STEP: StdDuration = StdDuration::from_secs(1);
+
+/// Keeps the digest up to date until the server stops, so that a page finds it read.
+pub(crate) async fn follow(house: Arc<House>, stop: CancellationToken) {
+    loop {
+        let reader = Arc::clone(&house);
+        let read = tokio::task::spawn_blocking(move || reader.reading.look(&reader.ledger_dir(), |_| ())).await;
+        if let Ok(Err(error)) = read {
+            tracing::warn!(%error, "the ledger could not be read for the figures of use");
+        }
+        if tokio::time::timeout(STEP, stop.cancelled()).await.is_ok() {
+            return;
+        }
     }
 }
 

@@ -168,6 +168,9 @@ async fn record(house: &House, by: &Visitor, verb: &str, detail: &str) -> Result
 
 /// Sets a password.
 pub(crate) async fn set_password(house: &House, by: &Visitor, password: &Hidden) -> Result<Outcome, Trouble> {
+    if let Err(words) = house.may_change_sign_in(by) {
+        return Ok(again(words));
+    }
     let chosen = match Password::chosen(password.reveal().to_owned()) {
         Ok(chosen) => chosen,
         Err(error) => return Ok(again(sentence(&error.to_string()))),
@@ -182,6 +185,9 @@ pub(crate) async fn set_password(house: &House, by: &Visitor, password: &Hidden)
 
 /// Makes a new secret for codes.
 pub(crate) fn totp_begin(house: &House, by: &Visitor) -> Outcome {
+    if let Err(words) = house.may_change_sign_in(by) {
+        return again(words);
+    }
     let organisation = house.current().config.settings.organisation.clone();
     match house.totp.begin(&by.person, &by.auth.session, &organisation, house.now()) {
         Ok(_) => go(SECURITY),
@@ -191,6 +197,9 @@ pub(crate) fn totp_begin(house: &House, by: &Visitor) -> Outcome {
 
 /// Confirms the secret with a code.
 pub(crate) async fn totp_finish(house: &House, by: &Visitor, code: &Hidden) -> Result<Outcome, Trouble> {
+    if let Err(words) = house.may_change_sign_in(by) {
+        return Ok(again(words));
+    }
     match house.totp.finish(&by.person, &by.auth.session, code.reveal(), house.now()).await {
         Ok(()) => {
             record(house, by, "totp.add", "").await?;
@@ -205,6 +214,9 @@ pub(crate) async fn totp_finish(house: &House, by: &Visitor, code: &Hidden) -> R
 
 /// Removes the codes.
 pub(crate) async fn totp_remove(house: &House, by: &Visitor) -> Result<Outcome, Trouble> {
+    if let Err(words) = house.may_change_sign_in(by) {
+        return Ok(again(words));
+    }
     if let Err(error) = house.accounts.remove_totp(&by.person).await {
         tracing::warn!(%error, "a generator of codes could not be removed");
         return Ok(again("The codes could not be removed. Try again in a moment."));
@@ -215,6 +227,9 @@ pub(crate) async fn totp_remove(house: &House, by: &Visitor) -> Result<Outcome, 
 
 /// Removes a passkey.
 pub(crate) async fn passkey_remove(house: &House, by: &Visitor, id: &str) -> Result<Outcome, Trouble> {
+    if let Err(words) = house.may_change_sign_in(by) {
+        return Ok(again(words));
+    }
     let name = house.accounts.summary(&by.person).passkeys.into_iter().find(|p| p.id == id).map(|p| p.name);
     let Some(name) = name else { return Err(not_found()) };
     if let Err(error) = house.accounts.remove_passkey(&by.person, id).await {

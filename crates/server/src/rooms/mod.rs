@@ -36,7 +36,8 @@ use safeconduct_model::{AppId, DeviceId, Duration, PersonId, SessionId, Timestam
 
 use crate::house::House;
 use crate::portal::CLIENT;
-use digest::{Digest, Reading};
+use digest::Digest;
+pub(crate) use digest::{Reading, follow};
 
 /// How far back figures of use look.
 pub(crate) const WINDOW_DAYS: u32 = 30;
@@ -47,21 +48,20 @@ const SETTLES_WITHIN: StdDuration = StdDuration::from_secs(2);
 /// The rooms, over the house.
 pub(crate) struct Rooms {
     house: Arc<House>,
-    reading: Arc<Reading>,
     integrity: Arc<assess::Checked>,
     today: Arc<today::Today>,
 }
 
 impl Rooms {
     pub(crate) fn new(house: Arc<House>) -> Self {
-        Self { house, reading: Arc::default(), integrity: Arc::default(), today: Arc::default() }
+        Self { house, integrity: Arc::default(), today: Arc::default() }
     }
 
     /// Looks at the digest of the ledger, brought up to date, away from the requests.
     async fn digest<T: Send + 'static>(&self, look: impl FnOnce(&Digest) -> T + Send + 'static) -> Result<T, Trouble> {
-        let (reading, ledger) = (Arc::clone(&self.reading), self.house.ledger_dir());
+        let house = Arc::clone(&self.house);
         let looked = tokio::task::spawn_blocking(move || {
-            reading.look(&ledger, |digest| {
+            house.reading.look(&house.ledger_dir(), |digest| {
                 if digest.beyond() > 0 {
                     tracing::warn!(beyond = digest.beyond(), "verdicts found no room in the figures of use");
                 }

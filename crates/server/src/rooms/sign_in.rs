@@ -8,12 +8,14 @@ use safeconduct_directory::{PasswordStep, Proven, SETUP_LINK_LIFE, SignInError};
 use safeconduct_model::{SessionEventKind, Timestamp};
 use safeconduct_store::{MAX_PAGE, Page};
 
+use safeconduct_authn::one_time::Token;
+
 use crate::house::House;
 use crate::portal::SHOWN_DEVICE;
 use crate::portal::ceremonies::signed_in;
 use crate::rooms::links::Naming;
 use crate::rooms::{client_ip, not_found, unavailable, unkept};
-use crate::sign_in::{Opened, encode};
+use crate::sign_in::encode;
 
 /// Where to go on. For the host of an application the portal first hands the session over.
 pub(crate) fn safe_return(house: &House, wanted: &str) -> String {
@@ -104,7 +106,7 @@ pub(crate) async fn with_password(house: &House, form: &PasswordForm) -> Result<
     }
 }
 
-async fn open(house: &House, proven: Proven) -> Result<Opened, Trouble> {
+async fn open(house: &House, proven: Proven) -> Result<Token, Trouble> {
     let device = SHOWN_DEVICE.try_with(Clone::clone).ok().flatten();
     house.open_session(proven, device, client_ip()).await.map_err(|e| unkept(&e))
 }
@@ -139,7 +141,7 @@ pub(crate) async fn set_up(house: &House, token: &str, form: &SetupForm) -> Resu
         Err(error) => return Ok(again(said(&error))),
     };
     let opened = open(house, proven).await?;
-    let cookie = Cookie::new(Cookie::SESSION, opened.token.reveal(), None);
+    let cookie = Cookie::new(Cookie::SESSION, opened.reveal(), None);
     Ok(Outcome::Redirect { to: "/me/security".to_owned(), cookies: headers(&[cookie]) })
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::people::{Running, operator};
+use crate::people::{Running, operator, operator_of_the_demo};
 use safeconduct_e2e::{ADMIN, Browser, Look, Server};
 
 /// Pages of the console and of end users, with the name of their picture.
@@ -29,7 +29,7 @@ const PAGES: [(&str, &str); 18] = [
 
 pub(crate) fn every_page_is_quiet() -> Result<()> {
     let server = Server::demo()?;
-    let browser = operator(&server, &server.setup_link(ADMIN)?, ADMIN)?;
+    let browser = operator_of_the_demo(&server)?;
     browser.open(&format!("{}/console/watch?person=ada", server.portal))?;
     let newest = browser.attribute("a[href^='/console/verdicts/']", "href")?;
     let newest = newest.rsplit('/').next().context("a verdict has a number")?.to_owned();

@@ -1,6 +1,6 @@
 //! What people do in several tests.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use safeconduct_e2e::{Browser, Company, Helper, Server};
 
 /// The small company with its application, running.
@@ -65,5 +65,18 @@ pub(crate) fn operator(server: &Server, link: &str, person: &str) -> Result<Brow
     sign_out(&browser, server)?;
     sign_in(&browser, server, "/console")?;
     browser.shows("nav[aria-label=Console]")?;
+    Ok(browser)
+}
+
+/// In the demo: the console as the one who runs Safeconduct there, by the tour's button.
+pub(crate) fn operator_of_the_demo(server: &Server) -> Result<Browser> {
+    let browser = server.browser("mira")?;
+    browser.open(server.tour.as_deref().context("the demo has a tour")?)?;
+    browser.click("form:has(input[name=person][value=mira]):has(input[name=to][value='/console']) button")?;
+    browser.follow_new_window()?;
+    browser.arrives(&format!("{}/console", server.portal))?;
+    browser.shows("nav[aria-label=Console]")?;
+    // The tour has no icon, and browsers ask for one.
+    browser.is_content(&["favicon.ico"])?;
     Ok(browser)
 }

@@ -34,13 +34,6 @@ impl Address {
             _ => link.parse(),
         }
     }
-
-    /// The value of a parameter of the query, decoded.
-    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
-        let (_, query) = self.path.split_once('?')?;
-        let (_, value) = query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name)?;
-        decode(value)
-    }
 }
 
 impl FromStr for Address {
@@ -78,20 +71,6 @@ pub(crate) fn encode(text: &str) -> String {
     })
 }
 
-/// Decodes a value of a query or a form.
-pub(crate) fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(b) = rest.next() {
-        bytes.push(match b {
-            b'+' => b' ',
-            b'%' => u8::from_str_radix(std::str::from_utf8(&[rest.next()?, rest.next()?]).ok()?, 16).ok()?,
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).ok()
-}
-
 /// The body of a form.
 pub(crate) fn form(fields: &[(&str, &str)]) -> String {
     fields.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect::<Vec<_>>().join("&")
@@ -105,7 +84,6 @@ mod tests {
     fn an_address_reads_joins_and_prints() {
         let at: Address = "https://a.localhost:8443/x?to=%2Fy%3Fz%3D1".parse().expect("an address");
         assert_eq!((at.host.as_str(), at.port), ("a.localhost", 8443));
-        assert_eq!(at.parameter("to").as_deref(), Some("/y?z=1"));
         assert_eq!(at.join("/in").map(|a| a.to_string()).ok().as_deref(), Some("https://a.localhost:8443/in"));
         assert_eq!(at.join("https://b/").map(|a| a.origin()).ok().as_deref(), Some("https://b"));
         assert!("http://a/".parse::<Address>().is_err() && at.join("//evil").is_err());
@@ -114,7 +92,5 @@ mod tests {
     #[test]
     fn a_form_is_encoded() {
         assert_eq!(form(&[("a", "x y&z"), ("b", "ä")]), "a=x%20y%26z&b=%C3%A4");
-        assert_eq!(decode("x%20y+%26").as_deref(), Some("x y &"));
-        assert_eq!(decode("%2"), None);
     }
 }

@@ -88,7 +88,13 @@ impl Browser {
     }
 
     /// Asks as a script of a page does: no redirects, errors as JSON.
-    pub(crate) async fn fetch(&self, method: Method, address: &str, headers: &[(&str, &str)], body: &str) -> Result<Page> {
+    pub(crate) async fn fetch(
+        &self,
+        method: Method,
+        address: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Page> {
         let address: Address = address.parse()?;
         self.send(method, &address, From::Script, headers, body.to_owned().into()).await
     }
@@ -116,7 +122,14 @@ impl Browser {
         bail!("{} leads in circles", page.address)
     }
 
-    async fn send(&self, method: Method, to: &Address, from: From, headers: &[(&str, &str)], body: Bytes) -> Result<Page> {
+    async fn send(
+        &self,
+        method: Method,
+        to: &Address,
+        from: From,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<Page> {
         let request = || self.request(&method, to, from, headers, body.clone());
         let sent = tokio::time::timeout(PATIENCE, self.exchange(to, &method, &request)).await;
         let answer = sent.with_context(|| format!("{method} {to} took too long"))??;

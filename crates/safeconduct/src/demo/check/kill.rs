@@ -43,7 +43,11 @@ impl Drop for Server {
 
 /// Kill, restart, count.
 pub(super) async fn play(steps: &mut Steps) {
-    steps.step("kill -9 in the middle of traffic loses no acknowledged record, and a restart serves", async { story().await }).await;
+    steps
+        .step("kill -9 in the middle of traffic loses no acknowledged record, and a restart serves", async {
+            story().await
+        })
+        .await;
 }
 
 async fn story() -> Result<String> {
@@ -78,7 +82,8 @@ async fn story() -> Result<String> {
     applications.stop().await;
 
     let data = dir.join("data");
-    let report = verify_ledger(&data.join("ledger"), &LedgerKey::load_public(&data.join("keys/ledger.key.pub"))?, None)?;
+    let report =
+        verify_ledger(&data.join("ledger"), &LedgerKey::load_public(&data.join("keys/ledger.key.pub"))?, None)?;
     if let Some(finding) = report.finding {
         bail!("after the restart: {finding}");
     }

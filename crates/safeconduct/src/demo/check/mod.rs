@@ -62,7 +62,8 @@ pub(crate) async fn run() -> Result<i32> {
             return finish(&steps, started);
         }
     };
-    let past = stage.past.map(|p| format!("a past of {} records, {} requests, {} denied", p.records, p.accesses, p.denied));
+    let past =
+        stage.past.map(|p| format!("a past of {} records, {} requests, {} denied", p.records, p.accesses, p.denied));
     steps.tell("the company opens", &Ok(past.unwrap_or_default()), started.elapsed());
     sentence::play(&stage, &mut steps).await;
     cuts::play(&stage, &mut steps).await;
@@ -100,7 +101,11 @@ async fn arrive(cast: &Cast, browser: &Browser, app: &str) -> Result<Page> {
 /// An answer must be a denial with this reason.
 fn denied(page: &Page, reason: &str) -> Result<String> {
     let code = page.code();
-    ensure!(page.status == StatusCode::FORBIDDEN && code == reason, "expected 403 {reason}, got {} {code}", page.status);
+    ensure!(
+        page.status == StatusCode::FORBIDDEN && code == reason,
+        "expected 403 {reason}, got {} {code}",
+        page.status
+    );
     Ok(format!("403 {code}"))
 }
 

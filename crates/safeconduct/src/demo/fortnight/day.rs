@@ -76,7 +76,9 @@ impl Simulation {
 
     fn work(&self, who: &Employee, date: Date, (from, to): (i64, i64), dice: &mut Dice, events: &mut Vec<Event>) {
         let begins = self.instant(date, from, dice.between(0, 59));
-        let ends = self.instant(date, to, dice.between(0, 59)).min(self.until - Duration::from_secs(dice.below(LAST_MINUTES.secs()) + 1));
+        let ends = self
+            .instant(date, to, dice.between(0, 59))
+            .min(self.until - Duration::from_secs(dice.below(LAST_MINUTES.secs()) + 1));
         if ends <= begins + LAST_MINUTES {
             return;
         }
@@ -102,9 +104,19 @@ impl Simulation {
     }
 
     /// A trader keeps the prices open, with a break at noon.
-    fn streams(&self, who: &Employee, desk: &Desk, (begins, ends): (Timestamp, Timestamp), dice: &mut Dice, events: &mut Vec<Event>) {
+    fn streams(
+        &self,
+        who: &Employee,
+        desk: &Desk,
+        (begins, ends): (Timestamp, Timestamp),
+        dice: &mut Dice,
+        events: &mut Vec<Event>,
+    ) {
         let noon = begins + Duration::from_mins(260 + dice.below(60));
-        let spans = [(begins + Duration::from_secs(40 + dice.below(90)), noon), (noon + Duration::from_mins(35 + dice.below(20)), ends)];
+        let spans = [
+            (begins + Duration::from_secs(40 + dice.below(90)), noon),
+            (noon + Duration::from_mins(35 + dice.below(20)), ends),
+        ];
         for (opened, closed) in spans {
             let closed = closed.min(ends);
             if closed <= opened {
@@ -177,7 +189,11 @@ impl Simulation {
         let action = self.action(app, method, &path);
         let ask = Ask {
             request: dice.hex(32).parse().expect("hexadecimal digits are an id"),
-            who: Who { principal: Principal::Person(who.id.clone()), groups: who.groups.clone(), auth: Some(desk.auth.clone()) },
+            who: Who {
+                principal: Principal::Person(who.id.clone()),
+                groups: who.groups.clone(),
+                auth: Some(desk.auth.clone()),
+            },
             what: What { app: app.parse().expect("application ids are ids"), action, method: method.to_owned(), path },
             place: Place { ip: desk.ip, network: self.network(desk.ip), country: None, device: desk.device.clone() },
             why,

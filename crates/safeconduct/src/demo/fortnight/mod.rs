@@ -178,11 +178,17 @@ mod tests {
         let estate = &simulation.config.estate;
         let people: Vec<Person> = estate.people.values().cloned().collect();
         let groups: Vec<Group> = estate.groups.values().cloned().collect();
-        let proposal = propose(&seen, &estate.applications[&app], &Directory::of(&people, &groups), &Settings::default()).expect("a proposal");
+        let proposal =
+            propose(&seen, &estate.applications[&app], &Directory::of(&people, &groups), &Settings::default())
+                .expect("a proposal");
         let figures = &proposal.figures;
         assert!(figures.coverage > 0.97, "{figures:?}\n{}", proposal.cedar);
         assert!(proposal.rules.len() <= 5, "{}", proposal.cedar);
-        assert!(proposal.cedar.contains("Group::\"sales\"") && proposal.cedar.contains("context.minute"), "{}", proposal.cedar);
-        assert!(!proposal.cedar.contains("gus"), "{}", proposal.cedar);
+        assert!(
+            proposal.cedar.contains("Group::\"sales\"") && proposal.cedar.contains("context.minute"),
+            "{}",
+            proposal.cedar
+        );
+        assert!(!proposal.cedar.contains("Person::\"gus\""), "{}", proposal.cedar);
     }
 }

@@ -43,17 +43,38 @@ impl Simulation {
             }
             // Somebody of IT tries the door of payroll again and again.
             25 => {
-                let asks: Vec<(&'static str, &str)> = ["/", "/runs/2209", "/export", "/runs/2210", "/people", "/", "/runs/2209", "/bank", "/"]
-                    .into_iter()
-                    .map(|path| ("GET", path))
-                    .collect();
+                let asks: Vec<(&'static str, &str)> =
+                    ["/", "/runs/2209", "/export", "/runs/2210", "/people", "/", "/runs/2209", "/bank", "/"]
+                        .into_iter()
+                        .map(|path| ("GET", path))
+                        .collect();
                 let why = Why { stated: Some(Stated { purpose: "maintenance".into(), ticket: None }), grant: None };
                 self.visit("pavel", date, at(19, 41), 21, "payroll", &asks, &why, &mut dice, events);
             }
             // Another accountant looks whether the quarter is open to everybody.
-            23 => self.visit("bruno", date, at(10, 22), 15, "q3-finance", &[("GET", "/"), ("GET", "/ledger")], &Why::default(), &mut dice, events),
+            23 => self.visit(
+                "bruno",
+                date,
+                at(10, 22),
+                15,
+                "q3-finance",
+                &[("GET", "/"), ("GET", "/ledger")],
+                &Why::default(),
+                &mut dice,
+                events,
+            ),
             // A contractor looks beyond the project.
-            17 => self.visit("hana", date, at(11, 5), 30, "wiki", &[("GET", "/pages/security"), ("GET", "/pages/close")], &Why::default(), &mut dice, events),
+            17 => self.visit(
+                "hana",
+                date,
+                at(11, 5),
+                30,
+                "wiki",
+                &[("GET", "/pages/security"), ("GET", "/pages/close")],
+                &Why::default(),
+                &mut dice,
+                events,
+            ),
             // Somebody guesses the password of a board member.
             19 => self.guesses("emil", date, &mut dice, events),
             // A stream is cut because a workstation lost its protection; and something knocks from outside.

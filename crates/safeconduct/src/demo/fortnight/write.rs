@@ -58,7 +58,12 @@ pub(crate) fn write(simulation: &Simulation, data: &Path, most: u64) -> Result<W
     writer.close();
     let health = writer.health();
     let failure = health.failure.filter(|_| health.written < written.records).unwrap_or_default();
-    ensure!(health.written >= written.records, "the ledger took {} of {} records: {failure}", health.written, written.records);
+    ensure!(
+        health.written >= written.records,
+        "the ledger took {} of {} records: {failure}",
+        health.written,
+        written.records
+    );
     Ok(written)
 }
 
@@ -95,6 +100,9 @@ mod tests {
         let report = verify_ledger(&data.path().join("ledger"), &key.public(), None).expect("readable");
         assert_eq!((report.records, report.finding), (700, None));
         let entries = Entries::from_seq(&data.path().join("ledger"), 0).expect("readable");
-        assert_eq!(entries.filter(|e| matches!(&e.as_ref().expect("an entry").entry.record, Record::Access(_))).count() as u64, written.accesses);
+        assert_eq!(
+            entries.filter(|e| matches!(&e.as_ref().expect("an entry").entry.record, Record::Access(_))).count() as u64,
+            written.accesses
+        );
     }
 }

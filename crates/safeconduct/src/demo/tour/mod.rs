@@ -58,7 +58,9 @@ impl Tour {
         let wanted = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], next))).await;
         let listener = match wanted {
             Ok(listener) => listener,
-            Err(_) => TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("no free port for the tour")?,
+            Err(_) => {
+                TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.context("no free port for the tour")?
+            }
         };
         let at = listener.local_addr()?;
         let router = Router::new()
@@ -157,7 +159,9 @@ async fn act(State(stage): State<Arc<Stage>>, Form(form): Form<Deed>) -> Respons
 /// Does something to the company; says what was done.
 async fn deed(stage: &Stage, deed: &str) -> Result<String> {
     let without_protection = || Check::ALL.into_iter().filter(|c| *c != Check::EndpointProtection).collect();
-    let jumped = |to| local(to, &stage.zone).strftime("The clock shows %A, %H:%M, and everything live was decided again.").to_string();
+    let jumped = |to| {
+        local(to, &stage.zone).strftime("The clock shows %A, %H:%M, and everything live was decided again.").to_string()
+    };
     Ok(match deed {
         "ada-off" => {
             stage.cast.report("lt-ada", without_protection()).await?;

@@ -94,5 +94,6 @@ async fn changed(asker: Asker, Path(_): Path<String>) -> Html {
 
 async fn export(_: Asker, Path(_): Path<String>) -> Response {
     let lines: Vec<String> = rows("").iter().map(|row| row.join(";")).collect();
-    ([("content-type", "text/csv; charset=utf-8")], format!("number;name;place;turnover\n{}\n", lines.join("\n"))).into_response()
+    ([("content-type", "text/csv; charset=utf-8")], format!("number;name;place;turnover\n{}\n", lines.join("\n")))
+        .into_response()
 }

@@ -62,7 +62,8 @@ async fn prices(asker: Asker) -> Html {
 }
 
 async fn limits(asker: Asker) -> Html {
-    let body = html! { div.cards { div.card { "Value at risk, k€" b { "1 840" } } div.card { "Limit, k€" b { "2 500" } } } };
+    let body =
+        html! { div.cards { div.card { "Value at risk, k€" b { "1 840" } } div.card { "Limit, k€" b { "2 500" } } } };
     Html(page(NAME, LINKS, &asker, "Limits", &body))
 }
 

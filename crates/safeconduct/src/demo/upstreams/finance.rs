@@ -11,7 +11,10 @@ const NAME: &str = "Q3 finance server";
 const LINKS: &[(&str, &str)] = &[("/", "Statement"), ("/ledger", "Ledger"), ("/accruals", "Accruals")];
 
 pub(super) fn router() -> Router<App> {
-    Router::new().route("/", get(statement).post(posted)).route("/ledger", get(ledger).post(posted)).route("/accruals", get(accruals))
+    Router::new()
+        .route("/", get(statement).post(posted))
+        .route("/ledger", get(ledger).post(posted))
+        .route("/accruals", get(accruals))
 }
 
 fn rows(lines: &[(&str, &str, &str)]) -> Vec<Vec<String>> {

@@ -95,7 +95,11 @@ async fn only_verified(State(app): State<App>, mut request: Request, next: Next)
             request.extensions_mut().insert(asker);
             next.run(request).await
         }
-        Err(error) => (axum::http::StatusCode::FORBIDDEN, format!("This application is reached through the gateway only: {error}.\n")).into_response(),
+        Err(error) => (
+            axum::http::StatusCode::FORBIDDEN,
+            format!("This application is reached through the gateway only: {error}.\n"),
+        )
+            .into_response(),
     }
 }
 
@@ -114,7 +118,10 @@ impl IntoResponse for Html {
     fn into_response(self) -> Response {
         let headers = [
             ("content-type", "text/html; charset=utf-8"),
-            ("content-security-policy", "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; form-action 'self'"),
+            (
+                "content-security-policy",
+                "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; form-action 'self'",
+            ),
             ("cache-control", "no-store"),
         ];
         (headers, self.0.into_string()).into_response()

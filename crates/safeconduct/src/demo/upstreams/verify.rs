@@ -136,8 +136,7 @@ impl Trust {
         let set: KeySet = serde_json::from_value(page.json()?)?;
         let mut keys = BTreeMap::new();
         for key in set.keys.iter().filter(|k| k.kty == "EC" && k.crv == "P-256") {
-            let point: Vec<u8> =
-                [vec![4], URL_SAFE_NO_PAD.decode(&key.x)?, URL_SAFE_NO_PAD.decode(&key.y)?].concat();
+            let point: Vec<u8> = [vec![4], URL_SAFE_NO_PAD.decode(&key.x)?, URL_SAFE_NO_PAD.decode(&key.y)?].concat();
             keys.insert(key.kid.clone(), VerifyingKey::from_sec1_bytes(&point)?);
         }
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;

@@ -16,7 +16,11 @@ const LINKS: &[(&str, &str)] =
 pub(super) const PAGES: [(&str, &str, &str); 6] = [
     ("onboarding", "Onboarding", "Your first day begins at nine. Bring nothing; your laptop is enrolled and waiting."),
     ("travel", "Travel", "Book by train where a train goes. Receipts go to the help desk."),
-    ("security", "Security", "Nobody from IT asks for your passkey. Access ends by itself; ask again when you need it."),
+    (
+        "security",
+        "Security",
+        "Nobody from IT asks for your passkey. Access ends by itself; ask again when you need it.",
+    ),
     ("close", "Quarter-end close", "Day one: cut-off. Day three: accruals. Day five: statement. Frida signs."),
     ("hall-2", "Hall 2", "The weighing line is being replaced. Whom to ask about it is not settled."),
     ("erp", "ERP selection", "Three offers are in. The contractors write the comparison."),
