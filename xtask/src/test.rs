@@ -58,7 +58,7 @@ pub(crate) fn run() -> Result<bool> {
     let tests = ["test", "--workspace", "--exclude", "safeconduct-e2e", "--no-fail-fast"];
     sum.add(Sum::told(&steps.run("unit and integration tests", cargo().args(tests))?));
     sum.count(steps.run("demo --check", Command::new(binary(&root)).args(["demo", "--check"]))?.well);
-    let browser = ["test", "--workspace", "--test", "browser", "--no-fail-fast"];
+    let browser = ["test", "-p", "safeconduct-e2e", "--no-fail-fast"];
     let browser = steps.run("browser tests", cargo().args(browser).env("SAFECONDUCT_E2E", "1"))?;
     sum.add(Sum::told(&browser));
     say(told_in_short(&browser.output));
@@ -106,9 +106,11 @@ fn read(output: &str) -> Sum {
     sum
 }
 
-/// The lines of a test run that name tests.
+/// The lines of a test run that name tests with a browser; they alone say how long they took.
 fn told_in_short(output: &str) -> String {
-    let lines = output.lines().filter(|l| l.starts_with("test ") && l.contains(" ... "));
+    let told =
+        |l: &&str| l.starts_with("test ") && (l.ends_with(" s)") || l.contains("... FAILED") || l.contains("ignored"));
+    let lines = output.lines().filter(told);
     lines.map(|l| format!("    {l}")).collect::<Vec<_>>().join("\n")
 }
 

@@ -48,6 +48,9 @@ pub struct HttpsClient {
     allow_loopback: bool,
 }
 
+/// An answer to come.
+type Answer = crate::BoxFuture<'static, Result<http::Response<Vec<u8>>, HttpsError>>;
+
 impl HttpsClient {
     /// A client that trusts the public roots and `extra_roots` (DER). `allow_loopback` is for tests and demos: it lets
     /// plain `http` and loopback addresses pass, and nothing else.
@@ -70,16 +73,13 @@ impl HttpsClient {
     }
 
     /// The client as a function, for libraries that want one. It owns what it needs, so that its futures may move.
-    pub(crate) fn sender(
-        &self,
-    ) -> impl Fn(http::Request<Vec<u8>>) -> crate::BoxFuture<'static, Result<http::Response<Vec<u8>>, HttpsError>> + use<> {
+    pub(crate) fn sender(&self) -> impl Fn(http::Request<Vec<u8>>) -> Answer + use<> {
         let client = self.clone();
         move |request| {
             let client = client.clone();
             Box::pin(async move { client.send(request).await })
         }
     }
-
 
     /// Sends a request and reads the whole answer, whatever its status.
     ///

@@ -63,7 +63,13 @@ impl TotpEnrolments {
 
     /// The open enrolment of this person in this session, to be shown again.
     #[must_use]
-    pub fn pending(&self, person: &PersonId, session: &SessionId, issuer: &str, now: Timestamp) -> Option<NewGenerator> {
+    pub fn pending(
+        &self,
+        person: &PersonId,
+        session: &SessionId,
+        issuer: &str,
+        now: Timestamp,
+    ) -> Option<NewGenerator> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         match open.get(session) {
             Some((whose, secret, until)) if whose == person && now < *until => {

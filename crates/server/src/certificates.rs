@@ -72,10 +72,10 @@ impl HostCertificates {
     fn issue(&self, host: &Host) -> Result<Arc<CertifiedKey>> {
         let now = clock::system();
         let known = self.issued.lock().unwrap_or_else(PoisonError::into_inner).get(host).cloned();
-        if let Some((key, until)) = known {
-            if now < until - RENEW_BEFORE {
-                return Ok(key);
-            }
+        if let Some((key, until)) = known
+            && now < until - RENEW_BEFORE
+        {
+            return Ok(key);
         }
         let issued = self.house.authority.issue_host(std::slice::from_ref(host), serial()?, now, HOST_LIFE)?;
         let key = issued.certified_key()?;

@@ -199,9 +199,9 @@ impl House {
     }
 
     /// Tells the live connections that something changed on which they may rest.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: &Signal) {
         if let Some(gateway) = self.gateway() {
-            gateway.signal(&signal);
+            gateway.signal(signal);
         }
     }
 
@@ -250,7 +250,7 @@ impl House {
         self.keep(DEVICE, device.id.as_str(), Some(&device)).await?;
         let id = device.id.clone();
         self.devices.write().unwrap_or_else(PoisonError::into_inner).restore(device);
-        self.signal(Signal::DeviceChanged(id));
+        self.signal(&Signal::DeviceChanged(id));
         Ok(())
     }
 

@@ -119,7 +119,7 @@ impl House {
         let lifetimes = next.config.settings.lifetimes;
         self.current.store(Arc::new(next));
         self.sessions().set_lifetimes(lifetimes);
-        self.signal(Signal::PolicyPublished);
+        self.signal(&Signal::PolicyPublished);
     }
 
     /// People who left the estate, or are no longer active, keep no session.

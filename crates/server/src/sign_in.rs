@@ -73,7 +73,7 @@ impl House {
         let ticket = stated.ticket.map(|t| format!(", ticket {t}")).unwrap_or_default();
         let detail = format!("{}{ticket}", stated.purpose);
         self.record_change(session.person.as_str(), "purpose.state", app.as_str(), &detail).await?;
-        self.signal(Signal::PersonChanged(session.person));
+        self.signal(&Signal::PersonChanged(session.person));
         Ok(())
     }
 
@@ -148,7 +148,7 @@ impl House {
 
     async fn after_end(&self, session: Session, why: SessionEventKind) -> Result<()> {
         // The cut comes first: an ended session must not live on because a disk is slow.
-        self.signal(Signal::SessionEnded(session.id.clone()));
+        self.signal(&Signal::SessionEnded(session.id.clone()));
         self.keep::<Session>(SESSION, session.id.as_str(), None).await?;
         self.record_session(&session, why)?.durable().await?;
         Ok(())

@@ -71,9 +71,18 @@ impl Stage {
         Ok(Self { dir, applications, running, cast, past, zone })
     }
 
-    /// Moves the clock forward to a time of day in the company's zone, and decides again everything that is live.
-    pub(crate) fn jump(&self, days: i64, hour: i8, minute: i8) -> Result<Timestamp> {
-        let to = on(self.cast.now(), &self.zone, days, hour, minute)?;
+    /// Moves the clock forward to a time of this day in the company's zone, and decides again everything that is live.
+    pub(crate) fn jump(&self, hour: i8, minute: i8) -> Result<Timestamp> {
+        let to = on(self.cast.now(), &self.zone, 0, hour, minute)?;
+        self.running.house.clock.advance(to);
+        self.running.decide_again();
+        Ok(to)
+    }
+
+    /// Moves the clock forward to the morning of the next working day.
+    pub(crate) fn jump_to_morning(&self) -> Result<Timestamp> {
+        let tomorrow = on(self.cast.now(), &self.zone, 1, 0, 0)?;
+        let to = opening(tomorrow, &self.zone);
         self.running.house.clock.advance(to);
         self.running.decide_again();
         Ok(to)

@@ -31,11 +31,14 @@ const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 /// How long one exchange may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The connection to a host that is kept open, if there is one; whoever holds the lock uses it.
+type Kept = Arc<AsyncMutex<Option<SendRequest<Full<Bytes>>>>>;
+
 /// One browser of one person.
 pub(crate) struct Browser {
     net: Net,
     jar: Mutex<Jar>,
-    connections: AsyncMutex<HashMap<String, Arc<AsyncMutex<Option<SendRequest<Full<Bytes>>>>>>>,
+    connections: AsyncMutex<HashMap<String, Kept>>,
 }
 
 /// An answer, whole.
@@ -131,7 +134,7 @@ impl Browser {
         body: Bytes,
     ) -> Result<Page> {
         let request = || self.request(&method, to, from, headers, body.clone());
-        let sent = tokio::time::timeout(PATIENCE, self.exchange(to, &method, &request)).await;
+        let sent = tokio::time::timeout(PATIENCE, Box::pin(self.exchange(to, &method, &request))).await;
         let answer = sent.with_context(|| format!("{method} {to} took too long"))??;
         let (head, body) = answer;
         self.jar.lock().unwrap_or_else(PoisonError::into_inner).take(&to.host, &head.headers);

@@ -17,7 +17,7 @@ use super::{Address, Browser};
 const OPENING: Duration = Duration::from_secs(10);
 
 /// An open WebSocket.
-pub(crate) struct Socket(WebSocketStream<TlsStream<TcpStream>>);
+pub(crate) struct Socket(Box<WebSocketStream<TlsStream<TcpStream>>>);
 
 impl Browser {
     /// Opens a WebSocket as a page of the same origin does.
@@ -34,10 +34,10 @@ impl Browser {
         if let Some(cookies) = self.cookies(&to.host) {
             request = request.header(header::COOKIE, cookies);
         }
-        let stream = self.net().connect(&to.host).await?;
-        let opened = tokio::time::timeout(OPENING, client_async(request.body(())?, stream)).await;
+        let stream = Box::pin(self.net().connect(&to.host)).await?;
+        let opened = tokio::time::timeout(OPENING, Box::pin(client_async(request.body(())?, stream))).await;
         let (socket, _) = opened.context("the WebSocket took too long to open")?.context("no WebSocket")?;
-        Ok(Socket(socket))
+        Ok(Socket(Box::new(socket)))
     }
 }
 

@@ -88,14 +88,14 @@ pub(super) async fn play_when(stage: &Stage, steps: &mut Steps) {
     steps
         .step("when: after hours she is denied", async {
             let ada = reads(stage).await?;
-            let to = stage.jump(0, 18, 1)?;
+            let to = stage.jump(18, 1)?;
             let words = denied(&again(stage, &ada).await?, "outside_hours")?;
             Ok(format!("{words} at {}", local(to, &stage.zone).strftime("%H:%M")))
         })
         .await;
     steps
         .step("the next morning it opens to her again", async {
-            let to = stage.jump(1, 9, 30)?;
+            let to = stage.jump_to_morning()?;
             cast.report("lt-ada", Check::ALL.into()).await?;
             reads(stage).await?;
             Ok(local(to, &stage.zone).strftime("200 on %A at %H:%M").to_string())

@@ -50,7 +50,7 @@ pub(crate) fn write(simulation: &Simulation, data: &Path, most: u64) -> Result<W
                     Record::Access(Box::new(verdict.record(&ask, event.at, mode, took)))
                 }
             };
-            append(&writer, event.at, record)?;
+            append(&writer, event.at, &record)?;
             written.records += 1;
             written.last = event.at;
         }
@@ -68,7 +68,7 @@ pub(crate) fn write(simulation: &Simulation, data: &Path, most: u64) -> Result<W
 }
 
 /// Hands a record to the writer, and waits while its queue is full.
-fn append(writer: &LedgerWriter, at: Timestamp, record: Record) -> Result<()> {
+fn append(writer: &LedgerWriter, at: Timestamp, record: &Record) -> Result<()> {
     loop {
         match writer.append(at, record.clone()) {
             Ok(receipt) => {

@@ -179,9 +179,9 @@ async fn deed(stage: &Stage, deed: &str) -> Result<String> {
             stage.cast.report("ws-desk-2", Check::ALL.into()).await?;
             "Tara's workstation reported that it is well again.".to_owned()
         }
-        "evening" => jumped(stage.jump(0, 18, 1)?),
+        "evening" => jumped(stage.jump(18, 1)?),
         "morning" => {
-            let morning = jumped(stage.jump(1, 9, 30)?);
+            let morning = jumped(stage.jump_to_morning()?);
             // A report counts for a day: the devices report again, as they do every morning.
             stage.cast.report("lt-ada", Check::ALL.into()).await?;
             stage.cast.report("ws-desk-2", Check::ALL.into()).await?;

@@ -109,7 +109,7 @@ pub(super) fn page(stage: &Stage, done: &str) -> Markup {
                 }
                 li {
                     h2 { "Who uses what" }
-                    p { "Mira runs Safeconduct. The map is drawn from the record of two weeks; the dashed lines are what nobody expected." }
+                    p { "Mira runs Safeconduct. The map is drawn from the record of two weeks: what is allowed, what is denied, and what gets through although no rule opens it." }
                     div.deeds {
                         (open("mira", "/console", "Open the console as Mira", true))
                         (open("mira", "/console/map?app=crm", "The map of the customers application", false))
