@@ -21,7 +21,7 @@ cargo xtask check                             format, clippy, tidy: what to run 
 cargo xtask tidy                              the rules of the house that no compiler knows
 cargo xtask bench ledger [--records N] [--quick]
                                               how fast the ledger is verified
-cargo xtask shots                             screenshots of the browser tests into docs/images";
+cargo xtask shots [--all]                     screenshots of the browser tests into docs/images: those that a page shows, or all";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         ["check"] => check::run(),
         ["tidy"] => tidy::run(),
         ["bench", "ledger", options @ ..] => bench::ledger(options),
-        ["shots"] => shots::run(),
+        ["shots", options @ ..] => shots::run(options),
         _ => {
             say(USAGE);
             return ExitCode::from(2);

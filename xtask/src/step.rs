@@ -51,37 +51,35 @@ impl Steps {
         let err = out.try_clone()?;
         // A group of its own, so that whatever it starts can be ended with it.
         command.current_dir(&self.root).stdin(Stdio::null()).stdout(out).stderr(err).process_group(0);
-        let well = match command.spawn() {
+        let ended = match command.spawn() {
             Ok(child) => watch(name, child, began)?,
-            Err(error) => {
-                fs::write(&log, format!("cannot start {}: {error}\n", command.get_program().to_string_lossy()))?;
-                false
-            }
+            Err(error) => format!("cannot start {}: {error}", command.get_program().to_string_lossy()),
         };
+        let well = ended.is_empty();
         let output = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
         let took = began.elapsed().as_secs();
         if well {
             say(format!("{name}: well, {took} s"));
         } else {
-            say(format!("{name}: FAILED after {took} s; the end of {}:", relative(&self.root, &log)));
             say(tail(&output, SHOWN_LINES));
+            say(format!("{name}: FAILED after {took} s, {ended}; above is the end of {}", relative(&self.root, &log)));
         }
         Ok(Ended { well, output })
     }
 }
 
-fn watch(name: &str, mut child: Child, began: Instant) -> Result<bool> {
+/// Waits for the end. Returns how it ended, in words; none if well.
+fn watch(name: &str, mut child: Child, began: Instant) -> Result<String> {
     let mut told = began;
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(status.success());
+            return Ok(if status.success() { String::new() } else { status.to_string() });
         }
         if began.elapsed() > LONGEST {
-            say(format!("{name}: ended, for it took longer than {} minutes", LONGEST.as_secs() / 60));
             let _ = Command::new("kill").args(["-KILL", "--", &format!("-{}", child.id())]).status();
             let _ = child.kill();
             child.wait()?;
-            return Ok(false);
+            return Ok(format!("ended, for it took longer than {} minutes", LONGEST.as_secs() / 60));
         }
         if told.elapsed() >= SIGN_OF_LIFE {
             told = Instant::now();

@@ -1,6 +1,5 @@
 //! `test`: everything. The last line is `N passed, N failed`, and nothing that fails hides what comes after it.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -57,7 +56,11 @@ pub(crate) fn run() -> Result<bool> {
     sum.count(steps.run("build", cargo().args(["build", "--workspace", "--all-targets"]))?.well);
     let tests = ["test", "--workspace", "--exclude", "safeconduct-e2e", "--no-fail-fast"];
     sum.add(Sum::told(&steps.run("unit and integration tests", cargo().args(tests))?));
-    sum.count(steps.run("demo --check", Command::new(binary(&root)).args(["demo", "--check"]))?.well);
+    sum.count(
+        steps
+            .run("demo --check", Command::new(tree::target(&root).join("debug/safeconduct")).args(["demo", "--check"]))?
+            .well,
+    );
     let browser = ["test", "-p", "safeconduct-e2e", "--no-fail-fast"];
     let browser = steps.run("browser tests", cargo().args(browser).env("SAFECONDUCT_E2E", "1"))?;
     sum.add(Sum::told(&browser));
@@ -78,12 +81,6 @@ fn doc() -> Command {
     let mut command = cargo();
     command.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
     command
-}
-
-/// Where the build leaves the program.
-fn binary(root: &Path) -> std::path::PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |t| root.join(t));
-    target.join("debug/safeconduct")
 }
 
 /// Sums the `test result:` lines of libtest.

@@ -14,6 +14,11 @@ pub(crate) fn root() -> Result<PathBuf> {
     Ok(here.parent().context("the folder of xtask has no parent")?.to_owned())
 }
 
+/// Where cargo leaves what it builds.
+pub(crate) fn target(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |t| root.join(t))
+}
+
 /// A file that is text.
 pub(crate) struct Source {
     /// Its path, relative to the workspace, with forward slashes.

@@ -61,6 +61,8 @@ pub struct House {
     /// The origin of the portal, `https://host[:port]`.
     pub origin: String,
     pub(crate) current: Arc<ArcSwap<Current>>,
+    /// Held while the files of the configuration are read or written, so that nobody sees half a change.
+    pub(crate) files: tokio::sync::Mutex<()>,
     pub(crate) sessions: Mutex<Sessions>,
     pub(crate) devices: RwLock<Devices>,
     pub(crate) ledger: LedgerWriter,
@@ -146,6 +148,7 @@ impl House {
             data,
             origin,
             current,
+            files: tokio::sync::Mutex::new(()),
             sessions: Mutex::new(sessions),
             devices: RwLock::new(devices),
             ledger,

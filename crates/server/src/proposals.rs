@@ -248,7 +248,10 @@ fn put(texts: &mut Vec<Text>, file: &str, content: &str) {
     let content = content.to_owned();
     match texts.iter_mut().find(|t| t.file == file) {
         Some(text) => text.text = content,
-        None => texts.push(Text { file: file.to_owned(), text: content }),
+        None => {
+            texts.push(Text { file: file.to_owned(), text: content });
+            texts.sort_by(|a, b| a.file.cmp(&b.file));
+        }
     }
 }
 

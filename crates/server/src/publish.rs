@@ -24,8 +24,8 @@ impl House {
         if proposal.state != State::Open {
             return Err(one(id, "the proposal is closed", "propose anew; use has gone on since"));
         }
-        let texts = with_proposal(&self.current(), &proposal.app, &proposal.cedar, &proposal.fixtures);
-        let revision = self.publish(by, texts, &format!("proposal {id}")).await?;
+        let make = |current: &Current| Ok(with_proposal(current, &proposal.app, &proposal.cedar, &proposal.fixtures));
+        let revision = self.publish(by, make, &format!("proposal {id}")).await?;
         self.close_proposal(proposal, State::Published).await?;
         Ok(revision)
     }
@@ -48,17 +48,27 @@ impl House {
     /// Publishes the policies of a folder; the revision that binds.
     pub(crate) async fn publish_folder(self: &Arc<Self>, by: &str, folder: &Path) -> Result<u64, Vec<Fault>> {
         let (policies, tests) = files::read_candidate(folder)?;
-        let mut texts = self.current().texts.clone();
-        texts.policies = policies;
-        if !tests.is_empty() {
-            texts.tests = tests;
-        }
-        self.publish(by, texts, &folder.display().to_string()).await
+        let make = |current: &Current| {
+            let mut texts = current.texts.clone();
+            texts.policies = policies;
+            if !tests.is_empty() {
+                texts.tests = tests;
+            }
+            Ok(texts)
+        };
+        self.publish(by, make, &folder.display().to_string()).await
     }
 
-    /// Checks texts whole, writes what differs, and lets it bind.
-    async fn publish(self: &Arc<Self>, by: &str, texts: Texts, from: &str) -> Result<u64, Vec<Fault>> {
+    /// Makes texts from what binds now, checks them whole, writes what differs, and lets it bind.
+    async fn publish(
+        self: &Arc<Self>,
+        by: &str,
+        make: impl FnOnce(&Current) -> Result<Texts, Vec<Fault>> + Send,
+        from: &str,
+    ) -> Result<u64, Vec<Fault>> {
+        let _alone = self.files.lock().await;
         let current = self.current();
+        let texts = make(&current)?;
         let revision = current.snapshot.revision() + 1;
         let built = files::build(texts.clone(), revision)?;
         self.record_change(by, "policy.publish", &format!("revision {revision}"), from).await.map_err(|e| {
@@ -76,6 +86,7 @@ impl House {
 
     /// Reads the files again. `None` if nothing changed, else the revision that binds now.
     pub(crate) async fn reload(self: &Arc<Self>) -> Result<Option<u64>, Vec<Fault>> {
+        let _alone = self.files.lock().await;
         let texts = files::read(&self.dir)?;
         let current = self.current();
         if texts == current.texts {

@@ -9,9 +9,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::http;
 use crate::process::Process;
 use crate::wait::START;
+use crate::{http, needs};
 
 /// What keeps Chromium from talking to the world, and makes it run without a screen.
 const FLAGS: [&str; 13] = [
@@ -51,11 +51,12 @@ impl Driver {
                 .and_then(|(_, port)| port.trim_end_matches('.').parse::<u16>().ok())
         })?;
         let at = SocketAddr::from(([127, 0, 0, 1], port));
+        let binary = needs::find("chromium").context("there is no chromium on the path")?;
         let profile = format!("--user-data-dir={}", home.path().join("profile").display());
         let flags: Vec<&str> = FLAGS.into_iter().chain([profile.as_str()]).collect();
         let wanted = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
-            "goog:chromeOptions": { "binary": "/usr/bin/chromium", "args": flags },
+            "goog:chromeOptions": { "binary": binary, "args": flags },
             "goog:loggingPrefs": { "browser": "ALL" },
             "timeouts": { "pageLoad": 30_000, "script": 20_000, "implicit": 0 },
         } } });

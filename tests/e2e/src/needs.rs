@@ -24,13 +24,18 @@ pub fn program() -> Result<PathBuf> {
     Ok(tests.ancestors().nth(2).context("tests stand in target/PROFILE/deps")?.join("safeconduct"))
 }
 
+/// Where the path has a program.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
+}
+
 /// What is missing, in words; nothing if the tests can run.
 #[must_use]
 pub fn missing() -> Option<String> {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let there = |name: &&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
     let needed = ["chromium", "chromedriver", "certutil", "node"];
-    let mut gone: Vec<String> = needed.iter().filter(|n| !there(n)).map(|n| format!("the program {n}")).collect();
+    let mut gone: Vec<String> =
+        needed.iter().filter(|n| find(n).is_none()).map(|n| format!("the program {n}")).collect();
     if !node_modules().is_ok_and(|m| m.join("oidc-provider").is_dir()) {
         gone.push("npm's oidc-provider in target/e2e-node".to_owned());
     }

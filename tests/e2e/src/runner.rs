@@ -37,7 +37,8 @@ pub fn main(tests: &[Test]) -> ExitCode {
     let chosen: Vec<Test> = tests.iter().copied().filter(|(name, _)| wanted(name)).collect();
     let (began, missing) = (Instant::now(), crate::missing());
     say(&format!("\nrunning {} tests", chosen.len()));
-    let results = run(&chosen, missing.as_deref(), std::env::var(MUST).is_ok_and(|v| v == "1"));
+    let must = std::env::var(MUST).is_ok_and(|v| v == "1");
+    let results = run(&chosen, missing.as_deref(), must, &say);
     let count = |pick: fn(&Came) -> bool| results.iter().filter(|(_, c)| pick(c)).count();
     let failed = count(|c| matches!(c, Came::Failed(_)));
     for (name, came) in &results {
@@ -56,7 +57,7 @@ pub fn main(tests: &[Test]) -> ExitCode {
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn run(tests: &[Test], missing: Option<&str>, must: bool) -> Vec<(&'static str, Came)> {
+fn run(tests: &[Test], missing: Option<&str>, must: bool, tell: &(dyn Fn(&str) + Sync)) -> Vec<(&'static str, Came)> {
     let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let work = || {
         while let Some((name, test)) = tests.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -66,11 +67,11 @@ fn run(tests: &[Test], missing: Option<&str>, must: bool) -> Vec<(&'static str, 
                 Some(what) if must => Came::Failed(what.to_owned()),
                 Some(what) => Came::Ignored(what.to_owned()),
             };
-            match &came {
-                Came::Ok => say(&format!("test {name} ... ok ({:.1} s)", began.elapsed().as_secs_f64())),
-                Came::Failed(_) => say(&format!("test {name} ... FAILED")),
-                Came::Ignored(why) => say(&format!("test {name} ... ignored, {why}")),
-            }
+            tell(&match &came {
+                Came::Ok => format!("test {name} ... ok ({:.1} s)", began.elapsed().as_secs_f64()),
+                Came::Failed(_) => format!("test {name} ... FAILED"),
+                Came::Ignored(why) => format!("test {name} ... ignored, {why}"),
+            });
             results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push((*name, came));
         }
     };
@@ -102,7 +103,7 @@ mod tests {
     const TESTS: [Test; 2] = [("well", || Ok(())), ("badly", || anyhow::bail!("no"))];
 
     fn told(missing: Option<&str>, must: bool) -> Vec<(&'static str, bool, bool)> {
-        let mut all: Vec<_> = run(&TESTS, missing, must)
+        let mut all: Vec<_> = run(&TESTS, missing, must, &|_| ())
             .into_iter()
             .map(|(name, came)| (name, matches!(came, Came::Failed(_)), matches!(came, Came::Ignored(_))))
             .collect();

@@ -19,7 +19,7 @@ pub(crate) fn a_denial_explains_itself_and_its_remedy_opens() -> Result<()> {
     for look in Look::ALL {
         browser.look(look)?;
         ensure!(browser.fits()?, "the denial is wider than {} pixels", look.width);
-        browser.shot(&format!("denial-{}", look.name()))?;
+        browser.shot(&format!("books-denial-{}", look.name()))?;
     }
     browser.look(Look::WIDE)?;
     browser.click(".remedies a[href*='/why?']")?;

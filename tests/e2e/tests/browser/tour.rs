@@ -20,7 +20,7 @@ pub(crate) fn the_tour_leads_to_the_sentence() -> Result<()> {
     browser.click("form:has(input[name=to][value='q3-finance:/']) button.main")?;
     browser.follow_new_window()?;
     browser.reads("stays shut")?;
-    browser.shot("sentence-denied")?;
+    browser.shot("denial")?;
     browser.click(".remedies a[href*='/why?']")?;
     browser.choose("select[name=purpose]", "quarter-end-close")?;
     browser.click("main form button[type=submit]")?;

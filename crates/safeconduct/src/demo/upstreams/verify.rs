@@ -48,8 +48,6 @@ pub(crate) struct Asker {
     pub(crate) groups: Vec<String>,
     /// The device, if it proved itself.
     pub(crate) device: Option<String>,
-    /// Until when the statement holds.
-    pub(crate) until: Timestamp,
 }
 
 #[derive(Deserialize)]
@@ -86,7 +84,7 @@ struct Key {
 impl Asker {
     /// Nobody: the page was reached without an assertion, which the applications do not allow.
     pub(crate) fn nobody() -> Self {
-        Self { person: "nobody".into(), groups: Vec::new(), device: None, until: Timestamp::default() }
+        Self { person: "nobody".into(), groups: Vec::new(), device: None }
     }
 }
 
@@ -104,25 +102,16 @@ impl Trust {
     /// Who is asking, according to an assertion for the application `audience`.
     pub(crate) async fn verify(&self, token: &str, audience: &str) -> Result<Asker> {
         let portal = self.portal.get().context("no portal is known yet")?;
-        let (signed, signature) = token.rsplit_once('.').context("the assertion has no signature")?;
-        let (header, claims) = signed.split_once('.').context("the assertion has no claims")?;
-        let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header)?)?;
-        ensure!(header.alg == "ES256", "the assertion is signed with {}, not ES256", header.alg);
-        let key = match self.key(&header.kid) {
+        let kid = key_id(token)?;
+        let key = match self.key(&kid) {
             Some(key) => key,
             None => {
                 self.fetch_keys(portal).await?;
-                self.key(&header.kid).context("the portal does not know the key of the assertion")?
+                self.key(&kid).context("the portal does not know the key of the assertion")?
             }
         };
-        let signature = Signature::from_slice(&URL_SAFE_NO_PAD.decode(signature)?)?;
-        key.verify(signed.as_bytes(), &signature).map_err(|_| anyhow::anyhow!("the signature does not hold"))?;
-        let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
-        ensure!(claims.iss == portal.origin, "the assertion is by {}", claims.iss);
-        ensure!(claims.aud == audience, "the assertion is for {}", claims.aud);
-        ensure!((portal.now)().millis() / 1_000 < claims.exp.saturating_add(LEEWAY), "the assertion has ended");
-        let until = Timestamp::from_millis(claims.exp.saturating_mul(1_000));
-        Ok(Asker { person: claims.sub, groups: claims.groups, device: claims.did, until })
+        let claims = claims(token, &key)?;
+        believe(claims, &portal.origin, audience, (portal.now)())
     }
 
     fn key(&self, kid: &str) -> Option<VerifyingKey> {
@@ -141,5 +130,79 @@ impl Trust {
         }
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
+    }
+}
+
+/// The id of the key that an assertion says it is signed with. Nothing is believed yet.
+fn key_id(token: &str) -> Result<String> {
+    let header = token.split('.').next().unwrap_or_default();
+    let header: Header = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header)?)?;
+    ensure!(header.alg == "ES256", "the assertion is signed with {}, not ES256", header.alg);
+    Ok(header.kid)
+}
+
+/// The claims of an assertion that this key signed.
+fn claims(token: &str, key: &VerifyingKey) -> Result<Claims> {
+    let (signed, signature) = token.rsplit_once('.').context("the assertion has no signature")?;
+    let signature = Signature::from_slice(&URL_SAFE_NO_PAD.decode(signature)?)?;
+    key.verify(signed.as_bytes(), &signature).map_err(|_| anyhow::anyhow!("the signature does not hold"))?;
+    let (_, claims) = signed.split_once('.').context("the assertion has no claims")?;
+    Ok(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?)
+}
+
+/// Whether claims are by the portal, for this application, and still hold.
+fn believe(claims: Claims, portal: &str, audience: &str, now: Timestamp) -> Result<Asker> {
+    ensure!(claims.iss == portal, "the assertion is by {}", claims.iss);
+    ensure!(claims.aud == audience, "the assertion is for {}", claims.aud);
+    ensure!(now.millis() / 1_000 < claims.exp.saturating_add(LEEWAY), "the assertion has ended");
+    Ok(Asker { person: claims.sub, groups: claims.groups, device: claims.did })
+}
+
+#[cfg(test)]
+mod tests {
+    use p256::ecdsa::SigningKey;
+    use p256::ecdsa::signature::Signer as _;
+    use serde_json::json;
+
+    use super::*;
+
+    const PORTAL: &str = "https://portal.example";
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_slice(&[seed; 32]).expect("in range")
+    }
+
+    fn token(alg: &str, aud: &str, exp: i64) -> String {
+        let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let header = part(json!({ "alg": alg, "kid": "k1" }));
+        let claims =
+            part(json!({ "iss": PORTAL, "aud": aud, "sub": "ada", "groups": ["staff"], "did": "lt-ada", "exp": exp }));
+        let signature: Signature = key(1).sign(format!("{header}.{claims}").as_bytes());
+        format!("{header}.{claims}.{}", URL_SAFE_NO_PAD.encode(signature.to_bytes()))
+    }
+
+    fn verified(token: &str, by: u8) -> Result<Asker, String> {
+        let kid = key_id(token).map_err(|e| e.to_string())?;
+        assert_eq!(kid, "k1");
+        let claims = claims(token, key(by).verifying_key()).map_err(|e| e.to_string())?;
+        believe(claims, PORTAL, "wiki", NOW).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn an_assertion_for_this_application_is_believed() {
+        let asker = verified(&token("ES256", "wiki", 1_060), 1).expect("it holds");
+        assert_eq!((asker.person.as_str(), asker.device.as_deref()), ("ada", Some("lt-ada")));
+    }
+
+    #[test]
+    fn what_another_key_signed_or_is_for_another_or_has_ended_is_not_believed() {
+        assert_eq!(verified(&token("ES256", "wiki", 1_060), 2), Err("the signature does not hold".into()));
+        assert_eq!(verified(&token("ES256", "crm", 1_060), 1), Err("the assertion is for crm".into()));
+        assert_eq!(verified(&token("ES256", "wiki", 995), 1), Err("the assertion has ended".into()));
+        assert!(verified(&token("none", "wiki", 1_060), 1).is_err_and(|e| e.contains("not ES256")));
+        let mut forged = token("ES256", "wiki", 1_060);
+        forged.replace_range(forged.len() - 8.., "AAAAAAAA");
+        assert!(verified(&forged, 1).is_err());
     }
 }
