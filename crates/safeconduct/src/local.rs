@@ -31,7 +31,8 @@ impl Local {
     pub(crate) async fn try_connect(data: &Path) -> Result<Option<Self>> {
         let path = data.join(safeconduct_server::SOCKET);
         let Ok(stream) = UnixStream::connect(&path).await else { return Ok(None) };
-        let (sender, connection) = handshake(TokioIo::new(stream)).await.context("the local socket does not speak HTTP")?;
+        let (sender, connection) =
+            handshake(TokioIo::new(stream)).await.context("the local socket does not speak HTTP")?;
         tokio::spawn(connection);
         Ok(Some(Self(sender)))
     }
@@ -81,10 +82,10 @@ impl Local {
             while let Some(end) = rest.iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = rest.drain(..=end).collect();
                 let line = String::from_utf8_lossy(&line);
-                if let Some(data) = line.strip_prefix("data:") {
-                    if !each(data.trim()) {
-                        return Ok(());
-                    }
+                if let Some(data) = line.strip_prefix("data:")
+                    && !each(data.trim())
+                {
+                    return Ok(());
                 }
             }
             if rest.len() > MAX_ANSWER {

@@ -327,11 +327,15 @@ async fn run(command: Command) -> anyhow::Result<Answer> {
         Command::Up { config } => up::up(&config.config).await,
         Command::Config(ConfigVerb::Check { config }) => config::check(&config.config),
         Command::Protect(ProtectVerb::List { config, json }) => protect::list(&config.config, json),
-        Command::Map(MapVerb::Show { config, app, people, json }) => map::show(&config.config, app.as_ref(), people, json),
+        Command::Map(MapVerb::Show { config, app, people, json }) => {
+            map::show(&config.config, app.as_ref(), people, json)
+        }
         Command::Policy(verb) => match verb {
             PolicyVerb::Show { config, json } => policy::show(&config.config, json),
             PolicyVerb::Test { config } => policy::test(&config.config),
-            PolicyVerb::Propose { app, config, out, json } => policy::propose(&config.config, &app, out.as_deref(), json),
+            PolicyVerb::Propose { app, config, out, json } => {
+                policy::propose(&config.config, &app, out.as_deref(), json)
+            }
             PolicyVerb::Rehearse { dir, config, json } => policy::rehearse(&config.config, &dir, json),
             PolicyVerb::Publish { dir, config } => policy::publish(&config.config, &dir).await,
         },

@@ -12,7 +12,12 @@ use crate::out::{Answer, say};
 
 pub(crate) fn init(dir: &Path, domain: &str) -> Result<Answer> {
     if let Err(error) = domain.parse::<Host>() {
-        return Ok(Answer::BadInput(vec![Fault::new("--domain", 0, error.to_string(), "name a domain, as in example.com")]));
+        return Ok(Answer::BadInput(vec![Fault::new(
+            "--domain",
+            0,
+            error.to_string(),
+            "name a domain, as in example.com",
+        )]));
     }
     let texts = starter(domain);
     if let Err(fault) = files::init(dir, &texts) {

@@ -25,12 +25,17 @@ pub(crate) async fn enrol(
     let offline = offline!(config);
     let mut server = Local::connect(&offline.data()).await?;
     let (key, certificate) = (out.join(format!("{name}.key")), out.join(format!("{name}.pem")));
-    anyhow::ensure!(!key.exists() && !certificate.exists(), "{} exists already; name another folder with --out", key.display());
+    anyhow::ensure!(
+        !key.exists() && !certificate.exists(),
+        "{} exists already; name another folder with --out",
+        key.display()
+    );
     let kit = make::kit(&offline.data(), name)?;
     let body = json!({ "name": name, "managed": managed, "public_key": kit.public_key, "person": owner });
     server.ask(Method::POST, "/api/v1/devices", Some(&body)).await?;
     make::write(&key, &kit.key_pem)?;
-    std::fs::write(&certificate, &kit.certificate_pem).with_context(|| format!("cannot write {}", certificate.display()))?;
+    std::fs::write(&certificate, &kit.certificate_pem)
+        .with_context(|| format!("cannot write {}", certificate.display()))?;
     say(format!("{name} is known. Its key and client certificate:\n  {}\n  {}", key.display(), certificate.display()));
     say("It counts as compliant once it has sent a posture report; see `safeconduct device report --help`.");
     Ok(Answer::Done)
@@ -42,12 +47,18 @@ pub(crate) fn report(name: &DeviceId, key: &Path, passed: &[String]) -> Result<A
         let Some(check) = Check::from_name(text.trim()) else {
             let known: Vec<&str> = Check::ALL.iter().map(|c| c.name()).collect();
             let remedy = format!("there are: {}", known.join(", "));
-            return Ok(Answer::BadInput(vec![Fault::new("--passed", 0, format!("there is no check `{text}`"), remedy)]));
+            return Ok(Answer::BadInput(vec![Fault::new(
+                "--passed",
+                0,
+                format!("there is no check `{text}`"),
+                remedy,
+            )]));
         };
         checks.insert(check, true);
     }
     let pem = std::fs::read_to_string(key).with_context(|| format!("cannot read {}", key.display()))?;
-    let secret = p256::SecretKey::from_pkcs8_pem(&pem).with_context(|| format!("{} is not a P-256 key", key.display()))?;
+    let secret =
+        p256::SecretKey::from_pkcs8_pem(&pem).with_context(|| format!("{} is not a P-256 key", key.display()))?;
     let mut jti = [0; 16];
     getrandom::fill(&mut jti).map_err(|e| anyhow::anyhow!("the system gives no random bytes: {e}"))?;
     let jti: String = jti.iter().map(|b| format!("{b:02x}")).collect();

@@ -9,7 +9,12 @@ use safeconduct_store::{Entries, LedgerKey, verify_ledger};
 use crate::commands::offline;
 use crate::out::{self, Answer, say};
 
-pub(crate) fn verify(config: &Path, ledger: Option<&Path>, key: Option<&Path>, checkpoints: Option<&Path>) -> Result<Answer> {
+pub(crate) fn verify(
+    config: &Path,
+    ledger: Option<&Path>,
+    key: Option<&Path>,
+    checkpoints: Option<&Path>,
+) -> Result<Answer> {
     let (ledger, key) = match (ledger, key) {
         (Some(ledger), Some(key)) => (ledger.to_owned(), key.to_owned()),
         (_, key) => {
@@ -28,7 +33,8 @@ pub(crate) fn verify(config: &Path, ledger: Option<&Path>, key: Option<&Path>, c
         return Ok(Answer::No);
     }
     let rate = (report.records as f64 / took.as_secs_f64().max(1e-9)).round();
-    let signed = report.signed_to.map_or_else(|| "nothing signed yet".to_owned(), |seq| format!("signed up to record {seq}"));
+    let signed =
+        report.signed_to.map_or_else(|| "nothing signed yet".to_owned(), |seq| format!("signed up to record {seq}"));
     say(format!(
         "{} records in {} segments hold; {} checkpoints, {signed}; {:.2} s, {rate} records/s",
         report.records,

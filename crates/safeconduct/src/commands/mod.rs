@@ -20,7 +20,9 @@ use safeconduct_server::files::{self, MAIN};
 /// The folder of a configuration, whether the folder or its main file was named.
 fn folder(config: &Path) -> PathBuf {
     match config.file_name() {
-        Some(name) if name == MAIN => config.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned(),
+        Some(name) if name == MAIN => {
+            config.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+        }
         _ => config.to_owned(),
     }
 }

@@ -55,7 +55,12 @@ pub(crate) fn propose(config: &Path, app: &AppId, out: Option<&Path>, json: bool
     if offline.current.snapshot.application(app).is_none() {
         let known: Vec<String> = offline.current.config.estate.applications.keys().map(ToString::to_string).collect();
         let remedy = format!("there are: {}", known.join(", "));
-        return Ok(Answer::BadInput(vec![Fault::new("policy propose", 0, format!("there is no application `{app}`"), remedy)]));
+        return Ok(Answer::BadInput(vec![Fault::new(
+            "policy propose",
+            0,
+            format!("there is no application `{app}`"),
+            remedy,
+        )]));
     }
     let proposal = proposals::write(&offline.current, &offline.ledger(), app)?;
     if let Some(folder) = out {

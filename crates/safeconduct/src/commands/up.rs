@@ -18,12 +18,18 @@ pub(crate) async fn up(config: &Path) -> Result<Answer> {
         Err(StartError::Other(error)) => return Err(error),
     };
     say(format!("The portal is at {}", running.house.origin));
-    say(format!("It listens on {}; the local authority is {}", running.https, running.house.data.join("ca.pem").display()));
+    say(format!(
+        "It listens on {}; the local authority is {}",
+        running.https,
+        running.house.data.join("ca.pem").display()
+    ));
     if let Some(health) = running.health {
         say(format!("Health: http://{health}/healthz"));
     }
     if let Some(link) = &running.setup_link {
-        say(format!("\nNobody can sign in yet. The first administrator makes an account here, once, within 24 hours:\n  {link}"));
+        say(format!(
+            "\nNobody can sign in yet. The first administrator makes an account here, once, within 24 hours:\n  {link}"
+        ));
     }
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -17,10 +17,10 @@ pub(crate) async fn tail(config: &Path, json: bool) -> Result<Answer> {
     let each = |line: &str| {
         if json {
             say(line);
-        } else if let Ok(entry) = serde_json::from_str::<Entry>(line) {
-            if let Some(text) = sentence(&entry) {
-                say(text);
-            }
+        } else if let Ok(entry) = serde_json::from_str::<Entry>(line)
+            && let Some(text) = sentence(&entry)
+        {
+            say(text);
         }
         true
     };
@@ -60,7 +60,13 @@ pub(crate) async fn sessions(config: &Path, json: bool) -> Result<Answer> {
     let text = |v: &Value| v.as_str().unwrap_or("-").to_owned();
     let instant = |v: &Value| v.as_i64().map_or_else(|| "-".to_owned(), |ms| Timestamp::from_millis(ms).to_string());
     let row = |s: &Value| {
-        vec![text(&s["session"]), text(&s["person"]), text(&s["device"]), instant(&s["since"]), s["connections"].to_string()]
+        vec![
+            text(&s["session"]),
+            text(&s["person"]),
+            text(&s["device"]),
+            instant(&s["since"]),
+            s["connections"].to_string(),
+        ]
     };
     let rows: Vec<Vec<String>> = answer.as_array().into_iter().flatten().map(row).collect();
     table(&["SESSION", "PERSON", "DEVICE", "SINCE", "LIVE"], &rows);
