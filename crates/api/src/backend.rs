@@ -159,8 +159,13 @@ pub trait Ceremonies: Send + Sync + 'static {
     /// Gives out a challenge for a device proof, base64url.
     fn device_challenge<'a>(&'a self, client: &'a Client, visitor: Option<&'a Visitor>) -> Answer<'a, String>;
     /// Binds a device that proves itself to this session.
-    fn prove_device<'a>(&'a self, client: &'a Client, visitor: &'a Visitor, proof: DeviceProof)
-    -> Answer<'a, SignedIn>;
+    fn prove_device<'a>(
+        &'a self,
+        client: &'a Client,
+        visitor: &'a Visitor,
+        proof: DeviceProof,
+        return_to: String,
+    ) -> Answer<'a, SignedIn>;
     /// Enrols the browser's device for this person.
     fn enrol_device<'a>(
         &'a self,

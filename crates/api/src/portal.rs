@@ -52,7 +52,7 @@ struct BeginSignIn {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BeginStepUp {
+struct Return {
     #[serde(rename = "return", default)]
     return_to: String,
 }
@@ -101,7 +101,7 @@ async fn begin_step_up(
     client: Client,
     SignedInVisitor(visitor): SignedInVisitor,
     headers: HeaderMap,
-    Json(asked): Json<BeginStepUp>,
+    Json(asked): Json<Return>,
 ) -> Result<axum::Json<Begun>, ApiError> {
     meant(&headers, backend.origin(), &visitor)?;
     backend.begin_step_up(&client, &visitor, asked.return_to).await.map(axum::Json)
@@ -163,10 +163,11 @@ async fn prove_device(
     client: Client,
     SignedInVisitor(visitor): SignedInVisitor,
     headers: HeaderMap,
+    Asked(wanted): Asked<Return>,
     Json(proof): Json<DeviceProof>,
 ) -> Result<Response, ApiError> {
     meant(&headers, backend.origin(), &visitor)?;
-    backend.prove_device(&client, &visitor, proof).await.and_then(|done| located(&done))
+    backend.prove_device(&client, &visitor, proof, wanted.return_to).await.and_then(|done| located(&done))
 }
 
 async fn enrol_device(

@@ -67,8 +67,14 @@ impl Ceremonies for Yes {
     fn device_challenge<'a>(&'a self, _: &'a Client, v: Option<&'a Visitor>) -> Answer<'a, String> {
         self.note(format!("device_challenge {}", v.is_some()), "Y2hhbGxlbmdl".to_owned())
     }
-    fn prove_device<'a>(&'a self, _: &'a Client, v: &'a Visitor, proof: DeviceProof) -> Answer<'a, SignedIn> {
-        self.note(format!("prove_device {} {}", v.person, proof.device), signed_in())
+    fn prove_device<'a>(
+        &'a self,
+        _: &'a Client,
+        v: &'a Visitor,
+        proof: DeviceProof,
+        to: String,
+    ) -> Answer<'a, SignedIn> {
+        self.note(format!("prove_device {} {}{to}", v.person, proof.device), signed_in())
     }
     fn enrol_device<'a>(&'a self, _: &'a Client, v: &'a Visitor, e: DeviceEnrolment) -> Answer<'a, DeviceId> {
         self.note(format!("enrol_device {} {}", v.person, e.name), lt7())
@@ -324,7 +330,7 @@ async fn every_change_of_a_session_needs_its_forgery_token() {
         ("POST /me/passkeys/begin", r#"{"name":"x"}"#, "begin_registration ada x"),
         ("POST /me/passkeys/finish", r#"{"ceremony":"c","credential":{}}"#, "finish_registration ada c"),
         ("POST /me/devices/enrol", enrolment, "enrol_device ada n"),
-        ("POST /device/prove", proof, "prove_device ada lt-7"),
+        ("POST /device/prove?return=%2Fx", proof, "prove_device ada lt-7/x"),
         ("POST /device/challenge", "", "device_challenge true"),
     ];
     for (line, body, expected) in routes {

@@ -1,4 +1,7 @@
-//! Everything that touches the Cedar crate. No other file names it.
+//! Everything that touches the Cedar crate. No other file names it; the rooms below take its types from here.
+
+pub(crate) mod sets;
+mod terms;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
@@ -6,8 +9,8 @@ use std::str::FromStr;
 
 use cedar_policy::pst::{self, BinaryOp, Clause, EntityOrSlot, Literal, PatternElem, UnaryOp, Var};
 use cedar_policy::{
-    Authorizer, Context, Decision, Entities, Entity, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet,
-    Request, RestrictedExpression, Schema, ValidationMode, Validator,
+    AuthorizationError, Authorizer, Context, Decision, Effect as Permission, Entities, Entity, EntityId, EntityTypeName, EntityUid, EvalResult,
+    Policy, PolicyId, PolicySet, Request, RestrictedExpression, Schema, Template, ValidationMode, Validator,
 };
 use safeconduct_model::{Action, Application, Ask, Class, Principal, RuleId};
 

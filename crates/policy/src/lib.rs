@@ -26,6 +26,7 @@
 
 mod cedar;
 mod ends;
+pub mod engine;
 mod explain;
 mod expr;
 mod facts;

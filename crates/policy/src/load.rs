@@ -90,14 +90,14 @@ pub(crate) fn load(texts: &[PolicyText]) -> Result<Loaded, Vec<Fault>> {
 
 /// One statement and the line it begins at.
 #[derive(Debug, PartialEq, Eq)]
-struct Statement<'t> {
-    text: &'t str,
-    line: u32,
+pub(crate) struct Statement<'t> {
+    pub text: &'t str,
+    pub line: u32,
 }
 
 /// Cuts a text at the semicolons that end statements, minding strings and comments. What follows the last one is a
 /// statement too, so that a forgotten semicolon is an error and not silence.
-fn statements(text: &str) -> Vec<Statement<'_>> {
+pub(crate) fn statements(text: &str) -> Vec<Statement<'_>> {
     enum In {
         Code,
         Text,

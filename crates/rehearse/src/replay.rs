@@ -60,6 +60,8 @@ pub struct Rehearsal {
     /// What got through an application that was only observed, and would be denied because the candidate enforces it.
     /// It overlaps with the others: it compares with what happened, they compare with what policy said.
     pub would_break: Changes,
+    /// What did not get through, and would with the candidate. Like `would_break`, it compares with what happened.
+    pub would_open: Changes,
 }
 
 /// How much of history could be decided again.
@@ -162,6 +164,9 @@ pub fn rehearse<E: Borrow<Entry>>(
         let enforced = candidate.application(&access.ask.what.app).is_none_or(|a| a.mode == Mode::Enforce);
         if enforced && access.mode == Mode::Observe && access.passed() && !after.permitted {
             found.would_break.add(entry.seq, access, &before, &after, options.examples);
+        }
+        if !access.passed() && after.permitted {
+            found.would_open.add(entry.seq, access, &before, &after, options.examples);
         }
         found.add(entry.seq, access, &before, &after, options.examples);
     }

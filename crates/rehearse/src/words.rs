@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use jiff::tz::TimeZone;
 use safeconduct_model::{Access, Principal, Timestamp};
 
 use crate::replay::{Changes, Rehearsal};
@@ -34,9 +35,10 @@ pub(crate) fn tame(text: &str) -> String {
     shown
 }
 
-pub(crate) fn date(at: Timestamp) -> String {
-    let text = at.to_string();
-    text.split_once('T').map_or(text.clone(), |(date, _)| date.to_owned())
+/// The local date.
+pub(crate) fn date(at: Timestamp, zone: &TimeZone) -> String {
+    let instant = jiff::Timestamp::from_millisecond(at.millis()).unwrap_or_default();
+    instant.to_zoned(zone.clone()).date().to_string()
 }
 
 /// A recorded ask in one sentence.
@@ -80,6 +82,7 @@ pub(crate) fn rehearsal(r: &Rehearsal) -> String {
     changes(&mut text, "newly allowed", &r.newly_allowed);
     changes(&mut text, "denied for another reason", &r.reason_changed);
     changes(&mut text, "got through an observed application and would be denied once it is enforced", &r.would_break);
+    changes(&mut text, "did not get through and would", &r.would_open);
     text
 }
 

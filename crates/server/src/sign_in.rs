@@ -175,6 +175,16 @@ impl House {
         ReturnTo::read(wanted, &self.own_origins())
     }
 
+    /// An address to come back to as a place on the portal: the host of an application is reached over the hand-over.
+    pub(crate) fn place(&self, wanted: &str) -> String {
+        let back = self.return_to(wanted);
+        match back.origin() {
+            None => back.as_str().to_owned(),
+            Some(origin) if origin == self.origin => back.as_str()[origin.len()..].to_owned(),
+            Some(_) => format!("/continue?return={}", encode(back.as_str())),
+        }
+    }
+
     fn own_origins(&self) -> Vec<OwnOrigin> {
         let port = self.origin.rsplit_once(':').map(|(_, p)| p).filter(|p| p.bytes().all(|b| b.is_ascii_digit()));
         let current = self.current();

@@ -178,6 +178,11 @@ impl Browser {
         self.wait(&format!("the address {start}"), PAGE, || Ok(self.address()?.starts_with(start).then_some(())))
     }
 
+    /// Waits until the address ends so.
+    pub fn arrives_at(&self, end: &str) -> Result<()> {
+        self.wait(&format!("the address ...{end}"), PAGE, || Ok(self.address()?.ends_with(end).then_some(())))
+    }
+
     /// Waits until the page says something.
     pub fn reads(&self, words: &str) -> Result<()> {
         self.wait(&format!("the words `{words}`"), PAGE, || {
@@ -185,26 +190,31 @@ impl Browser {
         })
     }
 
+    /// Waits until there is such an element, and returns what it is asked for.
+    fn of(&self, css: &str, what: &str) -> Result<String> {
+        let value = self.wait(css, PAGE, || {
+            let Some(element) = settled(self.element(css))?.flatten() else { return Ok(None) };
+            settled(self.driver.command("GET", &format!("/element/{element}/{what}"), None))
+        })?;
+        Ok(value.as_str().unwrap_or_default().to_owned())
+    }
+
     /// Waits until there is such an element, and returns its text.
     pub fn shows(&self, css: &str) -> Result<String> {
-        let element = self.wait(css, PAGE, || self.element(css))?;
-        let text = self.driver.command("GET", &format!("/element/{element}/text"), None)?;
-        Ok(text.as_str().unwrap_or_default().to_owned())
+        self.of(css, "text")
     }
 
     /// Waits until a function body returns something other than null and false, and returns that.
     pub fn yields(&self, what: &str, longest: Duration, body: &str) -> Result<Value> {
         self.wait(what, longest, || {
-            let value = self.script(body)?;
+            let value = settled(self.script(body))?.unwrap_or_default();
             Ok((!value.is_null() && value != Value::Bool(false)).then_some(value))
         })
     }
 
     /// An attribute of the first such element.
     pub fn attribute(&self, css: &str, name: &str) -> Result<String> {
-        let element = self.wait(css, PAGE, || self.element(css))?;
-        let value = self.driver.command("GET", &format!("/element/{element}/attribute/{name}"), None)?;
-        Ok(value.as_str().unwrap_or_default().to_owned())
+        self.of(css, &format!("attribute/{name}"))
     }
 
     /// Plugs in an authenticator of this machine, with a user who is always willing.
@@ -275,5 +285,29 @@ impl Browser {
         let complaints = self.complaints(expected)?;
         ensure!(complaints.is_empty(), "{}'s browser complains: {}", self.name, complaints.join("\n    "));
         Ok(())
+    }
+}
+
+/// What a page says while another one takes its place.
+const PASSING: [&str; 4] = ["stale element reference", "no such element", "javascript error", "aborted"];
+
+/// Nothing instead of an error that only says that the page is being replaced.
+fn settled<T>(came: Result<T>) -> Result<Option<T>> {
+    match came {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if PASSING.iter().any(|p| error.to_string().contains(p)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_passes_is_waited_out() {
+        assert_eq!(settled(Ok(1)).unwrap(), Some(1));
+        assert_eq!(settled::<()>(Err(anyhow::anyhow!("/text: stale element reference: gone"))).unwrap(), None);
+        assert!(settled::<()>(Err(anyhow::anyhow!("invalid selector"))).is_err());
     }
 }

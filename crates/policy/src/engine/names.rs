@@ -58,10 +58,6 @@ impl Known {
     pub(crate) fn kind(&self, entity: EntityId) -> Option<Sym> {
         self.entities.get(entity.0 as usize).map(|(kind, _)| *kind)
     }
-
-    pub(crate) fn entities(&self) -> usize {
-        self.entities.len()
-    }
 }
 
 /// The names that only one request knows, numbered behind those of the snapshot.

@@ -174,7 +174,7 @@ impl Observed {
             "{} {} on {day} {} at {:02}:{:02}, from {device}{}{}",
             self.principal(one),
             one.action,
-            crate::words::date(one.at),
+            crate::words::date(one.at, &self.zone),
             one.minute / 60,
             one.minute % 60,
             network.unwrap_or_default(),

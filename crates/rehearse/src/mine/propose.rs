@@ -179,6 +179,8 @@ pub struct Figures {
     pub from: Timestamp,
     /// The last use.
     pub to: Timestamp,
+    /// The local dates of both.
+    pub dates: (String, String),
     /// The length of the window in days, begun ones counted.
     pub days: u64,
     /// Who was seen using it.
@@ -308,7 +310,11 @@ pub fn propose(
     let why = |draft: &Draft| {
         let (count, people) = mine.used(draft, &evidence);
         let noun = if people == 1 { "person" } else { "people" };
-        format!("observed use, {count} accesses by {people} {noun}, from {} to {}", words::date(from), words::date(to))
+        format!(
+            "observed use, {count} accesses by {people} {noun}, from {} to {}",
+            words::date(from, seen.zone()),
+            words::date(to, seen.zone())
+        )
     };
     let texts: Vec<String> = drafts.iter().map(|d| write::rule(d, app, &why(d))).collect();
     let left_out = mine.left_out(&drafts);
@@ -510,6 +516,7 @@ impl Mine<'_> {
             under_privilege: words::ratio(test_denied, test_uses),
             from,
             to,
+            dates: (words::date(from, self.seen.zone()), words::date(to, self.seen.zone())),
             days,
             people: uses.iter().map(|u| u.who).collect::<BTreeSet<_>>().len() as u64,
             dropped: self.seen.dropped(),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use safeconduct_model::Application;
 
 use super::propose::{Draft, Figures, LeftOut, Proposal, Target};
-use crate::words::{date, percent, tame};
+use crate::words::{percent, tame};
 
 /// How many examples of each cause the file itself names.
 const FILE_EXAMPLES: usize = 2;
@@ -14,14 +14,7 @@ const SHORT_WINDOW_DAYS: u64 = 14;
 
 fn figures(f: &Figures) -> Vec<String> {
     let mut lines = vec![
-        format!(
-            "observed: {} to {} ({} days), {} uses by {} people",
-            date(f.from),
-            date(f.to),
-            f.days,
-            f.uses,
-            f.people
-        ),
+        format!("observed: {} to {} ({} days), {} uses by {} people", f.dates.0, f.dates.1, f.days, f.uses, f.people),
         format!("coverage: {} of observed uses ({} of {})", percent(f.covered, f.uses), f.covered, f.uses),
         format!(
             "over-grant: {} of granted (person, action) pairs were never used ({} of {})",

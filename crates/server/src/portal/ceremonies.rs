@@ -127,7 +127,13 @@ impl Ceremonies for Desk {
         })
     }
 
-    fn prove_device<'a>(&'a self, _: &'a Client, visitor: &'a Visitor, proof: DeviceProof) -> Answer<'a, SignedIn> {
+    fn prove_device<'a>(
+        &'a self,
+        _: &'a Client,
+        visitor: &'a Visitor,
+        proof: DeviceProof,
+        return_to: String,
+    ) -> Answer<'a, SignedIn> {
         Box::pin(async move {
             let key = {
                 let devices = self.0.devices();
@@ -138,7 +144,7 @@ impl Ceremonies for Desk {
             };
             self.proven(&key, &proof.challenge, &proof.signature, visitor)?;
             self.0.bind_device(&visitor.auth.session, proof.device).await.map_err(|e| told(&e))?;
-            Ok(SignedIn { location: "/".to_owned(), cookies: vec![] })
+            Ok(SignedIn { location: self.0.place(&return_to), cookies: vec![] })
         })
     }
 

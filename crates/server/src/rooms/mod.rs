@@ -123,7 +123,7 @@ impl Backend for Rooms {
         self.house.current().config.settings.organisation.clone()
     }
     fn safe_return(&self, wanted: &str) -> String {
-        sign_in::safe_return(&self.house, wanted)
+        self.house.place(wanted)
     }
 
     fn overview<'a>(&'a self, _: &'a Visitor) -> Answer<'a, view::Overview> {

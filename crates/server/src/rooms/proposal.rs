@@ -118,16 +118,19 @@ fn rules(current: &Current, kept: &proposals::Proposal) -> Vec<ProposedRule> {
 }
 
 /// What the replay found. Where publication also turns enforcement on, people lose what got through only because the
-/// application observes; that is what counts as newly denied then.
+/// application observes, and gain only what did not get through; that is what counts then.
 fn rehearsal(names: &dyn Naming, replayed: &safeconduct_rehearse::Rehearsal, enforces: bool) -> Rehearsal {
     let (from, to) = replayed.window.unwrap_or_default();
-    let denied = if enforces { &replayed.would_break } else { &replayed.newly_denied };
+    let (denied, allowed) = match enforces {
+        true => (&replayed.would_break, &replayed.would_open),
+        false => (&replayed.newly_denied, &replayed.newly_allowed),
+    };
     Rehearsal {
         from,
         to,
         replayed: replayed.coverage.sufficient,
         newly_denied: shift(names, denied),
-        newly_allowed: shift(names, &replayed.newly_allowed),
+        newly_allowed: shift(names, allowed),
     }
 }
 

@@ -15,17 +15,6 @@ use crate::portal::SHOWN_DEVICE;
 use crate::portal::ceremonies::signed_in;
 use crate::rooms::links::Naming;
 use crate::rooms::{client_ip, not_found, unavailable, unkept};
-use crate::sign_in::encode;
-
-/// Where to go on. For the host of an application the portal first hands the session over.
-pub(crate) fn safe_return(house: &House, wanted: &str) -> String {
-    let back = house.return_to(wanted);
-    match back.origin() {
-        None => back.as_str().to_owned(),
-        Some(origin) if origin == house.origin => back.as_str()[origin.len()..].to_owned(),
-        Some(_) => format!("/continue?return={}", encode(back.as_str())),
-    }
-}
 
 /// The same page again, with what went wrong.
 pub(crate) fn again(error: impl Into<String>) -> Outcome {

@@ -304,7 +304,7 @@ async fn only_our_own_places_are_gone_back_to() {
     let stage = Stage::set().await;
     let house = &stage.running.house;
     let port = house.origin.rsplit_once(':').map_or("443", |(_, p)| p).to_owned();
-    let back = |wanted: &str| sign_in::safe_return(house, wanted);
+    let back = |wanted: &str| house.place(wanted);
     assert_eq!(back("/me/security?x=1"), "/me/security?x=1");
     assert_eq!(back("https://evil.example/"), "/");
     assert_eq!(back("//evil.example/"), "/");

@@ -34,7 +34,8 @@ pub(crate) fn a_proposal_is_published_and_binds() -> Result<()> {
     let promise = browser.shows("form[action$='/publish'] button")?;
     ensure!(promise.starts_with("Publish: binds"), "the button says: {promise}");
     browser.click("form[action$='/publish'] button")?;
-    browser.shows("main h1")?;
+    browser.arrives_at("/publish")?;
+    browser.reads("observe to enforce")?;
     browser.shot("published")?;
     browser.open(&format!("{}/console/apps/{APP}", server.portal))?;
     browser.reads("enforce")?;
