@@ -318,6 +318,7 @@ mod tests {
     fn a_formula_in_a_name_does_not_run_in_a_spreadsheet() {
         let rows = [("=HYPERLINK(\"x\")", 1)];
         assert_eq!(table(&rows).csv(&frame(&[])), "name,n\r\n\"'=HYPERLINK(\"\"x\"\")\",1\r\n");
-        assert_eq!(table(&rows).json(&frame(&[])).to_string(), "[{\"n\":1,\"name\":\"=HYPERLINK(\\\"x\\\")\"}]");
+        let told = serde_json::json!([{ "name": "=HYPERLINK(\"x\")", "n": 1 }]);
+        assert_eq!(table(&rows).json(&frame(&[])), told);
     }
 }
