@@ -30,12 +30,14 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             run(root, &test, true, &mut score).map_err(|e| format!("{}: {e}", test.display()))?;
         }
         println!(
-            "{name}: {} of {} requests ({} with errors), {} of {} verdicts of validation, {} rules of which Cedar evaluated {}, {:.1} s",
+            "{name}: {} of {} requests ({} with errors), {} sets valid, {} refused wrongly, {} accepted beyond the tests, \
+             {} rules of which Cedar evaluated {}, {:.1} s",
             score.right,
             score.requests,
             score.with_errors,
-            score.verdicts,
-            score.files,
+            score.valid,
+            score.refused_wrongly,
+            score.accepted_beyond,
             score.rules,
             score.fallbacks,
             start.elapsed().as_secs_f64(),
@@ -44,7 +46,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             println!("  {difference}");
         }
         println!("  {} unexplained differences", score.requests - score.right);
-        perfect &= score.right == score.requests && score.verdicts == score.files;
+        perfect &= score.right == score.requests && score.refused_wrongly == 0;
     }
     Ok(if perfect { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,6 +1,8 @@
 //! Everything that touches the Cedar crate. No other file names it; the rooms below take its types from here.
 
 pub(crate) mod sets;
+
+pub(crate) use sets::nesting;
 mod terms;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -9,8 +11,9 @@ use std::str::FromStr;
 
 use cedar_policy::pst::{self, BinaryOp, Clause, EntityOrSlot, Literal, PatternElem, UnaryOp, Var};
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Decision, Effect as Permission, Entities, Entity, EntityId, EntityTypeName, EntityUid, EvalResult,
-    Policy, PolicyId, PolicySet, Request, RestrictedExpression, Schema, Template, ValidationMode, Validator,
+    AuthorizationError, Authorizer, Context, Decision, Effect as Permission, Entities, Entity, EntityId,
+    EntityTypeName, EntityUid, EvalResult, Policy, PolicyId, PolicySet, Request, RestrictedExpression, Schema,
+    Template, ValidationMode, Validator,
 };
 use safeconduct_model::{Action, Application, Ask, Class, Principal, RuleId};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use safeconduct_model::{Fault, RuleId};
 
-use crate::cedar::{Door, Ready};
+use crate::cedar::{Door, Ready, nesting};
 use crate::rule::Rule;
 
 /// The largest policy file, in bytes.
@@ -27,8 +27,25 @@ pub(crate) struct Loaded {
     pub rules: Vec<(Rule, Ready)>,
 }
 
-/// Parses and validates every rule of every text, one by one, and tells all faults.
+/// How deep a rule may be nested, as [`nesting`] counts it: brackets, and everything that makes a chain.
+const MAX_NESTING: usize = 200;
+/// Cedar takes a rule apart by recursion, without looking at the stack: 64 KiB a level, twice of what it needs.
+const STACK: usize = MAX_NESTING * 64 * 1024;
+
+/// Parses and validates every rule of every text, one by one, and tells all faults. It works on a stack of its own, so that
+/// a deeply nested rule is a fault and never the end of the process.
 pub(crate) fn load(texts: &[PolicyText]) -> Result<Loaded, Vec<Fault>> {
+    let loaded = std::thread::scope(|scope| {
+        let loading = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || load_all(texts));
+        loading.ok().and_then(|thread| thread.join().ok())
+    });
+    loaded.unwrap_or_else(|| {
+        let what = "the rules could not be read: there is no memory for it, or one of them broke the reader";
+        Err(vec![Fault::new("policies", 0, what, "take the last change back, and report the rule")])
+    })
+}
+
+fn load_all(texts: &[PolicyText]) -> Result<Loaded, Vec<Fault>> {
     let door = Door::open();
     let mut faults = Vec::new();
     let mut rules: Vec<(Rule, Ready)> = Vec::new();
@@ -47,6 +64,12 @@ pub(crate) fn load(texts: &[PolicyText]) -> Result<Loaded, Vec<Fault>> {
                     "the rule is larger than 64 KiB",
                     "split it into several",
                 ));
+                continue;
+            }
+            if nesting(statement.text) > MAX_NESTING {
+                let what =
+                    format!("the rule is nested too deeply: more than {MAX_NESTING} brackets, operators and paths");
+                faults.push(Fault::new(file, statement.line, what, "split it into several rules"));
                 continue;
             }
             match door.parse(statement.text) {
@@ -104,8 +127,9 @@ pub(crate) fn statements(text: &str) -> Vec<Statement<'_>> {
         Comment,
     }
     let mut found = Vec::new();
-    let (mut state, mut start, mut escaped) = (In::Code, 0, false);
-    let mut content = None;
+    let (mut state, mut escaped, mut line) = (In::Code, false, 1);
+    // Where the statement begins, and in which line. Comments in front of it are not counted.
+    let mut begun = None;
     let bytes = text.as_bytes();
     for (i, b) in bytes.iter().copied().enumerate() {
         match state {
@@ -118,27 +142,26 @@ pub(crate) fn statements(text: &str) -> Vec<Statement<'_>> {
             In::Code if b == b'/' && bytes.get(i + 1) == Some(&b'/') => state = In::Comment,
             In::Code => {
                 if !b.is_ascii_whitespace() {
-                    content.get_or_insert(i);
+                    begun.get_or_insert((i, line));
                 }
                 if b == b'"' {
                     state = In::Text;
                 } else if b == b';' {
-                    found.extend(statement(text, start, content.take(), i + 1));
-                    start = i + 1;
+                    found.extend(statement(text, begun.take(), i + 1));
                 }
             }
         }
+        if b == b'\n' {
+            line += 1;
+        }
     }
-    found.extend(statement(text, start, content, text.len()));
+    found.extend(statement(text, begun, text.len()));
     found
 }
 
-fn statement(text: &str, start: usize, content: Option<usize>, end: usize) -> Option<Statement<'_>> {
-    let content = content?;
-    let line = 1 + text.get(..content)?.matches('\n').count();
-    // Comments directly in front of a rule belong to it; the line is the one where the rule itself begins.
-    let _ = start;
-    Some(Statement { text: text.get(content..end)?.trim_end(), line: u32::try_from(line).unwrap_or(u32::MAX) })
+fn statement(text: &str, begun: Option<(usize, u32)>, end: usize) -> Option<Statement<'_>> {
+    let (start, line) = begun?;
+    Some(Statement { text: text.get(start..end)?.trim_end(), line })
 }
 
 #[cfg(test)]
@@ -172,6 +195,25 @@ mod tests {
         assert!(found[1].starts_with("p.cedar:3:") && found[1].contains("@id"), "{}", found[1]);
         assert!(found[2].starts_with("p.cedar:5:") || found[2].starts_with("p.cedar:4:"), "{}", found[2]);
         assert!(found[3].contains("stands already at p.cedar:6"), "{}", found[3]);
+    }
+
+    #[test]
+    fn a_deeply_nested_rule_is_a_fault_and_not_the_end_of_the_process() {
+        let chain = |n: usize| {
+            format!(
+                "@id(\"a\") permit(principal, action, resource) when {{ {}true{} }};",
+                "if true then ".repeat(n),
+                " else false".repeat(n)
+            )
+        };
+        assert!(faults(&chain(201))[0].contains("nested too deeply"));
+        assert!(!faults(&chain(100_000 / 24)).is_empty());
+        let brackets = format!(
+            "@id(\"a\") permit(principal, action, resource) when {{ {}true{} }};",
+            "(".repeat(5_000),
+            ")".repeat(5_000)
+        );
+        assert!(faults(&brackets)[0].contains("nested too deeply"));
     }
 
     #[test]

@@ -180,6 +180,8 @@ enum PolicyVerb {
         #[command(flatten)]
         config: Config,
     },
+    /// Any Cedar policy set over any entities, one answer a request.
+    Eval(commands::eval::Eval),
 }
 
 #[derive(Subcommand)]
@@ -317,7 +319,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> anyhow::Result<Answer> {
-    use commands::{assess, config, device, ledger, map, person, policy, protect, up, watch};
+    use commands::{assess, config, device, eval, ledger, map, person, policy, protect, up, watch};
     match command {
         Command::Demo { port, dir, check, quiet, days, records } => {
             let options = demo::Options { port, dir, check, quiet, days, records };
@@ -338,6 +340,7 @@ async fn run(command: Command) -> anyhow::Result<Answer> {
             }
             PolicyVerb::Rehearse { dir, config, json } => policy::rehearse(&config.config, &dir, json),
             PolicyVerb::Publish { dir, config } => policy::publish(&config.config, &dir).await,
+            PolicyVerb::Eval(asked) => eval::eval(&asked),
         },
         Command::Watch(verb) => match verb {
             WatchVerb::Tail { config, json } => watch::tail(&config.config, json).await,

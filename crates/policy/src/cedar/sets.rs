@@ -1,13 +1,12 @@
 //! Whole policy sets, entities and requests in Cedar's own types: what the compiled engine is made from, and its oracle.
 
-use std::borrow::Cow;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use super::terms;
 use super::{
-    AuthorizationError, Authorizer, Context, Decision, EntityUid, EvalResult, Policy, PolicyId, PolicySet, Template, ValidationMode, Validator,
-    pst,
+    AuthorizationError, Authorizer, Context, Decision, EntityUid, EvalResult, Policy, PolicyId, PolicySet, Template,
+    ValidationMode, Validator, pst,
 };
 use crate::engine::Answer;
 use crate::engine::ext;
@@ -72,9 +71,47 @@ impl Schema {
     }
 }
 
+/// Cedar takes a policy apart by recursion, without looking at the stack. Up to this nesting any stack suffices.
+const NESTED: usize = 40;
+/// Up to this nesting [`STACK`] suffices; beyond it a rule is not taken apart, and Cedar evaluates it.
+const MOST_NESTED: usize = 2_000;
+/// For nested rules: 64 KiB a level, twice of what it needs without optimisation. Only what is used is ever there.
+const STACK: usize = MOST_NESTED * 64 * 1024;
+
+/// No less than how deep the expressions of a text are nested: brackets, and everything that makes a chain.
+pub(crate) fn nesting(text: &str) -> usize {
+    let (mut depth, mut deepest, mut chained) = (0_usize, 0, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            b'.' | b'+' | b'-' | b'*' | b'!' => chained += 1,
+            _ => {}
+        }
+    }
+    // An index is a link of a chain as well as a bracket.
+    let chains = ["&&", "||", "if", "["].into_iter().map(|link| text.matches(link).count());
+    deepest + chained + chains.sum::<usize>()
+}
+
+fn translate(policy: &Policy) -> Option<Clause> {
+    match policy.to_pst().ok()? {
+        pst::Policy::Static(policy) => terms::clause(policy.id().0.as_str(), policy.body()),
+        pst::Policy::Linked(link) => {
+            let policy = link.into_static_policy().ok()?;
+            terms::clause(link.id().0.as_str(), policy.body())
+        }
+    }
+}
+
 /// One statement of a policy text.
 pub(crate) enum Statement<'s> {
-    Rule(Cow<'s, Policy>),
+    Read(Box<Policy>),
+    /// A rule of a set.
+    Kept(&'s Policy),
     /// It decides nothing until it is linked.
     Template(Box<Template>),
 }
@@ -84,7 +121,7 @@ impl Statement<'_> {
     pub(crate) fn parse(text: &str, number: usize) -> Result<Self, Unreadable> {
         let id = PolicyId::new(format!("policy{number}"));
         match Policy::parse(Some(id.clone()), text) {
-            Ok(policy) => Ok(Self::Rule(Cow::Owned(policy))),
+            Ok(policy) => Ok(Self::Read(Box::new(policy))),
             Err(error) => match Template::parse(Some(id), text) {
                 Ok(template) => Ok(Self::Template(Box::new(template))),
                 Err(_) => {
@@ -97,14 +134,22 @@ impl Statement<'_> {
 
     /// The statement for the compiler, or for Cedar if the compiler does not cover it; nothing for a template.
     pub(crate) fn clause(&self) -> Option<Result<Clause, Single>> {
-        let Self::Rule(policy) = self else { return None };
-        let clause = policy.to_pst().ok().and_then(|tree| match &tree {
-            pst::Policy::Static(policy) => terms::clause(policy.id().0.as_str(), policy.body()),
-            pst::Policy::Linked(link) => {
-                let policy = link.into_static_policy().ok()?;
-                terms::clause(link.id().0.as_str(), policy.body())
-            }
-        });
+        let policy = match self {
+            Self::Read(policy) => policy,
+            Self::Kept(policy) => *policy,
+            Self::Template(_) => return None,
+        };
+        let nesting = policy.to_cedar().map_or(MOST_NESTED, |text| nesting(&text));
+        let clause = if nesting <= NESTED {
+            translate(policy)
+        } else if nesting <= MOST_NESTED {
+            std::thread::scope(|scope| {
+                let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || translate(policy));
+                thread.ok()?.join().ok()?
+            })
+        } else {
+            None
+        };
         Some(clause.ok_or_else(|| Single::of(policy)))
     }
 }
@@ -168,7 +213,8 @@ impl Rules {
     pub fn add_text(&mut self, text: &str) -> Result<(), Unreadable> {
         for statement in crate::load::statements(text) {
             let added = match Statement::parse(statement.text, self.next).map_err(|e| e.at(statement.line))? {
-                Statement::Rule(policy) => self.set.add(policy.into_owned()),
+                Statement::Read(policy) => self.set.add(*policy),
+                Statement::Kept(policy) => self.set.add(policy.clone()),
                 Statement::Template(template) => self.set.add_template(*template),
             };
             added.map_err(|e| Unreadable::of(&e).at(statement.line))?;
@@ -194,7 +240,7 @@ impl Rules {
     }
 
     pub(crate) fn statements(&self) -> impl Iterator<Item = Statement<'_>> {
-        self.set.policies().map(|policy| Statement::Rule(Cow::Borrowed(policy)))
+        self.set.policies().map(Statement::Kept)
     }
 }
 
@@ -223,7 +269,8 @@ impl Entities {
                 row.ancestors = ancestors.map(|uid| self::number(uid, &mut land.names)).collect();
             }
             let mut field = |(name, result): (&str, Result<EvalResult, _>)| {
-                let result = result.map_err(|_| Unreadable::plain(format!("`{name}` of {own} is not a plain value")))?;
+                let result =
+                    result.map_err(|_| Unreadable::plain(format!("`{name}` of {own} is not a plain value")))?;
                 Ok((land.names.sym(name), value(&result, &mut land.names)?))
             };
             row.attributes = entity.attrs().map(|(n, v)| field((n, v.map_err(|_| ())))).collect::<Result<_, _>>()?;
@@ -264,8 +311,8 @@ impl Request {
                 .map_err(|e| Unreadable::plain(format!("`context`: {}", Unreadable::of(&e).what)))?,
         };
         let uids = [principal.clone(), action.clone(), resource.clone()];
-        let inner = super::Request::new(principal, action, resource, context.clone(), None)
-            .map_err(|e| Unreadable::of(&e))?;
+        let inner =
+            super::Request::new(principal, action, resource, context.clone(), None).map_err(|e| Unreadable::of(&e))?;
         Ok(Self { inner: Arc::new(inner), uids: Arc::new(uids), context })
     }
 
@@ -278,11 +325,7 @@ impl Request {
 
     pub(crate) fn asked(&self, names: &mut dyn Names) -> Asked {
         let [principal, action, resource] = self.uids.as_ref();
-        Asked {
-            principal: number(principal, names),
-            action: number(action, names),
-            resource: number(resource, names),
-        }
+        Asked { principal: number(principal, names), action: number(action, names), resource: number(resource, names) }
     }
 
     pub(crate) fn context(&self, names: &mut dyn Names) -> Result<Value, Unreadable> {
@@ -290,7 +333,8 @@ impl Request {
         let mut fields = Vec::new();
         for key in keys {
             let found = self.context.get(&key);
-            let found = found.ok_or_else(|| Unreadable::plain(format!("`{key}` in the context is not a plain value")))?;
+            let found =
+                found.ok_or_else(|| Unreadable::plain(format!("`{key}` in the context is not a plain value")))?;
             fields.push((names.sym(&key), value(&found, names)?));
         }
         Ok(Value::record(fields))
@@ -327,7 +371,8 @@ fn extension(text: &str) -> Option<Value> {
         Some(("duration", argument)) => ext::duration(argument).map(Value::Duration),
         _ => {
             // An instant that was computed comes as an expression.
-            let policy = Policy::parse(None, format!("permit(principal, action, resource) when {{ {text} == 0 }};")).ok()?;
+            let policy =
+                Policy::parse(None, format!("permit(principal, action, resource) when {{ {text} == 0 }};")).ok()?;
             let tree = policy.to_pst().ok()?;
             let pst::Clause::When(condition) = tree.body().clauses().first()? else { return None };
             let pst::Expr::BinaryOp { left, .. } = condition.as_ref() else { return None };
@@ -361,7 +406,10 @@ impl Cedar {
     pub fn answer(&self, request: &Request) -> Answer {
         let response = self.authorizer.is_authorized(&request.inner, &self.rules.set, &self.entities.inner);
         let determining = response.diagnostics().reason().map(ToString::to_string).collect();
-        let errors = response.diagnostics().errors().map(|AuthorizationError::PolicyEvaluationError(e)| e.policy_id().to_string());
+        let errors = response
+            .diagnostics()
+            .errors()
+            .map(|AuthorizationError::PolicyEvaluationError(e)| e.policy_id().to_string());
         Answer::new(response.decision() == Decision::Allow, determining, errors.collect())
     }
 }

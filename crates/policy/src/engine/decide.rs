@@ -149,8 +149,13 @@ impl Builder {
                 // Cedar evaluates the scope as well, so every request comes to it.
                 let body = Body::Elsewhere(u32::try_from(self.engine.elsewhere.len()).expect("rules fit into memory"));
                 let rule = Rule { body, principal_kind: NONE, resource_kind: NONE, exact: [NONE; 3] };
-                let key = Key { resource: None, action: None, principal: None, rule: self.engine.put(single.id(), rule) };
-                if single.permits() { self.permits.push(key) } else { self.forbids.push(key) }
+                let key =
+                    Key { resource: None, action: None, principal: None, rule: self.engine.put(single.id(), rule) };
+                if single.permits() {
+                    self.permits.push(key);
+                } else {
+                    self.forbids.push(key);
+                }
                 self.engine.elsewhere.push(single);
                 return;
             }
@@ -336,7 +341,9 @@ impl Prepared<'_> {
             Body::Condition(at) => frame.truth(at),
             Body::Elsewhere(number) => {
                 let single = self.engine.elsewhere.get(number as usize).ok_or(Fails)?;
-                let (Some(request), Some(entities)) = (&self.original, &self.engine.entities) else { return Err(Fails) };
+                let (Some(request), Some(entities)) = (&self.original, &self.engine.entities) else {
+                    return Err(Fails);
+                };
                 single.holds(request, entities).ok_or(Fails)
             }
         }

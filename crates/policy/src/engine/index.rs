@@ -125,7 +125,8 @@ fn walk_list(entries: &[Entry], asked: Asked, world: &World, visit: &mut impl Fn
     let mut last = (ANY, true);
     for entry in entries {
         if entry.principal != last.0 {
-            let fits = entry.principal == asked.principal.0 || groups.binary_search(&EntityId(entry.principal)).is_ok();
+            let named = || groups.binary_search(&EntityId(entry.principal)).is_ok();
+            let fits = entry.principal == ANY || entry.principal == asked.principal.0 || named();
             last = (entry.principal, fits);
         }
         if last.1 && !visit(entry.rule) {
@@ -170,7 +171,12 @@ mod tests {
                 fits(k.resource, asked.resource) && fits(k.action, asked.action) && fits(k.principal, asked.principal)
             }).map(|k| k.rule).collect();
             let mut found = Vec::new();
-            prop_assert!(Index::build(keys).walk(asked, &world, &mut |rule| { found.push(rule); true }));
+            let mut visit = |rule| {
+                found.push(rule);
+                true
+            };
+            let whole = Index::build(keys).walk(asked, &world, &mut visit);
+            prop_assert!(whole);
             found.sort_unstable();
             prop_assert_eq!(found, scan);
         }

@@ -33,17 +33,22 @@ struct Expected {
 pub struct Score {
     /// Files with rules, entities and requests.
     pub files: usize,
-    /// Files whose verdict of validation is the expected one.
-    pub verdicts: usize,
+    /// Sets that should pass validation and do.
+    pub valid: usize,
+    /// Sets that should pass validation and do not.
+    pub refused_wrongly: usize,
+    /// Sets that pass validation although the validator with which the tests were generated refused them. Validation is
+    /// Cedar's own.
+    pub accepted_beyond: usize,
     /// Requests.
     pub requests: usize,
     /// Requests of which decision, determining policies and errors are as expected.
     pub right: usize,
     /// Requests that were expected to have errors.
     pub with_errors: usize,
-    /// Rules, and those that Cedar had to evaluate.
+    /// Rules.
     pub rules: usize,
-    /// Rules that the compiler did not cover.
+    /// Rules that the compiler did not cover, so that Cedar evaluated them.
     pub fallbacks: usize,
     /// What was different, in words.
     pub differences: Vec<String>,
@@ -100,8 +105,12 @@ pub fn run(root: &Path, test: &Path, oracle: bool, score: &mut Score) -> Result<
     score.files += 1;
     score.rules += count;
     score.fallbacks += fallbacks;
-    let verdict = rules.validate(&schema).is_empty();
-    score.verdicts += usize::from(verdict == file.should_validate);
+    match (file.should_validate, rules.validate(&schema).is_empty()) {
+        (true, true) => score.valid += 1,
+        (true, false) => score.refused_wrongly += 1,
+        (false, true) => score.accepted_beyond += 1,
+        (false, false) => {}
+    }
     let cedar = oracle.then(|| Cedar::new(rules, entities));
     let mut scratch = Scratch::default();
     for mut expected in file.requests {
