@@ -33,7 +33,8 @@ impl House {
     pub(crate) fn device_holds(&self, session: &Session, shown: Option<&DeviceId>) -> bool {
         match (&session.device, shown) {
             (Some(bound), Some(shown)) => bound == shown,
-            (Some(bound), None) => !self.devices().get(bound).is_some_and(|d| d.proof == Proof::Certificate),
+            // A device that is not known any more holds nothing.
+            (Some(bound), None) => self.devices().get(bound).is_some_and(|d| d.proof == Proof::Browser),
             (None, _) => true,
         }
     }
