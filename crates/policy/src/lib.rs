@@ -24,6 +24,8 @@
 //! );
 //! ```
 
+mod bulk;
+mod calendar;
 mod cedar;
 mod ends;
 pub mod engine;
@@ -32,12 +34,14 @@ mod expr;
 mod facts;
 mod fixture;
 mod load;
+mod numbered;
 mod rule;
 mod snapshot;
 mod verdict;
 mod view;
 mod words;
 
+pub use bulk::{Bulk, Line};
 pub use cedar::SCHEMA;
 pub use expr::{Compare, Expr};
 pub use facts::OTHER_NETWORK;

@@ -266,7 +266,9 @@ impl Entities {
             let number = number(&own, &mut land.names);
             let mut row = Row::default();
             if let Some(ancestors) = self.inner.ancestors(&own) {
-                row.ancestors = ancestors.map(|uid| self::number(uid, &mut land.names)).collect();
+                let mut ancestors: Vec<EntityId> = ancestors.map(|uid| self::number(uid, &mut land.names)).collect();
+                ancestors.sort_unstable();
+                row.ancestors = ancestors.into();
             }
             let mut field = |(name, result): (&str, Result<EvalResult, _>)| {
                 let result =

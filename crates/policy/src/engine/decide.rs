@@ -1,12 +1,14 @@
 //! The engine: a compiled policy set over a store of entities, and its decisions.
 
+use std::sync::Arc;
+
 use super::eval::{Fails, Frame};
 use super::index::{Above, Index, Key};
-use super::names::{Behind, Known, Names};
+use super::names::{Behind, Known, Names, Strange};
 use super::program::{At, Program};
 use super::request::{Asked, Facts, Slot};
 use super::term::{Actions, Anchor, Clause, Side, Term};
-use super::value::{EntityId, Sym};
+use super::value::{EntityId, Sym, Value};
 use super::world::Land;
 use crate::cedar::sets::{Entities, Request, Rules, Single, Statement, Unreadable};
 
@@ -86,6 +88,14 @@ struct Rule {
     exact: [u32; 3],
 }
 
+/// One side of the scope of a rule, in numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fits {
+    kind: Option<Sym>,
+    exact: Option<EntityId>,
+    within: Option<EntityId>,
+}
+
 #[derive(Clone, Copy)]
 enum Body {
     Always,
@@ -137,6 +147,17 @@ impl Builder {
     /// Compiles a single condition, to be asked about with [`Prepared::truth`]. What rules say as well stands once.
     pub(crate) fn atom(&mut self, term: &Term) -> At {
         self.engine.program.compile(term, &mut self.engine.land)
+    }
+
+    /// One side of a scope in numbers.
+    pub(crate) fn fits(&mut self, side: &Side) -> Fits {
+        let names = &mut self.engine.land.names;
+        let (exact, within) = match &side.anchor {
+            Anchor::Any => (None, None),
+            Anchor::Is(kind, id) => (Some(names.entity(kind, id)), None),
+            Anchor::In(kind, id) => (None, Some(names.entity(kind, id))),
+        };
+        Fits { kind: side.kind.as_deref().map(|kind| names.sym(kind)), exact, within }
     }
 
     /// Adds the rules of a text, one at a time; they are called `policy0`, `policy1`, … through all texts. Templates take a
@@ -315,14 +336,26 @@ pub struct Prepared<'e> {
 }
 
 impl<'e> Prepared<'e> {
-    /// A request whose facts are in the numbers of the engine already.
-    pub(crate) fn of(engine: &'e Engine, asked: Asked, facts: Facts) -> Self {
+    /// A request that says nothing yet; its facts come in the numbers of the engine.
+    pub(crate) fn empty(engine: &'e Engine, strange: Strange) -> Self {
+        let nobody = EntityId(NONE);
+        let asked = Asked { principal: nobody, action: nobody, resource: nobody };
+        let facts = Facts::new(asked, Value::Record(Arc::default()), strange);
         Self { engine, asked, facts, original: None }
     }
 
-    /// The engine, and the facts to be changed.
-    pub(crate) fn parts(&mut self) -> (&'e Engine, &mut Facts) {
-        (self.engine, &mut self.facts)
+    /// Changes who asks for what.
+    pub(crate) fn ask(&mut self, asked: Asked) -> &'e Engine {
+        self.asked = asked;
+        self.facts.principal = Value::Entity(asked.principal);
+        self.facts.action = Value::Entity(asked.action);
+        self.facts.resource = Value::Entity(asked.resource);
+        self.engine
+    }
+
+    /// The facts, to be changed.
+    pub(crate) fn facts_mut(&mut self) -> &mut Facts {
+        &mut self.facts
     }
 
     fn frame(&self) -> Frame<'_> {
@@ -332,6 +365,14 @@ impl<'e> Prepared<'e> {
     /// Whether a condition holds; nothing if it cannot be evaluated.
     pub(crate) fn truth(&self, at: At) -> Option<bool> {
         self.frame().truth(at).ok()
+    }
+
+    /// Whether an entity is one that a side of a scope speaks of.
+    pub(crate) fn fits(&self, side: Fits, entity: EntityId) -> bool {
+        let frame = self.frame();
+        side.kind.is_none_or(|kind| frame.kind(entity) == Some(kind))
+            && side.exact.is_none_or(|exact| exact == entity)
+            && side.within.is_none_or(|group| frame.within(entity, group))
     }
 
     /// Every rule whose principal, action and resource may fit, in no order; some come twice.

@@ -101,7 +101,7 @@ impl<'a> Frame<'a> {
         self.row(entity).map_or(&[], |row| &row.ancestors)
     }
 
-    fn within(&self, entity: EntityId, other: EntityId) -> bool {
+    pub(crate) fn within(&self, entity: EntityId, other: EntityId) -> bool {
         entity == other || self.ancestors(entity).binary_search(&other).is_ok()
     }
 

@@ -39,6 +39,7 @@ pub(crate) mod value;
 pub(crate) mod world;
 
 pub use crate::cedar::sets::{Cedar, Entities, Request, Rules, Schema, Unreadable};
+pub(crate) use decide::Fits;
 pub use decide::{Answer, Builder, Engine, Metrics, Mode, Outcome, Prepared, Scratch};
 
 /// The value of a compiled constant expression.

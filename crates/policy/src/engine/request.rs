@@ -5,7 +5,7 @@ use super::value::{EntityId, Value};
 use super::world::Row;
 
 /// The three entities of a request.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub principal: EntityId,
     pub action: EntityId,
