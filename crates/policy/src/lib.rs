@@ -31,6 +31,8 @@ mod explain;
 mod expr;
 mod facts;
 mod fixture;
+#[doc(hidden)]
+pub mod fuzzing;
 mod load;
 mod rule;
 mod snapshot;
