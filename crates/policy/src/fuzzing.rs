@@ -13,6 +13,7 @@ use crate::cedar::nesting;
 use crate::cedar::sets::Statement;
 use crate::engine::parse;
 use crate::engine::{Builder, Cedar, Entities, Mode, Outcome, Request, Rules, Scratch};
+use crate::{PolicyText, Snapshot, Sources};
 
 /// What both parsers say of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +92,37 @@ pub fn compare(text: &str) -> Result<Same, String> {
             Err(format!("{text:?}: for Cedar it is {theirs}, for the own parser {ours:?}"))
         }
     }
+}
+
+/// Builds a snapshot of any text; it may be refused, and it must not panic.
+pub fn load(text: &str) -> bool {
+    let policies = vec![PolicyText { file: "fuzz.cedar".into(), text: text.into() }];
+    let sources = Sources { policies, applications: vec![], assets: vec![], zone: jiff::tz::TimeZone::UTC };
+    Snapshot::build(1, sources).is_ok()
+}
+
+/// The first byte of choices for [`compile`]; no text begins with it.
+pub const CHOICES: u8 = 0xff;
+
+/// Compares both parsers on the statements of a text, or of policies that are made from bytes after [`CHOICES`].
+///
+/// # Errors
+/// If they differ, in words.
+pub fn compile(bytes: &[u8]) -> Result<usize, String> {
+    let text = match bytes.split_first() {
+        Some((&CHOICES, rest)) => Choices::new(rest).policies().join("\n"),
+        _ => match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => return Ok(0),
+        },
+    };
+    // What is not cut is compared too: both must refuse more than one statement.
+    compare(&text)?;
+    let statements = statements(&text);
+    for statement in &statements {
+        compare(statement)?;
+    }
+    Ok(statements.len())
 }
 
 /// Makes rules, entities and requests from bytes and asks both engines.
