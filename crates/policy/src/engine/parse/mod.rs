@@ -8,6 +8,7 @@ mod expression;
 mod grammar;
 mod lexer;
 mod text;
+mod value;
 
 #[cfg(test)]
 mod tests;
