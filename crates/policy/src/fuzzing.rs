@@ -59,7 +59,7 @@ pub fn compare(text: &str) -> Result<Same, String> {
     if nesting(text) > MOST_NESTED {
         return Ok(Same::Unasked);
     }
-    let read = match (Statement::parse(text, 0), &ours) {
+    let read = match (Statement::parse_safely(text, 0), &ours) {
         (Ok(read), _) => read,
         (Err(_), Err(_)) => return Ok(Same::Refused),
         (Err(theirs), Ok(_)) => return Err(format!("Cedar refuses ({theirs}) what the own parser accepts: {text:?}")),

@@ -137,18 +137,20 @@ pub(crate) enum Statement<'s> {
 }
 
 impl Statement<'_> {
-    /// Reads one statement. The line in the error counts from 0 and is relative to the text.
-    pub(crate) fn parse(text: &str, number: usize) -> Result<Self, Unreadable> {
+    /// Reads one statement on a stack that suffices for it; one that is too deep for any is refused. The line in the error
+    /// counts from 0 and is relative to the text.
+    pub(crate) fn parse_safely(text: &str, number: usize) -> Result<Self, Unreadable> {
         let nesting = nesting(text);
         if nesting > MOST_NESTED {
             let what = format!("the rule is nested too deeply: more than {MOST_NESTED} brackets, operators and paths");
             return Err(Unreadable::plain(what));
         }
-        with_stack(nesting, || Self::read(text, number))
+        with_stack(nesting, || Self::parse(text, number))
             .unwrap_or_else(|| Err(Unreadable::plain("there is no memory to read the rule")))
     }
 
-    fn read(text: &str, number: usize) -> Result<Self, Unreadable> {
+    /// Reads one statement on the stack of the caller.
+    pub(crate) fn parse(text: &str, number: usize) -> Result<Self, Unreadable> {
         let id = PolicyId::new(format!("policy{number}"));
         match Policy::parse(Some(id.clone()), text) {
             Ok(policy) => Ok(Self::Read(Box::new(policy))),

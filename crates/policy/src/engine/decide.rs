@@ -145,7 +145,7 @@ impl Builder {
                     self.compile(&clause);
                 }
             } else {
-                let read = Statement::parse(statement.text, number).map_err(|e| e.at(statement.line))?;
+                let read = Statement::parse_safely(statement.text, number).map_err(|e| e.at(statement.line))?;
                 self.engine.reread += 1;
                 self.add(&read);
             }
