@@ -33,6 +33,8 @@ mod explain;
 mod expr;
 mod facts;
 mod fixture;
+#[doc(hidden)]
+pub mod fuzzing;
 mod load;
 mod numbered;
 mod rule;

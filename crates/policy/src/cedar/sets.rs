@@ -71,9 +71,9 @@ impl Schema {
     }
 }
 
-/// Cedar takes a policy apart by recursion, without looking at the stack. Up to this nesting any stack suffices.
+/// Cedar reads a policy and takes it apart by recursion, without looking at the stack. Up to this nesting any stack suffices.
 const NESTED: usize = 40;
-/// Up to this nesting [`STACK`] suffices; beyond it a rule is not taken apart, and Cedar evaluates it.
+/// Up to this nesting [`STACK`] suffices; beyond it a text is not read.
 const MOST_NESTED: usize = 2_000;
 /// For nested rules: 64 KiB a level, twice of what it needs without optimisation. Only what is used is ever there.
 const STACK: usize = MOST_NESTED * 64 * 1024;
@@ -81,8 +81,17 @@ const STACK: usize = MOST_NESTED * 64 * 1024;
 /// No less than how deep the expressions of a text are nested: brackets, and everything that makes a chain.
 pub(crate) fn nesting(text: &str) -> usize {
     let (mut depth, mut deepest, mut chained) = (0_usize, 0, 0);
-    for byte in text.bytes() {
+    let (mut quoted, mut escaped, mut comment) = (false, false, false);
+    let bytes = text.as_bytes();
+    for (i, byte) in bytes.iter().enumerate() {
         match byte {
+            b'\n' | b'\r' if comment => comment = false,
+            _ if comment => {}
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'/' if bytes.get(i + 1) == Some(&b'/') => comment = true,
             b'(' | b'[' | b'{' => {
                 depth += 1;
                 deepest = deepest.max(depth);
@@ -95,6 +104,17 @@ pub(crate) fn nesting(text: &str) -> usize {
     // An index is a link of a chain as well as a bracket.
     let chains = ["&&", "||", "if", "["].into_iter().map(|link| text.matches(link).count());
     deepest + chained + chains.sum::<usize>()
+}
+
+/// Runs it on a stack that suffices for so much nesting; nothing if there is no memory for one.
+fn with_stack<T: Send>(nesting: usize, run: impl FnOnce() -> T + Send) -> Option<T> {
+    if nesting <= NESTED {
+        return Some(run());
+    }
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run);
+        thread.ok()?.join().ok()
+    })
 }
 
 fn translate(policy: &Policy) -> Option<Clause> {
@@ -117,7 +137,19 @@ pub(crate) enum Statement<'s> {
 }
 
 impl Statement<'_> {
-    /// Reads one statement. The line in the error counts from 0 and is relative to the text.
+    /// Reads one statement on a stack that suffices for it; one that is too deep for any is refused. The line in the error
+    /// counts from 0 and is relative to the text.
+    pub(crate) fn parse_safely(text: &str, number: usize) -> Result<Self, Unreadable> {
+        let nesting = nesting(text);
+        if nesting > MOST_NESTED {
+            let what = format!("the rule is nested too deeply: more than {MOST_NESTED} brackets, operators and paths");
+            return Err(Unreadable::plain(what));
+        }
+        with_stack(nesting, || Self::parse(text, number))
+            .unwrap_or_else(|| Err(Unreadable::plain("there is no memory to read the rule")))
+    }
+
+    /// Reads one statement on the stack of the caller.
     pub(crate) fn parse(text: &str, number: usize) -> Result<Self, Unreadable> {
         let id = PolicyId::new(format!("policy{number}"));
         match Policy::parse(Some(id.clone()), text) {
@@ -132,6 +164,17 @@ impl Statement<'_> {
         }
     }
 
+    /// Names and values of the annotations, sorted.
+    pub(crate) fn annotations(&self) -> Vec<(&str, &str)> {
+        let mut found: Vec<_> = match self {
+            Self::Read(policy) => policy.annotations().collect(),
+            Self::Kept(policy) => policy.annotations().collect(),
+            Self::Template(template) => template.annotations().collect(),
+        };
+        found.sort_unstable();
+        found
+    }
+
     /// The statement for the compiler, or for Cedar if the compiler does not cover it; nothing for a template.
     pub(crate) fn clause(&self) -> Option<Result<Clause, Single>> {
         let policy = match self {
@@ -140,16 +183,7 @@ impl Statement<'_> {
             Self::Template(_) => return None,
         };
         let nesting = policy.to_cedar().map_or(MOST_NESTED, |text| nesting(&text));
-        let clause = if nesting <= NESTED {
-            translate(policy)
-        } else if nesting <= MOST_NESTED {
-            std::thread::scope(|scope| {
-                let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || translate(policy));
-                thread.ok()?.join().ok()?
-            })
-        } else {
-            None
-        };
+        let clause = if nesting <= MOST_NESTED { with_stack(nesting, || translate(policy)).flatten() } else { None };
         Some(clause.ok_or_else(|| Single::of(policy)))
     }
 }

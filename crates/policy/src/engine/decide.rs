@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::eval::{Fails, Frame};
 use super::index::{Above, Index, Key};
 use super::names::{Behind, Known, Names, Strange};
+use super::parse;
 use super::program::{At, Program};
 use super::request::{Asked, Facts, Slot};
 use super::term::{Actions, Anchor, Clause, Side, Term};
@@ -73,6 +74,8 @@ pub struct Metrics {
     pub dead: usize,
     /// Rules that Cedar evaluates, because the compiler does not cover them.
     pub fallbacks: usize,
+    /// Rules and templates of texts that the engine's own parser refused and Cedar's read.
+    pub reread: usize,
     /// Different steps of all conditions together.
     pub nodes: usize,
     /// Entities that are described.
@@ -124,6 +127,7 @@ pub struct Engine {
     elsewhere: Vec<Single>,
     entities: Option<Entities>,
     dead: usize,
+    reread: usize,
 }
 
 impl Builder {
@@ -167,9 +171,18 @@ impl Builder {
     /// At the first rule that is not Cedar.
     pub fn add_text(&mut self, text: &str) -> Result<(), Unreadable> {
         for statement in crate::load::statements(text) {
-            let read = Statement::parse(statement.text, self.next).map_err(|e| e.at(statement.line))?;
-            self.next += 1;
-            self.add(&read);
+            let number = self.next;
+            if let Ok(parsed) = parse::statement(statement.text) {
+                if let Some(mut clause) = parsed.clause {
+                    clause.id = format!("policy{number}");
+                    self.compile(&clause);
+                }
+            } else {
+                let read = Statement::parse_safely(statement.text, number).map_err(|e| e.at(statement.line))?;
+                self.engine.reread += 1;
+                self.add(&read);
+            }
+            self.next = number + 1;
         }
         Ok(())
     }
@@ -299,6 +312,7 @@ impl Engine {
             rules: self.rules.len() + self.dead,
             dead: self.dead,
             fallbacks: self.elsewhere.len(),
+            reread: self.reread,
             nodes: self.program.len(),
             entities: self.land.world.len(),
         }

@@ -32,6 +32,7 @@ mod eval;
 pub(crate) mod ext;
 pub(crate) mod index;
 pub(crate) mod names;
+pub(crate) mod parse;
 pub(crate) mod program;
 pub(crate) mod request;
 pub(crate) mod term;
