@@ -34,6 +34,7 @@ mod fixture;
 mod load;
 mod rule;
 mod snapshot;
+pub mod store;
 mod verdict;
 mod words;
 

@@ -104,11 +104,11 @@ pub struct Builder {
 /// A compiled policy set over a store of entities; immutable.
 #[derive(Default)]
 pub struct Engine {
-    land: Land,
+    pub(super) land: Land,
     program: Program,
     rules: Vec<Rule>,
     ids: Vec<Box<str>>,
-    permits: Index,
+    pub(super) permits: Index,
     forbids: Index,
     elsewhere: Vec<Single>,
     entities: Option<Entities>,
@@ -258,6 +258,7 @@ impl Engine {
             action: Value::Entity(asked.action),
             resource: Value::Entity(asked.resource),
             context,
+            overlay: request.overlay(&mut names)?.map(Box::new),
             strange: names.finish(),
         };
         let original = (!self.elsewhere.is_empty()).then(|| request.clone());
@@ -273,12 +274,19 @@ pub struct Scratch {
     errors: Vec<u32>,
 }
 
+impl Scratch {
+    /// Whether every candidate of the last decision could be evaluated.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.errors.is_empty()
+    }
+}
+
 /// A request in the numbers of one engine.
 pub struct Prepared<'e> {
     engine: &'e Engine,
-    asked: Asked,
-    facts: Facts,
-    original: Option<Request>,
+    pub(super) asked: Asked,
+    pub(super) facts: Facts,
+    pub(super) original: Option<Request>,
 }
 
 impl Prepared<'_> {

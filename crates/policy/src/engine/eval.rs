@@ -17,7 +17,29 @@ pub(crate) struct Facts {
     pub action: Value,
     pub resource: Value,
     pub context: Value,
+    /// What the request itself says of principal and resource.
+    pub overlay: Option<Box<Overlay>>,
     pub strange: Strange,
+}
+
+/// Attributes that a request states of its principal and of its resource, as records. They go before the stored ones.
+#[derive(Default)]
+pub(crate) struct Overlay {
+    pub principal: Option<Value>,
+    pub resource: Option<Value>,
+}
+
+impl Facts {
+    /// An attribute that the request itself states of an entity.
+    fn stated(&self, entity: EntityId, name: Sym) -> Option<&Value> {
+        let overlay = self.overlay.as_deref()?;
+        let of = |side: &Value| *side == Value::Entity(entity);
+        let sides = [(&self.principal, &overlay.principal), (&self.resource, &overlay.resource)];
+        sides.into_iter().filter(|(side, _)| of(side)).find_map(|(_, stated)| match stated {
+            Some(Value::Record(fields)) => field(fields, name),
+            _ => None,
+        })
+    }
 }
 
 /// Everything that an evaluation reads.
@@ -124,7 +146,7 @@ impl<'a> Frame<'a> {
             Node::Get(of, name) => match self.get(of)? {
                 Got::There(value) => self.part(value, name)?.map(Got::There).ok_or(Fails),
                 Got::Fresh(value) => match value {
-                    Value::Entity(id) => self.land.world.attribute(id, name).map(Got::There).ok_or(Fails),
+                    Value::Entity(id) => self.attribute(id, name).map(Got::There).ok_or(Fails),
                     Value::Record(fields) => field(&fields, name).cloned().map(Got::Fresh).ok_or(Fails),
                     _ => Err(Fails),
                 },
@@ -146,11 +168,17 @@ impl<'a> Frame<'a> {
         }
     }
 
+    /// An attribute of an entity: as the request states it, else as it is stored.
+    fn attribute(&self, entity: EntityId, name: Sym) -> Option<&'a Value> {
+        let stated = self.facts.and_then(|facts| facts.stated(entity, name));
+        stated.or_else(|| self.land.world.attribute(entity, name))
+    }
+
     /// A field of a record or an attribute of an entity, if it is there; an error for anything else.
     fn part(&self, of: &'a Value, name: Sym) -> Result<Option<&'a Value>, Fails> {
         match of {
             Value::Record(fields) => Ok(field(fields, name)),
-            Value::Entity(id) => Ok(self.land.world.attribute(*id, name)),
+            Value::Entity(id) => Ok(self.attribute(*id, name)),
             _ => Err(Fails),
         }
     }
@@ -194,7 +222,7 @@ impl<'a> Frame<'a> {
         for name in names {
             let next = match here {
                 Value::Record(fields) => field(fields, Sym(*name)),
-                Value::Entity(id) => self.land.world.attribute(*id, Sym(*name)),
+                Value::Entity(id) => self.attribute(*id, Sym(*name)),
                 _ => return Err(Fails),
             };
             match next {
