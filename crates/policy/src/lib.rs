@@ -39,6 +39,7 @@ mod load;
 mod numbered;
 mod rule;
 mod snapshot;
+pub mod store;
 mod verdict;
 mod view;
 mod words;

@@ -28,9 +28,9 @@ pub(crate) struct Loaded {
 }
 
 /// How deep a rule may be nested, as [`nesting`] counts it: brackets, and everything that makes a chain.
-const MAX_NESTING: usize = 200;
+pub(crate) const MAX_NESTING: usize = 200;
 /// Cedar takes a rule apart by recursion, without looking at the stack: 64 KiB a level, twice of what it needs.
-const STACK: usize = MAX_NESTING * 64 * 1024;
+pub(crate) const STACK: usize = MAX_NESTING * 64 * 1024;
 
 /// Parses and validates every rule of every text, one by one, and tells all faults. It works on a stack of its own, so that
 /// a deeply nested rule is a fault and never the end of the process.

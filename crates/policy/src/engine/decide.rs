@@ -118,11 +118,11 @@ pub struct Builder {
 /// A compiled policy set over a store of entities; immutable.
 #[derive(Default)]
 pub struct Engine {
-    land: Land,
+    pub(super) land: Land,
     program: Program,
     rules: Vec<Rule>,
     ids: Vec<Box<str>>,
-    permits: Index,
+    pub(super) permits: Index,
     forbids: Index,
     elsewhere: Vec<Single>,
     entities: Option<Entities>,
@@ -326,7 +326,9 @@ impl Engine {
         let mut names = Behind::new(&self.land.names);
         let asked = request.asked(&mut names);
         let context = request.context(&mut names)?;
+        let overlay = request.overlay(&mut names)?;
         let mut facts = Facts::new(asked, context, names.finish());
+        facts.overlay = overlay.map(Box::new);
         facts.slots = self.paths().iter().map(|path| self.walk(&facts, path)).collect();
         let original = (!self.elsewhere.is_empty()).then(|| request.clone());
         Ok(Prepared { engine: self, asked, facts, original })
@@ -341,12 +343,19 @@ pub struct Scratch {
     pub(crate) errors: Vec<u32>,
 }
 
+impl Scratch {
+    /// Whether every candidate of the last decision could be evaluated.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.errors.is_empty()
+    }
+}
+
 /// A request in the numbers of one engine.
 pub struct Prepared<'e> {
     engine: &'e Engine,
-    asked: Asked,
-    facts: Facts,
-    original: Option<Request>,
+    pub(super) asked: Asked,
+    pub(super) facts: Facts,
+    pub(super) original: Option<Request>,
 }
 
 impl<'e> Prepared<'e> {
@@ -370,6 +379,11 @@ impl<'e> Prepared<'e> {
     /// The facts, to be changed.
     pub(crate) fn facts_mut(&mut self) -> &mut Facts {
         &mut self.facts
+    }
+
+    /// Reads the paths below the context anew: one may lead through an entity of which the request states something.
+    pub(super) fn refill(&mut self) {
+        self.facts.slots = self.engine.paths().iter().map(|path| self.engine.walk(&self.facts, path)).collect();
     }
 
     fn frame(&self) -> Frame<'_> {

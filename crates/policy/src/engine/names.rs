@@ -76,6 +76,21 @@ impl Known {
     pub(crate) fn kind(&self, entity: EntityId) -> Option<Sym> {
         self.entities.get(entity.0 as usize).map(|(kind, _)| *kind)
     }
+
+    /// The id of an entity, without its type.
+    pub(crate) fn id(&self, entity: EntityId) -> Option<&str> {
+        self.entities.get(entity.0 as usize).and_then(|(_, id)| self.text(*id))
+    }
+
+    /// The number of a text that is known.
+    pub(crate) fn known(&self, text: &str) -> Option<Sym> {
+        self.by_text.get(text).copied()
+    }
+
+    /// Every entity that is known, described or only named.
+    pub(crate) fn entities(&self) -> impl Iterator<Item = (EntityId, Sym)> + '_ {
+        (0_u32..).zip(&self.entities).map(|(number, (kind, _))| (EntityId(number), *kind))
+    }
 }
 
 /// The names that only one request knows, numbered behind those of the snapshot.

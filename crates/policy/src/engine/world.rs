@@ -46,6 +46,17 @@ impl World {
     }
 }
 
+impl World {
+    /// Sorted, transitive, without the entity itself.
+    pub(crate) fn ancestors(&self, entity: EntityId) -> &[EntityId] {
+        self.row(entity).map_or(&[], |row| &row.ancestors)
+    }
+
+    pub(crate) fn is_in(&self, entity: EntityId, other: EntityId) -> bool {
+        entity == other || self.ancestors(entity).binary_search(&other).is_ok()
+    }
+}
+
 /// The entities and the names they are numbered by.
 #[derive(Default)]
 pub(crate) struct Land {
