@@ -365,7 +365,7 @@ fn answer(rules: &Scratch) -> Answered {
 /// Puts applications and assets into the engine's world; the numbers are those of the applications.
 fn settle(sources: &Sources, land: &mut Land) -> Vec<EntityId> {
     let name = land.names.sym("class");
-    let class = |land: &mut Land, class: Class| Box::new([(name, Value::Text(land.names.sym(class.name())))]);
+    let class = |land: &mut Land, class: Class| Arc::new([(name, Value::Text(land.names.sym(class.name())))]);
     let known: HashMap<&str, Class> = sources.assets.iter().map(|a| (a.id.as_str(), a.class)).collect();
     let mut entities = Vec::new();
     for app in &sources.applications {

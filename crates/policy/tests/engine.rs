@@ -1,5 +1,6 @@
 //! The compiled engine by example: what is not compiled, templates and links, the early exit, faults in the input.
 
+use proptest::prelude::*;
 use safeconduct_policy::engine::{
     Answer, Builder, Cedar, Engine, Entities, Mode, Outcome, Request, Rules, Schema, Scratch,
 };
@@ -148,4 +149,70 @@ fn input_that_is_not_cedar_is_told_with_its_line() {
     assert_eq!(fault.what, "`resource` is missing");
     let wrong = rules("permit(principal, action, resource) when { principal.age > 1 };");
     assert!(wrong.validate(&schema).iter().any(|e| e.contains("age")), "{:?}", wrong.validate(&schema));
+}
+
+const SOME: [&str; 12] = [
+    "permit(principal, action, resource);",
+    "permit(principal in Group::\"staff\", action, resource) when { context.n == 3 };",
+    "permit(principal in Group::\"all\", action == Action::\"read\", resource);",
+    "permit(principal == User::\"ann\", action in [Action::\"read\", Action::\"write\"], resource == App::\"wiki\");",
+    "permit(principal is User, action, resource is App) when { principal.age > 18 };",
+    "forbid(principal, action, resource) when { context.n > 5 };",
+    "forbid(principal in Group::\"staff\", action, resource) unless { context.n < 4 };",
+    "forbid(principal, action, resource) when { principal has age && principal.age < 10 };",
+    "forbid(principal == User::\"eve\", action, resource);",
+    "permit(principal, action, resource) when { context.missing };",
+    "forbid(principal, action, resource) when { context.n + 9223372036854775807 > 0 };",
+    "permit(principal, action, resource) when { false };",
+];
+
+fn answer_in_words(engine: &Engine, texts: &[&str], principal: &str) -> (Outcome, Vec<String>, Vec<String>) {
+    let (outcome, answer) = decide(engine, Mode::Exhaustive, principal);
+    let words = |ids: &[String]| {
+        let number = |id: &String| id.trim_start_matches("policy").parse::<usize>().expect("rules are numbered");
+        let mut words: Vec<String> = ids.iter().map(|id| texts[number(id)].to_owned()).collect();
+        words.sort_unstable();
+        words
+    };
+    (outcome, words(&answer.determining), words(&answer.errors))
+}
+
+proptest! {
+    #[test]
+    fn a_changed_set_is_the_set_that_it_became(
+        first in prop::collection::vec(0..SOME.len(), 0..8),
+        steps in prop::collection::vec((prop::collection::vec(any::<prop::sample::Index>(), 0..3), prop::collection::vec(0..SOME.len(), 0..3)), 1..4),
+    ) {
+        let text = |numbers: &[usize]| numbers.iter().map(|n| SOME[*n]).collect::<Vec<_>>().join("\n");
+        let mut builder = Builder::new(&people()).unwrap();
+        builder.add_text(&text(&first)).unwrap();
+        let mut engine = builder.finish();
+        // Every text that ever came, by its number, and whether it still stands.
+        let mut all: Vec<(usize, bool)> = first.iter().map(|n| (*n, true)).collect();
+        for (out, with) in steps {
+            let before = engine.metrics();
+            let mut gone = Vec::new();
+            if !all.is_empty() {
+                for index in out {
+                    let at = index.index(all.len());
+                    all[at].1 = false;
+                    gone.push(format!("policy{at}"));
+                }
+            }
+            let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
+            let changed = engine.change(&gone, &text(&with)).unwrap();
+            prop_assert_eq!(engine.metrics(), before);
+            engine = changed;
+            all.extend(with.iter().map(|n| (*n, true)));
+            let standing: Vec<usize> = all.iter().filter(|(_, stands)| *stands).map(|(n, _)| *n).collect();
+            let mut anew = Builder::new(&people()).unwrap();
+            anew.add_text(&text(&standing)).unwrap();
+            let anew = anew.finish();
+            let ever: Vec<&str> = all.iter().map(|(n, _)| SOME[*n]).collect();
+            let now: Vec<&str> = standing.iter().map(|n| SOME[*n]).collect();
+            for principal in ["ann", "eve"] {
+                prop_assert_eq!(answer_in_words(&engine, &ever, principal), answer_in_words(&anew, &now, principal));
+            }
+        }
+    }
 }

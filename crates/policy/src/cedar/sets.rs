@@ -368,8 +368,14 @@ impl Entities {
                     result.map_err(|_| Unreadable::plain(format!("`{name}` of {own} is not a plain value")))?;
                 Ok((land.names.sym(name), value(&result, &mut land.names)?))
             };
-            row.attributes = entity.attrs().map(|(n, v)| field((n, v.map_err(|_| ())))).collect::<Result<_, _>>()?;
-            row.tags = entity.tags().map(|(n, v)| field((n, v.map_err(|_| ())))).collect::<Result<_, _>>()?;
+            let mut attributes: Vec<_> =
+                entity.attrs().map(|(n, v)| field((n, v.map_err(|_| ())))).collect::<Result<_, _>>()?;
+            let mut tags: Vec<_> =
+                entity.tags().map(|(n, v)| field((n, v.map_err(|_| ())))).collect::<Result<_, _>>()?;
+            for fields in [&mut attributes, &mut tags] {
+                fields.sort_unstable_by_key(|(name, _)| *name);
+            }
+            (row.attributes, row.tags) = (attributes.into(), tags.into());
             land.world.put(number, row);
         }
         Ok(())

@@ -2,19 +2,15 @@
 
 use std::sync::Arc;
 
+use super::builder::{Body, Fits, NONE, Rule};
 use super::eval::{Fails, Frame};
-use super::index::{Above, Index, Key};
-use super::names::{Behind, Known, Names, Strange};
-use super::parse;
+use super::index::{Above, Index};
+use super::names::{Behind, Known, Strange};
 use super::program::{At, Program};
 use super::request::{Asked, Facts, Slot};
-use super::term::{Actions, Anchor, Clause, Side, Term};
 use super::value::{EntityId, Sym, Value};
 use super::world::Land;
-use crate::cedar::sets::{Entities, Request, Rules, Single, Statement, Unreadable};
-
-/// No entity and no type.
-const NONE: u32 = u32::MAX;
+use crate::cedar::sets::{Entities, Request, Single, Unreadable};
 
 /// How far a decision looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,204 +78,26 @@ pub struct Metrics {
     pub entities: usize,
 }
 
-/// What a rule asks after its anchors fit.
-struct Rule {
-    body: Body,
-    principal_kind: u32,
-    resource_kind: u32,
-    /// The very principal, action and resource; not one below it.
-    exact: [u32; 3],
-}
-
-/// One side of the scope of a rule, in numbers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Fits {
-    kind: Option<Sym>,
-    exact: Option<EntityId>,
-    within: Option<EntityId>,
-}
-
-#[derive(Clone, Copy)]
-enum Body {
-    Always,
-    Condition(At),
-    /// Cedar evaluates it.
-    Elsewhere(u32),
-}
-
-/// Compiles rules one by one. See [`Engine`].
-pub struct Builder {
-    engine: Engine,
-    permits: Vec<Key>,
-    forbids: Vec<Key>,
-    next: usize,
-}
-
 /// A compiled policy set over a store of entities; immutable.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Engine {
     pub(super) land: Land,
-    program: Program,
-    rules: Vec<Rule>,
-    ids: Vec<Box<str>>,
+    pub(super) program: Program,
+    pub(super) rules: Vec<Rule>,
+    pub(super) ids: Vec<Arc<str>>,
     pub(super) permits: Index,
-    forbids: Index,
-    elsewhere: Vec<Single>,
-    entities: Option<Entities>,
-    dead: usize,
-    reread: usize,
-}
-
-impl Builder {
-    /// Begins with the entities.
-    ///
-    /// # Errors
-    /// If a value of an entity is not a plain value.
-    pub fn new(entities: &Entities) -> Result<Self, Unreadable> {
-        let mut engine = Engine::default();
-        entities.describe(&mut engine.land)?;
-        engine.entities = Some(entities.clone());
-        Ok(Self { engine, permits: Vec::new(), forbids: Vec::new(), next: 0 })
-    }
-
-    /// Begins with entities of our own.
-    pub(crate) fn over(land: Land) -> Self {
-        let engine = Engine { land, ..Engine::default() };
-        Self { engine, permits: Vec::new(), forbids: Vec::new(), next: 0 }
-    }
-
-    /// Compiles a single condition, to be asked about with [`Prepared::truth`]. What rules say as well stands once.
-    pub(crate) fn atom(&mut self, term: &Term) -> At {
-        self.engine.program.compile(term, &mut self.engine.land)
-    }
-
-    /// One side of a scope in numbers.
-    pub(crate) fn fits(&mut self, side: &Side) -> Fits {
-        let names = &mut self.engine.land.names;
-        let (exact, within) = match &side.anchor {
-            Anchor::Any => (None, None),
-            Anchor::Is(kind, id) => (Some(names.entity(kind, id)), None),
-            Anchor::In(kind, id) => (None, Some(names.entity(kind, id))),
-        };
-        Fits { kind: side.kind.as_deref().map(|kind| names.sym(kind)), exact, within }
-    }
-
-    /// Adds the rules of a text, one at a time; they are called `policy0`, `policy1`, … through all texts. Templates take a
-    /// number and decide nothing.
-    ///
-    /// # Errors
-    /// At the first rule that is not Cedar.
-    pub fn add_text(&mut self, text: &str) -> Result<(), Unreadable> {
-        for statement in crate::load::statements(text) {
-            let number = self.next;
-            if let Ok(parsed) = parse::statement(statement.text) {
-                if let Some(mut clause) = parsed.clause {
-                    clause.id = format!("policy{number}");
-                    self.compile(&clause);
-                }
-            } else {
-                let read = Statement::parse_safely(statement.text, number).map_err(|e| e.at(statement.line))?;
-                self.engine.reread += 1;
-                self.add(&read);
-            }
-            self.next = number + 1;
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, statement: &Statement) {
-        let clause = match statement.clause() {
-            None => return,
-            Some(Ok(clause)) => clause,
-            Some(Err(single)) => {
-                // Cedar evaluates the scope as well, so every request comes to it.
-                let body = Body::Elsewhere(u32::try_from(self.engine.elsewhere.len()).expect("rules fit into memory"));
-                let rule = Rule { body, principal_kind: NONE, resource_kind: NONE, exact: [NONE; 3] };
-                let key =
-                    Key { resource: None, action: None, principal: None, rule: self.engine.put(single.id(), rule) };
-                if single.permits() {
-                    self.permits.push(key);
-                } else {
-                    self.forbids.push(key);
-                }
-                self.engine.elsewhere.push(single);
-                return;
-            }
-        };
-        self.compile(&clause);
-    }
-
-    /// Compiles a rule and tells its number; nothing if no request can match it.
-    pub(crate) fn compile(&mut self, clause: &Clause) -> Option<u32> {
-        let engine = &mut self.engine;
-        let at = engine.program.compile(&clause.condition, &mut engine.land);
-        let body = match engine.program.as_bool(at) {
-            Some(true) => Body::Always,
-            Some(false) => {
-                engine.dead += 1;
-                return None;
-            }
-            None => Body::Condition(at),
-        };
-        let names = &mut engine.land.names;
-        let kind = |side: &Side, names: &mut dyn Names| side.kind.as_deref().map_or(NONE, |kind| names.sym(kind).0);
-        let (principal_kind, resource_kind) = (kind(&clause.principal, names), kind(&clause.resource, names));
-        let anchor = |side: &Side, names: &mut dyn Names| match &side.anchor {
-            Anchor::Any => (None, NONE),
-            Anchor::In(kind, id) => (Some(names.entity(kind, id)), NONE),
-            Anchor::Is(kind, id) => {
-                let entity = names.entity(kind, id);
-                (Some(entity), entity.0)
-            }
-        };
-        let (principal, exact_principal) = anchor(&clause.principal, names);
-        let (resource, exact_resource) = anchor(&clause.resource, names);
-        let (actions, exact_action) = match &clause.actions {
-            Actions::Any => (vec![None], NONE),
-            Actions::Is(kind, id) => {
-                let entity = names.entity(kind, id);
-                (vec![Some(entity)], entity.0)
-            }
-            Actions::In(all) => (all.iter().map(|(kind, id)| Some(names.entity(kind, id))).collect(), NONE),
-        };
-        let exact = [exact_principal, exact_action, exact_resource];
-        let rule = engine.put(&clause.id, Rule { body, principal_kind, resource_kind, exact });
-        let keys = actions.into_iter().map(|action| Key { resource, action, principal, rule });
-        if clause.permits {
-            self.permits.extend(keys)
-        } else {
-            self.forbids.extend(keys)
-        }
-        Some(rule)
-    }
-
-    /// Builds the index.
-    pub fn finish(self) -> Engine {
-        let mut engine = self.engine;
-        engine.program.close();
-        engine.permits = Index::build(self.permits);
-        engine.forbids = Index::build(self.forbids);
-        engine.rules.shrink_to_fit();
-        if engine.elsewhere.is_empty() {
-            engine.entities = None;
-        }
-        engine
-    }
+    pub(super) forbids: Index,
+    pub(super) elsewhere: Vec<Arc<Single>>,
+    pub(super) entities: Option<Entities>,
+    pub(super) dead: usize,
+    /// Rules that were taken out and still hold their number.
+    pub(super) gone: usize,
+    /// The number behind the last rule that came as text.
+    pub(super) next: usize,
+    pub(super) reread: usize,
 }
 
 impl Engine {
-    /// Compiles a whole set.
-    ///
-    /// # Errors
-    /// If a value of an entity is not a plain value.
-    pub fn compile(rules: &Rules, entities: &Entities) -> Result<Self, Unreadable> {
-        let mut builder = Builder::new(entities)?;
-        for statement in rules.statements() {
-            builder.add(&statement);
-        }
-        Ok(builder.finish())
-    }
-
     /// The names that rules and entities use.
     pub(crate) fn names(&self) -> &Known {
         &self.land.names
@@ -300,16 +118,10 @@ impl Engine {
         Frame::new(&self.program, &self.land, facts).walk(&facts.context, path)
     }
 
-    fn put(&mut self, id: &str, rule: Rule) -> u32 {
-        self.rules.push(rule);
-        self.ids.push(id.into());
-        u32::try_from(self.rules.len() - 1).expect("rules fit into memory")
-    }
-
     /// What was compiled, and what was not.
     pub fn metrics(&self) -> Metrics {
         Metrics {
-            rules: self.rules.len() + self.dead,
+            rules: self.rules.len() + self.dead - self.gone,
             dead: self.dead,
             fallbacks: self.elsewhere.len(),
             reread: self.reread,

@@ -18,7 +18,7 @@ pub(crate) struct Key {
 }
 
 /// Lists of rules by resource and action, each sorted by principal. Immutable once built.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Index {
     /// By entity number: which of `shelves`, plus one; zero is none.
     by_resource: Vec<u32>,
@@ -28,6 +28,7 @@ pub(crate) struct Index {
     entries: Vec<Entry>,
 }
 
+#[derive(Clone, Copy)]
 struct List {
     action: u32,
     start: u32,

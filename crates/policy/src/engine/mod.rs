@@ -27,6 +27,7 @@
 //! # Ok::<(), safeconduct_policy::engine::Unreadable>(())
 //! ```
 
+mod builder;
 mod decide;
 pub(crate) mod eval;
 pub(crate) mod ext;
@@ -41,8 +42,9 @@ pub(crate) mod value;
 pub(crate) mod world;
 
 pub use crate::cedar::sets::{Cedar, Entities, Request, Rules, Schema, Unreadable};
-pub(crate) use decide::Fits;
-pub use decide::{Answer, Builder, Engine, Metrics, Mode, Outcome, Prepared, Scratch};
+pub use builder::Builder;
+pub(crate) use builder::Fits;
+pub use decide::{Answer, Engine, Metrics, Mode, Outcome, Prepared, Scratch};
 pub use search::{Directory, Found, Quest, Sought};
 
 /// The value of a compiled constant expression.

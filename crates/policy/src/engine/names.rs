@@ -22,7 +22,7 @@ pub(crate) trait Number {
 }
 
 /// The names of a snapshot.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Known {
     texts: Vec<Arc<str>>,
     by_text: HashMap<Arc<str>, Sym>,

@@ -45,7 +45,7 @@ pub(crate) enum Node {
 }
 
 /// The compiled conditions.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Program {
     nodes: Vec<Node>,
     constants: Vec<Value>,
@@ -56,7 +56,7 @@ pub(crate) struct Program {
 }
 
 /// Where equal things stand already.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Shared {
     nodes: HashMap<Node, At>,
     constants: HashMap<Value, u32>,
@@ -96,6 +96,23 @@ impl Program {
         self.nodes.shrink_to_fit();
         self.constants.shrink_to_fit();
         self.lists.shrink_to_fit();
+    }
+
+    /// More rules are added: what stands is found again.
+    pub(crate) fn open(&mut self) {
+        let numbered = |n: usize| number(n);
+        let Shared { nodes, constants, lists, patterns } = &mut self.shared;
+        nodes.extend(self.nodes.iter().enumerate().map(|(n, node)| (*node, At(numbered(n)))));
+        constants.extend(self.constants.iter().enumerate().map(|(n, value)| (value.clone(), numbered(n))));
+        patterns.extend(self.patterns.iter().enumerate().map(|(n, pieces)| (pieces.clone(), numbered(n))));
+        for node in &self.nodes {
+            let (Node::All(span) | Node::Any(span) | Node::Has(_, span) | Node::Set(span) | Node::Record(span)) = node
+            else {
+                continue;
+            };
+            let items = &self.lists[span.start as usize..(span.start + span.len) as usize];
+            lists.insert(items.into(), *span);
+        }
     }
 
     /// The paths below the context that some rule reads.

@@ -6,7 +6,7 @@ use super::names::Known;
 use super::value::{EntityId, Sym, Value};
 
 /// Fields of an entity, sorted by name.
-type Fields = Box<[(Sym, Value)]>;
+type Fields = Arc<[(Sym, Value)]>;
 
 /// What is known of one entity.
 #[derive(Clone, Debug, Default)]
@@ -18,17 +18,17 @@ pub(crate) struct Row {
 }
 
 /// Every entity of the store. A number without a row is an entity that something names and nothing describes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct World {
     rows: Vec<Option<Row>>,
 }
 
 impl World {
-    /// The ancestors must be sorted.
-    pub(crate) fn put(&mut self, entity: EntityId, mut row: Row) {
+    /// Ancestors and fields must be sorted.
+    pub(crate) fn put(&mut self, entity: EntityId, row: Row) {
         debug_assert!(row.ancestors.is_sorted(), "ancestors are searched by halves");
-        row.attributes.sort_unstable_by_key(|(name, _)| *name);
-        row.tags.sort_unstable_by_key(|(name, _)| *name);
+        debug_assert!(row.attributes.is_sorted_by_key(|(name, _)| *name), "attributes are searched by halves");
+        debug_assert!(row.tags.is_sorted_by_key(|(name, _)| *name), "tags are searched by halves");
         let at = entity.0 as usize;
         if self.rows.len() <= at {
             self.rows.resize(at + 1, None);
@@ -58,7 +58,7 @@ impl World {
 }
 
 /// The entities and the names they are numbered by.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Land {
     pub names: Known,
     pub world: World,
