@@ -1,16 +1,15 @@
 //! Why not, and what would help: the nearest permit, its failing conditions, and the cheapest way to satisfy them.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use safeconduct_model::{Action, Ask, Failing, Reason, Remedy, Timestamp};
 
-use crate::ends;
 use crate::engine::Prepared;
 use crate::engine::program::At;
 use crate::engine::value::EntityId;
 use crate::expr::Expr;
 use crate::facts::Facts;
+use crate::remedies;
 use crate::rule::Rule;
 use crate::snapshot::{App, Kept, Refusal, Snapshot};
 use crate::verdict::Denial;
@@ -167,7 +166,7 @@ pub(crate) fn denial(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp, 
     let misses = misses.unwrap_or_default();
     let facts = Facts::of(ask, now, snapshot.calendar());
     let failing: Vec<(Reason, Failing)> = misses.iter().map(|m| (m.reason, m.told(ask, &facts))).collect();
-    let remedies = remedies(snapshot, app, ask, now, &failing);
+    let remedies = remedies::of(snapshot, app, ask, now, &failing);
     let reason = reason(&misses).unwrap_or(otherwise);
     Denial { reason, failing: failing.into_iter().map(|(_, f)| f).collect(), remedies, grounds }
 }
@@ -202,9 +201,31 @@ pub(crate) fn nearest<'s>(
     present: Present,
 ) -> Option<Vec<Miss<'s>>> {
     let permits = snapshot.permits(app).filter(|(_, kept)| prepared.fits(kept.who, who));
-    permits
-        .map(|(rule, kept)| misses(rule, kept, prepared, action, present))
-        .min_by_key(|m| (m.iter().map(|m| cost(m.reason)).max(), m.len()))
+    permits.map(|(rule, kept)| misses(rule, kept, prepared, action, present)).min_by_key(|m| distance(m))
+}
+
+/// How far an ask is from a rule: by what weighs most, then by how much there is.
+fn distance(misses: &[Miss<'_>]) -> (u8, usize) {
+    (misses.iter().map(|m| cost(m.reason)).max().unwrap_or_default(), misses.len())
+}
+
+/// Every permit that speaks of the asker and does not hold, nearest first.
+pub(crate) fn ranked<'s>(
+    snapshot: &'s Snapshot,
+    app: &'s App,
+    ask: &Ask,
+    now: Timestamp,
+) -> Vec<(&'s Arc<Rule>, Vec<Miss<'s>>)> {
+    let ranked = look(snapshot, app, ask, now, |prepared, who, present| {
+        let permits = snapshot.permits(app).filter(|(_, kept)| prepared.fits(kept.who, who));
+        let mut ranked: Vec<_> = permits
+            .map(|(rule, kept)| (rule, misses(rule, kept, prepared, ask.what.action, present)))
+            .filter(|(_, misses)| !misses.is_empty())
+            .collect();
+        ranked.sort_by_key(|(_, misses)| distance(misses));
+        ranked
+    });
+    ranked.unwrap_or_default()
 }
 
 /// Everything about a permit that does not hold.
@@ -251,7 +272,7 @@ fn missed<'s>(
 }
 
 impl Miss<'_> {
-    fn told(&self, ask: &Ask, facts: &Facts) -> Failing {
+    pub(crate) fn told(&self, ask: &Ask, facts: &Facts) -> Failing {
         match self.what {
             Missed::Condition(condition) => told(condition, facts),
             Missed::Lift(lift) => told(&Expr::Not(Box::new(lift.clone())), facts),
@@ -298,61 +319,4 @@ fn cost(reason: Reason) -> u8 {
         R::ActionNotAllowed => 12,
         _ => 13,
     }
-}
-
-fn remedies(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp, failing: &[(Reason, Failing)]) -> Vec<Remedy> {
-    let owner = || Remedy::AskOwner { owner: app.application.owner.as_ref().map(ToString::to_string) };
-    let mut found: BTreeSet<Remedy> = BTreeSet::new();
-    for (reason, failed) in failing {
-        found.insert(match reason {
-            Reason::StepUpRequired => {
-                Remedy::StepUp { phishing_resistant: failed.condition.contains("phishing_resistant") }
-            }
-            Reason::PurposeRequired | Reason::PurposeNotAccepted | Reason::TicketRequired => {
-                Remedy::StatePurpose { accepted: accepted_purposes(snapshot, app, ask) }
-            }
-            Reason::DeviceNotCompliant => match &ask.place.device {
-                Some(device) => Remedy::FixDevice { steps: steps(device, failed, now) },
-                None => Remedy::OtherDevice,
-            },
-            Reason::DeviceUnknown | Reason::DeviceNotManaged => Remedy::OtherDevice,
-            Reason::NetworkNotAllowed | Reason::CountryNotAllowed => Remedy::OtherNetwork,
-            Reason::OutsideHours | Reason::OutsidePeriod => match ends::opens(snapshot, app, ask, now) {
-                Some(at) => Remedy::WaitUntil { at },
-                None => owner(),
-            },
-            Reason::Forbidden => Remedy::Nothing,
-            _ => owner(),
-        });
-    }
-    if found.is_empty() {
-        found.insert(owner());
-    }
-    // Statements of purpose from several conditions become one.
-    found.into_iter().collect()
-}
-
-fn accepted_purposes(snapshot: &Snapshot, app: &App, ask: &Ask) -> Vec<String> {
-    let mut accepted = BTreeSet::new();
-    let permits = snapshot.permits(app).map(|(rule, _)| rule);
-    for rule in permits.filter(|r| r.covers_principal(ask) && r.actions.contains(&ask.what.action)) {
-        for condition in &rule.when {
-            if let Some((path, texts)) = condition.as_text_choice()
-                && path == "purpose"
-            {
-                accepted.extend(texts);
-            }
-        }
-    }
-    accepted.into_iter().collect()
-}
-
-fn steps(device: &safeconduct_model::DeviceFacts, failed: &Failing, now: Timestamp) -> Vec<String> {
-    use safeconduct_model::Check;
-    if !device.is_fresh(now) {
-        return vec!["let the device send a new health report".to_owned()];
-    }
-    let named = Check::ALL.into_iter().filter(|c| failed.condition.contains(c.name()));
-    let failing: BTreeSet<Check> = named.chain(device.failing(now)).filter(|c| !device.passes(*c, now)).collect();
-    failing.into_iter().map(|c| c.remedy().to_owned()).collect()
 }

@@ -180,6 +180,8 @@ enum PolicyVerb {
         #[command(flatten)]
         config: Config,
     },
+    /// One verdict explained in full: the rules, the facts, the nearest permits and what would help. Exit 1 if it is a denial.
+    Explain(commands::explain::Explain),
     /// Any Cedar policy set over any entities, one answer a request.
     Eval(commands::eval::Eval),
 }
@@ -319,7 +321,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> anyhow::Result<Answer> {
-    use commands::{assess, config, device, eval, ledger, map, person, policy, protect, up, watch};
+    use commands::{assess, config, device, eval, explain, ledger, map, person, policy, protect, up, watch};
     match command {
         Command::Demo { port, dir, check, quiet, days, records } => {
             let options = demo::Options { port, dir, check, quiet, days, records };
@@ -340,6 +342,7 @@ async fn run(command: Command) -> anyhow::Result<Answer> {
             }
             PolicyVerb::Rehearse { dir, config, json } => policy::rehearse(&config.config, &dir, json),
             PolicyVerb::Publish { dir, config } => policy::publish(&config.config, &dir).await,
+            PolicyVerb::Explain(asked) => explain::explain(&asked),
             PolicyVerb::Eval(asked) => eval::eval(&asked),
         },
         Command::Watch(verb) => match verb {

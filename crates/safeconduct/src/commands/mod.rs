@@ -4,6 +4,7 @@ pub(crate) mod assess;
 pub(crate) mod config;
 pub(crate) mod device;
 pub(crate) mod eval;
+pub(crate) mod explain;
 pub(crate) mod ledger;
 pub(crate) mod map;
 pub(crate) mod person;
