@@ -12,6 +12,7 @@
 //! | `portal` | which room answers a request to the portal host |
 //! | `rooms` | what the pages show, and the digest of the ledger that they rest on |
 //! | `proposals`, `publish` | changes to policy: written, rehearsed, bound |
+//! | `signed` | policies that bind only if a trusted key signed them |
 //! | `enrol` | making keys and certificates for devices |
 //! | `run` | start, run, drain |
 
@@ -35,6 +36,7 @@ mod rooms;
 mod run;
 mod secrets;
 mod sign_in;
+pub mod signed;
 
 pub use house::{Current, House};
 pub use run::{Running, SOCKET, Start, StartError, start};

@@ -21,7 +21,7 @@ use crate::certificates::{HostCertificates, authority};
 use crate::clock::Clock;
 use crate::control::Desk;
 use crate::files;
-use crate::house::{House, Opening, new_request_id};
+use crate::house::{House, Opening, Unsigned, new_request_id};
 use crate::portal::{Portal, admin};
 use crate::rooms;
 use crate::rooms::health::{self, Works};
@@ -77,7 +77,10 @@ pub enum StartError {
 /// Starts everything and returns when it serves.
 pub async fn start(start: Start) -> Result<Running, StartError> {
     let built = files::read(&start.dir).and_then(|texts| files::build(texts, 1)).map_err(StartError::Faults)?;
-    Ok(serve(start, built).await?)
+    serve(start, built).await.map_err(|error| match error.downcast::<Unsigned>() {
+        Ok(Unsigned(faults)) => StartError::Faults(faults),
+        Err(error) => StartError::Other(error),
+    })
 }
 
 async fn serve(start: Start, built: files::Built) -> Result<Running> {

@@ -224,6 +224,12 @@ impl Proposal {
     pub fn report(&self) -> String {
         report::report(self)
     }
+
+    /// What is kept because it recurs, what nobody can judge, and whether it only narrows: one line each.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        report::notes(self)
+    }
 }
 
 /// Why nothing is proposed.

@@ -118,6 +118,11 @@ fn narrowing(p: &Proposal) -> Vec<String> {
     std::iter::once(words).chain(proof).collect()
 }
 
+/// What is kept, what cannot be judged, and whether it only narrows, one line each.
+pub(crate) fn notes(p: &Proposal) -> Vec<String> {
+    seasons(&p.season).into_iter().chain(narrowing(p)).collect()
+}
+
 /// The Cedar file.
 pub(crate) fn file(
     app: &Application,

@@ -1,6 +1,7 @@
 //! One file a noun.
 
 pub(crate) mod assess;
+pub(crate) mod bundle;
 pub(crate) mod config;
 pub(crate) mod device;
 pub(crate) mod eval;
