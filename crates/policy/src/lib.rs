@@ -25,6 +25,7 @@
 //! ```
 
 mod cedar;
+mod coverage;
 mod ends;
 pub mod engine;
 mod explain;
@@ -38,6 +39,7 @@ mod verdict;
 mod words;
 
 pub use cedar::SCHEMA;
+pub use coverage::{AtomCoverage, Atoms, Coverage, Part, RuleCoverage, Tried};
 pub use expr::{Compare, Expr};
 pub use facts::OTHER_NETWORK;
 pub use fixture::{Fixture, FixtureFailure, FixtureText, People, parse_fixtures, run_fixtures};

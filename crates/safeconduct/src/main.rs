@@ -149,6 +149,12 @@ enum PolicyVerb {
     Test {
         #[command(flatten)]
         config: Config,
+        /// Say what the tests prove of each rule and condition, and how often each rule spoke in recorded traffic.
+        #[arg(long)]
+        coverage: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Writes rules for an application from observed use.
     Propose {
@@ -377,7 +383,7 @@ async fn run(command: Command) -> anyhow::Result<Answer> {
         }
         Command::Policy(verb) => match verb {
             PolicyVerb::Show { config, json } => policy::show(&config.config, json),
-            PolicyVerb::Test { config } => policy::test(&config.config),
+            PolicyVerb::Test { config, coverage, json } => policy::test(&config.config, coverage, json),
             PolicyVerb::Propose { app, config, mining, out, json } => {
                 policy::propose(&config.config, &app, &mining, out.as_deref(), json)
             }

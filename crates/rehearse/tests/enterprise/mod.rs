@@ -1,5 +1,5 @@
 //! A generated enterprise with a known truth: teams, shifts, devices, monthly and quarterly jobs, holidays, people who move
-//! from one team to another, and curious accesses that nobody needs. All of it passes under rules that are far too wide.
+//! from one team to another, overtime, and curious accesses that nobody needs. All of it passes under rules that are far too wide.
 
 #![allow(dead_code, reason = "the tests and the bench each use a part")]
 
@@ -21,6 +21,8 @@ pub(crate) const WIDE: &str =
     r#"@id("wide") permit(principal in Group::"staff", action, resource) when { context.device.known };"#;
 /// Of a thousand accesses, how many nobody needs.
 const NOISE_PER_MILLE: u64 = 2;
+/// Of a thousand accesses that are needed, how many fall up to two hours behind the usual time.
+const OVERTIME_PER_MILLE: u64 = 2;
 /// Of a hundred weeks of a person, how many are holidays.
 const HOLIDAY_PERCENT: u64 = 8;
 
@@ -268,7 +270,10 @@ pub(crate) fn generate(seed: u64, weeks: i32) -> Enterprise {
                     if !dice.percent(70) {
                         continue;
                     }
-                    let minute = job.hours.0 * 60 + dice.below((job.hours.1 - job.hours.0) * 60);
+                    let minute = match dice.below(1_000) < OVERTIME_PER_MILLE {
+                        false => job.hours.0 * 60 + dice.below((job.hours.1 - job.hours.0) * 60),
+                        true => (job.hours.1 * 60 + dice.below(120)).min(1_439),
+                    };
                     let at = Timestamp::from_millis(
                         midnight + i64::try_from(minute * 60_000 + dice.below(60_000)).expect("small"),
                     );

@@ -11,7 +11,7 @@ use safeconduct_server::files::{self, Built};
 use safeconduct_server::proposals;
 use serde_json::json;
 
-use crate::commands::{Offline, bundle, offline};
+use crate::commands::{Offline, bundle, coverage, offline};
 use crate::local::{Local, Refused};
 use crate::out::{self, Answer, aside, put, say};
 
@@ -35,14 +35,25 @@ pub(crate) fn show(config: &Path, json: bool) -> Result<Answer> {
     Ok(Answer::Done)
 }
 
-pub(crate) fn test(config: &Path) -> Result<Answer> {
+pub(crate) fn test(config: &Path, coverage: bool, json: bool) -> Result<Answer> {
     // A configuration is read only if its tests hold, so the faults are the answer.
     match Offline::read(config) {
+        Ok(offline) if coverage => coverage::tell(&offline, json),
         Ok(offline) => {
-            say(format!("{} passed, 0 failed", offline.current.fixtures.len()));
+            let passed = offline.current.fixtures.len();
+            if json {
+                out::json(&json!({ "passed": passed, "failed": [] }))?;
+            } else {
+                say(format!("{passed} passed, 0 failed"));
+            }
             Ok(Answer::Done)
         }
         Err(faults) if faults.iter().all(|f| f.what.starts_with("test `")) => {
+            if json {
+                let failed: Vec<_> = faults.iter().map(ToString::to_string).collect();
+                out::json(&json!({ "failed": failed }))?;
+                return Ok(Answer::No);
+            }
             for fault in &faults {
                 say(fault.to_string());
             }
