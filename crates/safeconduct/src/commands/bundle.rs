@@ -131,7 +131,8 @@ pub(crate) fn verify(file: &Path, key: &str, json: bool) -> Result<Answer> {
         let files: Vec<_> = c.files.iter().map(|f| json!({ "file": f.name, "bytes": f.text.len() })).collect();
         out::json(&json!({ "revision": c.revision, "minimum": c.minimum, "schema_fits": fits, "files": files }))?;
     } else {
-        say(format!("signed by {}, revision {}, at least {} after it", signed::short(&key), c.revision, c.minimum));
+        let next = c.minimum.max(c.revision.saturating_add(1));
+        say(format!("signed by {}, revision {}; the next one needs {next} at least", signed::short(&key), c.revision));
         for f in &c.files {
             say(format!("  {}  {} bytes", f.name, f.text.len()));
         }

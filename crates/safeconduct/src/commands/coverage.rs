@@ -20,7 +20,7 @@ struct Traffic {
     last: Option<Timestamp>,
 }
 
-pub(crate) fn tell(offline: &Offline, json: bool) -> Result<Answer> {
+pub(super) fn tell(offline: &Offline, json: bool) -> Result<Answer> {
     let current = &offline.current;
     let coverage = Coverage::of(&current.snapshot, current.fixtures.iter().map(|f| (f.ask(), f.at())));
     let traffic = traffic(offline)?;
