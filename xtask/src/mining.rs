@@ -61,6 +61,7 @@ fn report(runs: &[Value], machine: &str) -> Value {
         "machine": machine,
         "rows": [
             row("records of an enterprise, mean", "records", mean("records").round()),
+            row("needed accesses that were judged, all", "accesses", all("needed").iter().sum()),
             row("under-privilege, the week after, worst", "%", percent(under)),
             row("under-privilege, the week after, mean", "%", percent(mean("under"))),
             row("over-privilege, four weeks after, weighted, worst", "%", percent(over)),
