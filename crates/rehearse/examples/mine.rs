@@ -5,7 +5,8 @@ mod enterprise;
 
 use std::io::Write as _;
 
-use enterprise::{Judged, generate, judge};
+use enterprise::generate;
+use enterprise::judge::{Judged, judge};
 use safeconduct_model::Duration;
 use safeconduct_rehearse::Settings;
 

@@ -2,7 +2,8 @@
 
 mod enterprise;
 
-use enterprise::{built, generate, judge, mine};
+use enterprise::generate;
+use enterprise::judge::{built, judge, mine};
 use safeconduct_model::{Action, Duration, Record, Timestamp};
 use safeconduct_rehearse::{Period, Settings};
 
