@@ -42,8 +42,8 @@ pub use difference::{AppChange, Difference, RuleChange, RuleText, difference};
 pub use mine::{
     BREAK_GLASS, Baseline, Conditions, Directory, Draft, Figures, Kept, LEAST_WINDOW_DAYS, LeftOut, LeftOutBecause,
     MAX_USES, MIN_RELIABILITY, Measured, Narrowing, Observed, Period, ProofNote, Proposal, ProposeError, ProposedRule,
-    Reliability, Season, Settings, Split, Target, Today, WINDOW_DAYS, Within, is_exceptional, propose, propose_within,
-    weight,
+    Reliability, Season, Settings, Split, Target, Today, WINDOW_DAYS, Within, is_exceptional, is_superseded, propose,
+    propose_within, weight,
 };
 pub use replay::{
     Against, Changes, Coverage, EXAMPLES, Example, MAX_NAMES, Options, PROGRESS_EVERY, Rehearsal, compare, rehearse,

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result};
 use safeconduct_config::{Text, Texts};
 use safeconduct_model::{AppId, Fault, Group, Mode, Person, Timestamp};
-use safeconduct_policy::{Effect, Rule, Scope, Snapshot};
+use safeconduct_policy::Snapshot;
 use safeconduct_rehearse::{
-    Against, Directory, Measured, Observed, Options, Rehearsal, Settings, Today, is_exceptional, propose_within,
+    Against, Directory, Measured, Observed, Options, Rehearsal, Settings, Today, is_superseded, propose_within,
     rehearse,
 };
 use safeconduct_store::{Control, Entries};
@@ -246,10 +246,7 @@ pub fn replay(
 pub fn with_proposal(current: &Current, app: &AppId, cedar: &str, fixtures: &str) -> Texts {
     let mut texts = current.texts.clone();
     let file = files::proposal_file(app);
-    let is_superseded =
-        |scope: &Scope| matches!(scope, Scope::Is(kind, id) if kind == "Application" && id == app.as_str());
-    let gives_way = |r: &Rule| r.effect == Effect::Permit && is_superseded(&r.resource) && !is_exceptional(r);
-    for rule in current.snapshot.rules().iter().filter(|r| gives_way(r)) {
+    for rule in current.snapshot.rules().iter().filter(|r| is_superseded(r, app)) {
         if let Some(text) = texts.policies.iter_mut().find(|t| t.file == rule.file) {
             text.text = text.text.replacen(&rule.text, "", 1);
         }

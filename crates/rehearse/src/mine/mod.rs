@@ -36,5 +36,7 @@ pub use propose::{
 };
 pub use reliable::Reliability;
 pub use season::{Kept, Period, Season};
-pub use today::{BREAK_GLASS, Today, is_exceptional};
+pub use today::{BREAK_GLASS, Today, is_exceptional, is_superseded};
 pub use within::Within;
+#[cfg(test)]
+pub(crate) use within::is_below_now;

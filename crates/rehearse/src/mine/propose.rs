@@ -182,6 +182,9 @@ pub struct Narrowing {
     pub widened: u64,
     /// The proposed rules that are not, as text, a rule of now with more conditions.
     pub loose: Vec<RuleId>,
+    /// Permits of now that speak of this application and of others too: they go on, and the proposal narrows nothing that
+    /// they let pass.
+    pub remaining: Vec<RuleId>,
 }
 
 /// A proof that the proposal permits no more than what binds now, or that it does; whoever can prove attaches it.
@@ -331,7 +334,7 @@ pub fn propose_within(
     };
     let texts: Vec<String> = drafts.iter().map(|d| write::rule(d, app, &why(d))).collect();
     let left_out = mine.left_out(&drafts, start);
-    let mut narrowing = compared(&mine, &drafts, baseline);
+    let mut narrowing = compared(&mine, &drafts, baseline, current);
     let cedar = report::file(app, &figures, &measured, &season, &left_out, &drafts, &texts);
     let snapshot = alone(app, seen, &cedar)?;
     if let (Baseline::Rules, Some(current)) = (baseline, current) {
@@ -392,11 +395,13 @@ fn refuse_to_cut(mine: &Mine<'_>, drafts: &[Draft], season: &Season, days: u64) 
 }
 
 /// Every recorded ask, denied ones too, under the proposal and under what binds now. What a rule forbids stays forbidden.
-fn compared(mine: &Mine<'_>, drafts: &[Draft], baseline: Baseline) -> Narrowing {
-    let mut found = Narrowing { baseline, compared: 0, widened: 0, loose: vec![] };
+fn compared(mine: &Mine<'_>, drafts: &[Draft], baseline: Baseline, current: Option<&Snapshot>) -> Narrowing {
+    let mut found = Narrowing { baseline, compared: 0, widened: 0, loose: vec![], remaining: vec![] };
     if baseline == Baseline::None {
         return found;
     }
+    let remaining = current.into_iter().flat_map(|c| today::standing(c, mine.app));
+    found.remaining = remaining.filter(|r| !today::is_superseded(r, &mine.app.id)).map(|r| r.id.clone()).collect();
     for one in mine.seen.all().filter(|u| !u.shut) {
         found.compared += 1;
         found.widened += u64::from(!one.allowed && drafts.iter().any(|d| mine.permits(d, one)));

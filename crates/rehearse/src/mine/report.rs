@@ -114,8 +114,15 @@ fn narrowing(p: &Proposal) -> Vec<String> {
             format!("WIDENING, as asked: {} of {} recorded asks would be newly permitted", n.widened, n.compared)
         }
     };
+    let remaining = (!n.remaining.is_empty()).then(|| {
+        let named: Vec<String> = n.remaining.iter().map(ToString::to_string).collect();
+        format!(
+            "goes on beside it: {}, for more than one application; what that lets pass is not narrowed",
+            named.join(", ")
+        )
+    });
     let proof = p.proof.as_ref().map(|proof| format!("proof: {}", proof.words));
-    std::iter::once(words).chain(proof).collect()
+    std::iter::once(words).chain(remaining).chain(proof).collect()
 }
 
 /// What is kept, what cannot be judged, and whether it only narrows, one line each.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use safeconduct_model::{
-    Access, Action, Application, Ask, GroupId, Mode, PersonId, Place, Principal, Reason, RuleId, What, Who, Why,
+    Access, Action, AppId, Application, Ask, GroupId, Mode, PersonId, Place, Principal, Reason, RuleId, What, Who, Why,
 };
-use safeconduct_policy::{Effect, Rule, Snapshot};
+use safeconduct_policy::{Effect, Rule, Scope, Snapshot};
 
 use super::propose::Directory;
 use crate::answer::{Answer, Decider};
@@ -22,6 +22,14 @@ const BREAK_GLASS_NOTE: &str = "break_glass";
 #[must_use]
 pub fn is_exceptional(rule: &Rule) -> bool {
     rule.annotations.contains_key(BREAK_GLASS_NOTE) || rule.reads().contains("granted")
+}
+
+/// Whether a rule gives way to a proposal for an application: it permits, speaks of that application and of no other, and is
+/// not for exceptions.
+#[must_use]
+pub fn is_superseded(rule: &Rule, app: &AppId) -> bool {
+    let alone = matches!(&rule.resource, Scope::Is(kind, id) if kind == "Application" && id == app.as_str());
+    rule.effect == Effect::Permit && alone && !is_exceptional(rule)
 }
 
 pub(crate) fn is_break_glass(access: &Access) -> bool {

@@ -28,6 +28,7 @@ fn a_proposal_repeats_what_the_rule_of_now_asks_for_and_asks_for_more() {
     let p = under(NOW, &enforced(fortnight()), &Settings::default()).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(p.narrowing.baseline, Baseline::Rules);
     assert_eq!((p.narrowing.compared, p.narrowing.widened, p.narrowing.loose.len()), (480, 0, 0));
+    assert_eq!(p.narrowing.remaining, []);
     for text in
         ["principal in Group::\"staff\"", "isInRange(ip(\"10.0.0.0/8\"))", "unless { context.path like \"/secret*\" }"]
     {
@@ -132,4 +133,38 @@ fn the_figures_are_split_by_time() {
     assert_eq!((next.denied, p.figures.test_denied), (40, 40), "{next:?}");
     assert_eq!(p.measured.stable_after, None, "the rules changed on the last days");
     assert!(p.measured.blind.iter().any(|b| b.starts_with("quarterly use")), "{:?}", p.measured.blind);
+}
+
+#[test]
+fn a_rule_for_several_applications_goes_on_and_that_is_said() {
+    let everywhere = NOW.replace("resource == Application::\"books\"", "resource");
+    let p = under(&everywhere, &enforced(fortnight()), &Settings::default()).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(p.narrowing.remaining, ["now".parse().expect("id")]);
+    assert!(p.notes().iter().any(|n| n.starts_with("goes on beside it: now,")), "{:?}", p.notes());
+}
+
+#[test]
+fn a_rule_that_says_less_than_the_rule_of_now_is_found() {
+    let now = snapshot(NOW);
+    let is_below = |rule: &str| {
+        let built = snapshot(rule);
+        crate::mine::is_below_now(&built.rules()[0], &now, &app("books"))
+    };
+    let whole = r#"@id("r") permit(principal in Group::"clerks", action == Action::"read", resource == Application::"books")
+        when { principal in Group::"staff" && context.minute >= 400 && 1200 > context.minute && context.device.known &&
+            context.net.ip.isInRange(ip("10.0.0.0/8")) } unless { context.path like "/secret*" };"#;
+    assert!(is_below(whole));
+    for (what, with) in [
+        ("principal in Group::\"staff\" &&", ""),
+        (">= 400", ">= 200"),
+        ("1200 >", "1400 >"),
+        ("context.device.known &&", ""),
+        ("10.0.0.0/8", "0.0.0.0/0"),
+        ("unless { context.path like \"/secret*\" }", ""),
+        ("/secret*", "/secret"),
+        ("Action::\"read\"", "Action::\"admin\""),
+        ("action == Action::\"read\"", "action"),
+    ] {
+        assert!(whole.contains(what) && !is_below(&whole.replace(what, with)), "{what} → {with}");
+    }
 }

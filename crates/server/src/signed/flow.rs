@@ -9,8 +9,7 @@ use crate::clock::Clock;
 use crate::files;
 use crate::run::{Running, Start, StartError, start};
 
-const RULE: &str =
-    "@id(\"more\") permit(principal in Group::\"operators\", action == Action::\"read\", resource);\n";
+const RULE: &str = "@id(\"more\") permit(principal in Group::\"operators\", action == Action::\"read\", resource);\n";
 
 /// A configuration that trusts a key which lies beside it.
 struct Folder {
