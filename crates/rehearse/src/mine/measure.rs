@@ -47,7 +47,8 @@ pub struct Split {
 pub struct Measured {
     /// The last part of the window; `None` if it is too short to be split.
     pub next: Option<Split>,
-    /// Each week after those before it, where there are at least two.
+    /// Each week after those before it, where there are at least two. In a window of three weeks or more the last of them is
+    /// the last part, too.
     pub weeks: Vec<Split>,
     /// Weighted structural complexity of the whole proposal: one for whom, for each kind of use and for the application, one
     /// for each condition and for each further choice in it.
@@ -152,8 +153,8 @@ impl Mine<'_> {
             test.iter().map(|u| (self.seen.principal(u).clone(), u.action)).collect();
         let unused = granted.difference(&used).count() as u64;
         Some(Split {
-            train_days: days(first.max(cut - self.settings.window), cut),
-            test_days: days(cut, end),
+            train_days: length(first.max(cut - self.settings.window), cut),
+            test_days: length(cut, end),
             needed: test.len() as u64,
             denied,
             under: ratio(denied, test.len() as u64),
@@ -267,6 +268,11 @@ impl Mine<'_> {
 /// The first and the last instant.
 pub(crate) fn span(uses: &[&Use]) -> Option<(Timestamp, Timestamp)> {
     uses.iter().map(|u| u.at).min().zip(uses.iter().map(|u| u.at).max())
+}
+
+/// The length of a span in days, rounded up.
+fn length(from: Timestamp, to: Timestamp) -> u64 {
+    to.since(from).millis().div_ceil(DAY)
 }
 
 /// Days between two instants, begun ones counted.

@@ -57,7 +57,8 @@ fn measured(m: &Measured) -> Vec<String> {
             percent(n.unused, n.granted)
         ));
     }
-    for w in &m.weeks {
+    // The last week may be the last part, which was told already.
+    for w in m.weeks.iter().filter(|w| m.next.as_ref() != Some(w)) {
         lines.push(format!(
             "  week after {} days: {} denied of {} needed ({}), {} unused of {} granted ({})",
             w.train_days,

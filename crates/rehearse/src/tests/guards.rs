@@ -125,6 +125,7 @@ fn the_figures_are_split_by_time() {
     let m = &p.measured;
     let next = m.next.as_ref().expect("a fortnight can be split");
     assert!(next.needed > 50 && next.denied == 0 && next.granted == 14, "{next:?}");
+    assert_eq!((next.train_days, next.test_days), (9, 3), "{next:?}");
     // On the last day the accountants write, too: what was mined before does not know it.
     let mut uses = fortnight();
     uses.extend((0..40).map(|k| Use { action: Action::Write, ..accountant(k % 6, 11, 500 + k as i64) }));

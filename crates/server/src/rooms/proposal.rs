@@ -78,8 +78,8 @@ fn measured(m: &safeconduct_rehearse::Measured, notes: &[String]) -> Measured {
         under: Share::new(s.denied, s.needed),
         over: Share::new(s.unused, s.granted),
     };
-    // The last week is the last part already.
-    let weeks = m.weeks.iter().rev().skip(usize::from(m.next.is_some()));
+    // The last week may be the last part, which stands there already.
+    let weeks = m.weeks.iter().rev().filter(|w| m.next.as_ref() != Some(w));
     Measured {
         splits: m.next.iter().chain(weeks).map(split).collect(),
         complexity: m.complexity,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use safeconduct_api::{Actor, Administration, PublishFrom};
 use safeconduct_model::Fault;
 
 use super::*;
@@ -96,6 +97,12 @@ async fn without_a_bundle_nothing_starts_and_with_it_only_bundles_bind() {
     f.put("policies/console.cedar", &text);
     // A signed one.
     let path = f.put("next.bundle", &f.bundle(RULE, 2, &f.key));
+    // Its path names a file of this machine: only its own command line may say which.
+    let desk = crate::portal::admin::Desk(std::sync::Arc::clone(house));
+    let operator = Actor::Operator("admin".parse().expect("id"));
+    let from = PublishFrom::Bundle(path.display().to_string());
+    assert!(desk.publish(operator, from).await.is_err());
+    assert_eq!(house.current().snapshot.revision(), before);
     let revision = house.publish_bundle("cli", &path).await.unwrap_or_else(|f| panic!("{}", told(&f)));
     assert!(revision > before && house.current().snapshot.rule(&"more".parse().expect("id")).is_some());
     assert!(f.path().join("policies/more.cedar").exists());
