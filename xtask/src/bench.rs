@@ -101,7 +101,7 @@ fn size(folder: &Path) -> Result<u64> {
     Ok(sum)
 }
 
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info

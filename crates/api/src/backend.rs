@@ -245,6 +245,8 @@ pub struct VerdictQuery {
 pub enum PublishFrom {
     /// The policies of a directory on the server's machine.
     Directory(String),
+    /// A signed bundle on the server's machine.
+    Bundle(String),
     /// A proposal by its name.
     Proposal(String),
 }

@@ -38,6 +38,8 @@ pub struct Settings {
     pub networks: Vec<Network>,
     /// Purposes that people may state.
     pub purposes: Vec<String>,
+    /// Ed25519 keys by which policies must be signed; none where policies need no signature.
+    pub trusted_keys: Vec<[u8; 32]>,
     /// A MaxMind country database.
     pub geoip: Option<String>,
     /// Identity providers.
@@ -186,6 +188,21 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         t.done(faults);
     }
     let networks = networks(&mut root, faults);
+    let mut trusted_keys = Vec::new();
+    if let Some(mut t) = root.table("policy", faults) {
+        let before = faults.0.len();
+        let keys = t.list::<KeyDigits>("trusted_keys", KEYS_HELP, faults);
+        // An empty list would read as "none is needed" to one and as "none is enough" to another.
+        if keys.as_ref().is_some_and(Vec::is_empty) && faults.0.len() == before {
+            faults.tell(
+                &t.at,
+                "`trusted_keys` names no key",
+                "name one, or remove the line to let unsigned policies bind",
+            );
+        }
+        trusted_keys = keys.unwrap_or_default().into_iter().map(|k| k.0).collect();
+        t.done(faults);
+    }
     let geoip = root.table("geoip", faults).and_then(|mut t| {
         let file = t.required("file", "name the .mmdb file", faults);
         t.done(faults);
@@ -222,6 +239,7 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         required_checks,
         networks,
         purposes,
+        trusted_keys,
         geoip,
         oidc,
         operators: operators.unwrap_or_else(|| "operators".parse().expect("a fixed id is valid")),
@@ -230,6 +248,29 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         ledger_sync,
         decision_point,
     })
+}
+
+const KEYS_HELP: &str =
+    "write it as in [\"64 lower-case hexadecimal digits\"]; `safeconduct policy key new FILE` prints them";
+
+/// A public key in hexadecimal digits.
+struct KeyDigits([u8; 32]);
+
+impl std::str::FromStr for KeyDigits {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const WHAT: &str = "this is not a key of 64 lower-case hexadecimal digits";
+        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if text.len() != 64 || !text.bytes().all(digit) {
+            return Err(WHAT);
+        }
+        let mut bytes = [0; 32];
+        for (i, byte) in bytes.iter_mut().enumerate() {
+            let pair = text.get(2 * i..2 * i + 2).ok_or(WHAT)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| WHAT)?;
+        }
+        Ok(Self(bytes))
+    }
 }
 
 const CHECK_HELP: &str = "use disk_encrypted, endpoint_protection, os_current, firewall, screen_lock";

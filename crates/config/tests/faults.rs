@@ -92,6 +92,27 @@ fn shapes_are_checked() {
 }
 
 #[test]
+fn a_list_of_trusted_keys_names_at_least_one_and_whole_ones() {
+    let key = "2f8d4e07a31acf50d5e38852bd7808aebf95cc9f52d58748b0b056acf9ae0fad";
+    let check = |keys: &str| {
+        let mut texts = Texts::from_files(starter("acme.localhost"));
+        texts.main.text.push_str(&format!("\n[policy]\ntrusted_keys = {keys}\n"));
+        Config::check(&texts)
+    };
+    let config = check(&format!("[\"{key}\"]")).expect("a key");
+    assert_eq!(config.settings.trusted_keys[0][..2], [0x2f, 0x8d]);
+    for (keys, words) in [
+        ("[]".to_owned(), "names no key"),
+        (format!("[\"{}\"]", key.to_uppercase()), "64 lower-case hexadecimal digits"),
+        (format!("[\"{}\"]", &key[2..]), "64 lower-case hexadecimal digits"),
+        ("\"x\"".to_owned(), "not a list"),
+    ] {
+        let faults = check(&keys).expect_err(&keys);
+        assert!(faults[0].to_string().contains(words), "{keys}: {}", faults[0]);
+    }
+}
+
+#[test]
 fn issuers_are_https_unless_loopback_is_allowed() {
     let oidc = |issuer: &str, more: &str| {
         let main =

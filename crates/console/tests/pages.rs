@@ -342,6 +342,9 @@ async fn assets_are_kept_for_ever_under_the_name_of_their_hash() {
 async fn buttons_say_in_numbers_what_they_will_do() {
     let proposal = get(Sample::default(), "/console/policy/proposals/p-14").await.text;
     assert!(proposal.contains("Publish: binds 2 rules, ends 1 connection of 1 person"));
+    for words in ["Measured on later use", "3 of 1", "11 of 78", "What this does not show", "from day 16 on"] {
+        assert!(proposal.contains(words), "{words}");
+    }
     let failing = get(Sample { hostile: true, ..Sample::default() }, "/console/policy/proposals/p-14").await.text;
     assert!(
         !failing.contains("Publish: ") && failing.contains("Discard: "),

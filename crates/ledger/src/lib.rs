@@ -4,6 +4,8 @@
 //! files and reads no clock: the `store` crate does. The verifier shares no code with the writer, so that one mistake cannot
 //! hide in both.
 //!
+//! It signs and opens policy bundles too ([`BundleKey`], [`open_bundle`]): a bundle is a signed statement like a checkpoint.
+//!
 //! ```
 //! use safeconduct_ledger::{Chain, CheckpointKey, verify};
 //! use safeconduct_model::{Record, SystemEvent, Timestamp};
@@ -81,12 +83,17 @@
 //! them shortens history unseen: keep the newest checkpoint elsewhere (it is one line of text) and append it to the file
 //! that is verified. Whoever holds the private key can rewrite all of it.
 
+mod bundle;
 mod chain;
 mod checkpoint;
 mod hash;
 mod layout;
 pub mod verify;
 
+pub use bundle::{
+    Bundle, BundleContents, BundleFault, BundleFile, BundleKey, LastBound, MAX_BUNDLE, MAX_BUNDLE_FILES, open_bundle,
+    parse_key, text_hash,
+};
 pub use chain::{AppendError, BACKSTEP_TOLERANCE, Chain, Head};
 pub use checkpoint::{Checkpoint, CheckpointKey};
 pub use hash::Hash;

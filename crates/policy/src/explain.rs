@@ -64,7 +64,7 @@ impl Atom {
     }
 
     /// Whether it holds; what cannot be evaluated does not.
-    fn holds(&self, prepared: &Prepared<'_>) -> bool {
+    pub(crate) fn holds(&self, prepared: &Prepared<'_>) -> bool {
         prepared.truth(self.at) == Some(true)
     }
 }

@@ -27,6 +27,7 @@
 mod bulk;
 mod calendar;
 mod cedar;
+mod coverage;
 mod ends;
 pub mod engine;
 mod explain;
@@ -48,6 +49,7 @@ mod words;
 
 pub use bulk::{Bulk, Line};
 pub use cedar::SCHEMA;
+pub use coverage::{AtomCoverage, Coverage, Part, RuleCoverage};
 pub use explanation::{Explanation, NEAREST, Near, Spoke};
 pub use expr::{Compare, Expr};
 pub use facts::OTHER_NETWORK;

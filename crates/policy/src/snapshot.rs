@@ -87,6 +87,11 @@ impl Kept {
         let unless = unless.map(|(lift, terms)| atoms(&lift.conjuncts(), terms)).collect();
         Self { who, when, unless, clock: Clock::of(rule) }
     }
+
+    /// Every condition: first each `when`, then the parts of each `unless`.
+    pub(crate) fn atoms(&self) -> impl Iterator<Item = &Atom> {
+        self.when.iter().chain(self.unless.iter().flatten())
+    }
 }
 
 impl Snapshot {
@@ -316,6 +321,11 @@ impl Snapshot {
     /// The rules with these ids.
     pub(crate) fn named(&self, ids: &[RuleId]) -> Vec<(&Arc<Rule>, &Kept)> {
         self.rules.iter().zip(&self.kept).filter(|(rule, _)| ids.contains(&rule.id)).collect()
+    }
+
+    /// Every rule with what the compiler made of it, in file order.
+    pub(crate) fn every(&self) -> impl Iterator<Item = (&Arc<Rule>, &Kept)> {
+        self.rules.iter().zip(&self.kept)
     }
 
     /// Every permit that covers an application, whatever the action.

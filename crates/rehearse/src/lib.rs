@@ -42,8 +42,10 @@ pub use answer::Answer;
 pub use difference::{AppChange, Difference, RuleChange, RuleText, difference};
 pub use history::History;
 pub use mine::{
-    Conditions, Directory, Draft, Figures, LeftOut, LeftOutBecause, MAX_USES, Observed, Proposal, ProposeError,
-    ProposedRule, Settings, Target, propose,
+    BREAK_GLASS, Baseline, Conditions, Directory, Draft, Figures, Kept, LEAST_WINDOW_DAYS, LeftOut, LeftOutBecause,
+    MAX_USES, MIN_RELIABILITY, Measured, Narrowing, Observed, Period, ProofNote, Proposal, ProposeError, ProposedRule,
+    Reliability, Season, Settings, Split, Target, Today, WINDOW_DAYS, Within, is_exceptional, is_superseded, propose,
+    propose_within, weight,
 };
 pub use replay::{
     AT_ONCE, Against, Changes, Coverage, EXAMPLES, Example, MAX_NAMES, Options, Rehearsal, compare, rehearse, replay,

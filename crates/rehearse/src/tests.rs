@@ -15,6 +15,8 @@ use crate::{
     Settings, Target, compare, difference, propose, rehearse, replay,
 };
 
+mod guards;
+
 /// Monday, 2026-08-31T00:00:00Z.
 const MONDAY: i64 = 1_788_134_400_000;
 
@@ -61,6 +63,7 @@ struct Use {
     purpose: Option<String>,
     outcome: Option<Reason>,
     mode: Mode,
+    grant: Option<safeconduct_model::GrantFacts>,
 }
 
 fn entry(seq: u64, u: &Use) -> Entry {
@@ -86,7 +89,7 @@ fn entry(seq: u64, u: &Use) -> Entry {
         who: Who { principal: Principal::Person(u.who.parse().expect("id")), groups, auth: Some(auth) },
         what: What { app: u.app.parse().expect("id"), action: u.action, method: "GET".into(), path: "/q".into() },
         place: Place { ip: [10, 0, 0, 1].into(), network: u.network.clone(), country: None, device },
-        why: Why { stated: u.purpose.clone().map(|purpose| Stated { purpose, ticket: None }), grant: None },
+        why: Why { stated: u.purpose.clone().map(|purpose| Stated { purpose, ticket: None }), grant: u.grant.clone() },
     };
     let outcome = match u.outcome {
         None => Outcome::Permit { until: decided },
@@ -125,6 +128,7 @@ fn accountant(n: usize, day: i64, minute: i64) -> Use {
         purpose: Some("close".into()),
         outcome: None,
         mode: Mode::Observe,
+        grant: None,
     }
 }
 

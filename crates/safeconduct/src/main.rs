@@ -149,6 +149,12 @@ enum PolicyVerb {
     Test {
         #[command(flatten)]
         config: Config,
+        /// Say what the tests prove of each rule and condition, and how often each rule spoke in recorded traffic.
+        #[arg(long)]
+        coverage: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Writes rules for an application from observed use.
     Propose {
@@ -156,6 +162,8 @@ enum PolicyVerb {
         app: AppId,
         #[command(flatten)]
         config: Config,
+        #[command(flatten)]
+        mining: commands::policy::Mining,
         /// Write the whole candidate (all policies with the proposal in place) into this new folder.
         #[arg(long)]
         out: Option<PathBuf>,
@@ -173,17 +181,58 @@ enum PolicyVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Makes the policies in a folder bind.
+    /// Makes the policies in a folder, or in a signed bundle, bind.
     Publish {
-        /// A folder with *.cedar and perhaps tests/*.toml.
-        dir: PathBuf,
+        /// A folder with *.cedar and perhaps tests/*.toml, or a bundle.
+        from: PathBuf,
         #[command(flatten)]
         config: Config,
+        /// Sign the folder with this key first.
+        #[arg(long, value_name = "KEYFILE")]
+        sign: Option<PathBuf>,
+        /// The revision of the bundle; one more than the last if it is not given.
+        #[arg(long, requires = "sign")]
+        revision: Option<u64>,
     },
+    /// Signs policies into one file.
+    #[command(args_conflicts_with_subcommands = true)]
+    Bundle {
+        #[command(subcommand)]
+        verb: Option<BundleVerb>,
+        #[command(flatten)]
+        make: commands::bundle::Make,
+    },
+    /// Keys that sign policies.
+    #[command(subcommand)]
+    Key(KeyVerb),
     /// One verdict explained in full: the rules, the facts, the nearest permits and what would help. Exit 1 if it is a denial.
     Explain(commands::explain::Explain),
     /// Any Cedar policy set over any entities, one answer a request.
     Eval(commands::eval::Eval),
+}
+
+#[derive(Subcommand)]
+enum BundleVerb {
+    /// Says who signed a bundle and what it holds. Exit 1 if it does not hold.
+    Verify {
+        /// The bundle.
+        file: PathBuf,
+        /// The public key: 64 hexadecimal digits, or a file that holds them.
+        #[arg(long, value_name = "PUB")]
+        key: String,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum KeyVerb {
+    /// Makes a key in a new file that only its owner may read, and its public half in FILE.pub.
+    New {
+        /// The file.
+        file: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -321,7 +370,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> anyhow::Result<Answer> {
-    use commands::{assess, config, device, eval, explain, ledger, map, person, policy, protect, up, watch};
+    use commands::{assess, bundle, config, device, eval, explain, ledger, map, person, policy, protect, up, watch};
     match command {
         Command::Demo { port, dir, check, quiet, days, records } => {
             let options = demo::Options { port, dir, check, quiet, days, records };
@@ -336,12 +385,19 @@ async fn run(command: Command) -> anyhow::Result<Answer> {
         }
         Command::Policy(verb) => match verb {
             PolicyVerb::Show { config, json } => policy::show(&config.config, json),
-            PolicyVerb::Test { config } => policy::test(&config.config),
-            PolicyVerb::Propose { app, config, out, json } => {
-                policy::propose(&config.config, &app, out.as_deref(), json)
+            PolicyVerb::Test { config, coverage, json } => policy::test(&config.config, coverage, json),
+            PolicyVerb::Propose { app, config, mining, out, json } => {
+                policy::propose(&config.config, &app, &mining, out.as_deref(), json)
             }
             PolicyVerb::Rehearse { dir, config, json } => policy::rehearse(&config.config, &dir, json),
-            PolicyVerb::Publish { dir, config } => policy::publish(&config.config, &dir).await,
+            PolicyVerb::Publish { from, config, sign, revision } => {
+                policy::publish(&config.config, &from, sign.as_deref(), revision).await
+            }
+            PolicyVerb::Bundle { verb: Some(BundleVerb::Verify { file, key, json }), .. } => {
+                bundle::verify(&file, &key, json)
+            }
+            PolicyVerb::Bundle { verb: None, make } => bundle::make(&make),
+            PolicyVerb::Key(KeyVerb::New { file }) => bundle::new_key(&file),
             PolicyVerb::Explain(asked) => explain::explain(&asked),
             PolicyVerb::Eval(asked) => eval::eval(&asked),
         },

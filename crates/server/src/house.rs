@@ -26,6 +26,7 @@ use crate::keep::StoreKeep;
 use crate::proposals::Proposals;
 use crate::rooms::Reading;
 use crate::secrets;
+use crate::signed;
 
 /// What binds now: the configuration and the snapshot that was built from it.
 pub struct Current {
@@ -65,6 +66,8 @@ pub struct House {
     pub(crate) current: Arc<ArcSwap<Current>>,
     /// Held while the files of the configuration are read or written, so that nobody sees half a change.
     pub(crate) files: tokio::sync::Mutex<()>,
+    /// The keys by which policies must be signed, as they were at start; none where policies need no signature.
+    pub(crate) trusted: Vec<[u8; 32]>,
     pub(crate) sessions: Mutex<Sessions>,
     pub(crate) devices: RwLock<Devices>,
     pub(crate) ledger: LedgerWriter,
@@ -103,6 +106,11 @@ pub struct Opening {
     pub authority: Authority,
 }
 
+/// The policies in the folder are not those that a trusted key signed.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", crate::proposals::told(.0))]
+pub(crate) struct Unsigned(pub(crate) Vec<safeconduct_model::Fault>);
+
 impl House {
     /// Puts the rooms together.
     pub async fn open(opening: Opening) -> Result<Self> {
@@ -110,6 +118,12 @@ impl House {
         let now = clock.now();
         let origin = origin(built.config.settings.portal.as_str(), port);
         let control = Arc::new(Control::open(&data.join("control.db")).await.context("opening control.db")?);
+        let trusted = built.config.settings.trusted_keys.clone();
+        let last = signed::last(&control).await?;
+        let bundle = signed::check(&dir, &trusted, &built.texts, last.as_ref()).map_err(Unsigned)?;
+        if let Some(bundle) = &bundle {
+            signed::keep(&control, &bundle.bound(), now).await?;
+        }
         let revision = crate::revision::number(&control, &built.texts, now).await?;
         let built = Built { snapshot: built.snapshot.with_revision(revision), ..built };
         let settings = &built.config.settings;
@@ -151,6 +165,7 @@ impl House {
             origin,
             current,
             files: tokio::sync::Mutex::new(()),
+            trusted,
             sessions: Mutex::new(sessions),
             devices: RwLock::new(devices),
             ledger,

@@ -13,6 +13,7 @@
 //! | `rooms` | what the pages show, and the digest of the ledger that they rest on |
 //! | `proposals`, `publish` | changes to policy: written, rehearsed, bound |
 //! | `decision_point` | other programs and gateways ask: who may, who answers, the record |
+//! | `signed` | policies that bind only if a trusted key signed them |
 //! | `enrol` | making keys and certificates for devices |
 //! | `run` | start, run, drain |
 
@@ -37,6 +38,7 @@ mod rooms;
 mod run;
 mod secrets;
 mod sign_in;
+pub mod signed;
 
 pub use house::{Current, House};
 pub use run::{Running, SOCKET, Start, StartError, start};

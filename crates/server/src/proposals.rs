@@ -7,8 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result};
 use safeconduct_config::{Text, Texts};
 use safeconduct_model::{AppId, Fault, Group, Mode, Person, Timestamp};
-use safeconduct_policy::{Effect, Scope, Snapshot};
-use safeconduct_rehearse::{Against, Directory, Observed, Options, Rehearsal, Settings, propose, rehearse};
+use safeconduct_policy::Snapshot;
+use safeconduct_rehearse::{
+    Against, Directory, Measured, Observed, Options, Rehearsal, Settings, Today, is_superseded, propose_within,
+    rehearse,
+};
 use safeconduct_store::{Control, Entries};
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +58,12 @@ pub struct Proposal {
     pub covered: (u64, u64),
     /// Pairs of person and kind of use that it grants without use, and all that it grants.
     pub unused: (u64, u64),
+    /// How the method did on use that it had not seen; `None` for what was proposed before this was measured.
+    #[serde(default)]
+    pub measured: Option<Measured>,
+    /// What is kept, what nobody can judge, and whether it only narrows.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// What each rule was made from, by rule id.
     pub basis: BTreeMap<String, String>,
     /// What it does not permit, worth a look, in words.
@@ -99,11 +108,15 @@ impl House {
     /// Writes a proposal for an application from its observed use.
     pub(crate) async fn propose(self: &Arc<Self>, by: &str, app: &AppId) -> Result<Proposal> {
         let (current, ledger, of) = (self.current(), self.ledger_dir(), app.clone());
-        let written = tokio::task::spawn_blocking(move || write(&current, &ledger, &of)).await??;
+        let written =
+            tokio::task::spawn_blocking(move || write(&current, &ledger, &of, &Settings::default())).await??;
         let id = format!("{app}-{}", crate::house::random_hex::<3>()?);
         let figures = &written.figures;
         let basis = |r: &safeconduct_rehearse::ProposedRule| {
-            let words = format!("{} uses by {} people; lets in {}", r.uses, r.people, r.granted);
+            let words = format!(
+                "{} uses by {} people; lets in {}; reliability {:.2}",
+                r.uses, r.people, r.granted, r.reliability.reliability
+            );
             (r.draft.id.to_string(), words)
         };
         let left_out = |l: &safeconduct_rehearse::LeftOut| {
@@ -119,6 +132,8 @@ impl House {
             since: figures.from,
             covered: (figures.covered, figures.uses),
             unused: (figures.unused_pairs, figures.granted_pairs),
+            notes: written.notes(),
+            measured: Some(written.measured.clone()),
             basis: written.rules.iter().map(basis).collect(),
             left_out: written.left_out.iter().map(left_out).collect(),
             cedar: written.cedar,
@@ -181,17 +196,25 @@ impl House {
     }
 }
 
-/// Writes rules for an application from the use that a ledger holds.
-pub fn write(current: &Current, ledger: &Path, app: &AppId) -> Result<safeconduct_rehearse::Proposal> {
+/// Writes rules for an application from the use that a ledger holds; they permit no more than what binds now, unless the
+/// settings ask for it.
+pub fn write(
+    current: &Current,
+    ledger: &Path,
+    app: &AppId,
+    settings: &Settings,
+) -> Result<safeconduct_rehearse::Proposal> {
     let application = current.snapshot.application(app).with_context(|| format!("there is no application `{app}`"))?;
-    let mut seen = Observed::new(app.clone(), current.config.settings.zone.clone());
-    for entry in Entries::from_seq(ledger, 0)? {
-        seen.add(&entry?.entry);
-    }
     let estate = &current.config.estate;
     let people: Vec<Person> = estate.people.values().cloned().collect();
     let groups: Vec<Group> = estate.groups.values().cloned().collect();
-    Ok(propose(&seen, application, &Directory::of(&people, &groups), &Settings::default())?)
+    let directory = Directory::of(&people, &groups);
+    let mut today = Today::of(&current.snapshot, &directory);
+    let mut seen = Observed::new(app.clone(), current.config.settings.zone.clone());
+    for entry in Entries::from_seq(ledger, 0)? {
+        seen.add_under(&entry?.entry, &mut today);
+    }
+    Ok(propose_within(&seen, application, &directory, settings, Some(&current.snapshot))?)
 }
 
 /// Decides everything that a ledger holds under the candidate and under what binds now, and compares: the question is what
@@ -218,14 +241,12 @@ pub fn replay(
 }
 
 /// The texts with a proposal in place: its file, without the permits for the same application that it supersedes, and with
-/// enforcement turned on.
+/// enforcement turned on. Rules for emergencies and those that ask for a dated grant stay.
 #[must_use]
 pub fn with_proposal(current: &Current, app: &AppId, cedar: &str, fixtures: &str) -> Texts {
     let mut texts = current.texts.clone();
     let file = files::proposal_file(app);
-    let is_superseded =
-        |scope: &Scope| matches!(scope, Scope::Is(kind, id) if kind == "Application" && id == app.as_str());
-    for rule in current.snapshot.rules().iter().filter(|r| r.effect == Effect::Permit && is_superseded(&r.resource)) {
+    for rule in current.snapshot.rules().iter().filter(|r| is_superseded(r, app)) {
         if let Some(text) = texts.policies.iter_mut().find(|t| t.file == rule.file) {
             text.text = text.text.replacen(&rule.text, "", 1);
         }

@@ -5,14 +5,22 @@ use std::sync::Arc;
 
 use safeconduct_access::Signal;
 use safeconduct_config::Texts;
+use safeconduct_ledger::{Bundle, LastBound};
 use safeconduct_model::{Fault, SessionEventKind};
 
 use crate::files::{self, Built};
 use crate::house::{Current, House};
 use crate::proposals::{Proposal, State, told, with_proposal};
+use crate::signed;
 
 /// The settings that only a start reads.
-const AT_START: &str = "listeners, TLS files, portal host, data folder and GeoIP file take effect at the next start";
+const AT_START: &str =
+    "listeners, TLS files, portal host, data folder, GeoIP file and trusted keys take effect at the next start";
+/// Why an unsigned change is refused.
+pub(crate) const ONLY_SIGNED: &str = "[policy] trusted_keys lets only signed policies bind";
+/// What to do then.
+pub(crate) const SIGN_IT: &str = "write it out with `safeconduct policy propose APP --out DIR`, let the holder of a trusted key \
+     run `safeconduct policy bundle DIR --out FILE --key KEYFILE`, then `safeconduct policy publish FILE`";
 
 impl House {
     /// Publishes a proposal; the revision that binds.
@@ -25,7 +33,7 @@ impl House {
             return Err(one(id, "the proposal is closed", "propose anew; use has gone on since"));
         }
         let make = |current: &Current| Ok(with_proposal(current, &proposal.app, &proposal.cedar, &proposal.fixtures));
-        let revision = self.publish(by, make, &format!("proposal {id}")).await?;
+        let revision = self.publish(by, make, &format!("proposal {id}"), None).await?;
         self.close_proposal(proposal, State::Published).await?;
         Ok(revision)
     }
@@ -56,7 +64,30 @@ impl House {
             }
             Ok(texts)
         };
-        self.publish(by, make, &folder.display().to_string()).await
+        self.publish(by, make, &folder.display().to_string(), None).await
+    }
+
+    /// Publishes a signed bundle; the revision that binds.
+    pub(crate) async fn publish_bundle(self: &Arc<Self>, by: &str, path: &Path) -> Result<u64, Vec<Fault>> {
+        let shown = path.display().to_string();
+        let last = self.last_bundle().await?;
+        let opened = signed::open(path, &shown, &self.trusted, last.as_ref())?;
+        let (policies, tests) = signed::texts(&opened.0);
+        let make = |current: &Current| Ok(Texts { policies, tests, ..current.texts.clone() });
+        let bundle = opened.0.contents().revision;
+        let from = format!("bundle {bundle}, signed by {}", signed::short(opened.0.key()));
+        self.publish(by, make, &from, Some(opened)).await
+    }
+
+    async fn last_bundle(&self) -> Result<Option<LastBound>, Vec<Fault>> {
+        signed::last(&self.control).await.map_err(|e| one("control.db", &format!("{e:#}"), "see the health page"))
+    }
+
+    async fn keep_bundle(&self, bundle: &Bundle) -> Result<(), Vec<Fault>> {
+        let kept = signed::keep(&self.control, &bundle.bound(), self.now()).await;
+        kept.map_err(|e| {
+            one("control.db", &format!("the bundle cannot be kept, so it does not bind: {e}"), "see the health page")
+        })
     }
 
     /// Makes texts from what binds now, checks them whole, writes what differs, and lets it bind.
@@ -65,10 +96,19 @@ impl House {
         by: &str,
         make: impl FnOnce(&Current) -> Result<Texts, Vec<Fault>> + Send,
         from: &str,
+        signed: Option<(Bundle, String)>,
     ) -> Result<u64, Vec<Fault>> {
+        if !self.trusted.is_empty() && signed.is_none() {
+            return Err(one(from, ONLY_SIGNED, SIGN_IT));
+        }
         let _alone = self.files.lock().await;
         let current = self.current();
         let texts = make(&current)?;
+        if let Some((bundle, _)) = &signed {
+            // Another may have bound while this one waited for its turn.
+            let may = bundle.may_bind(&signed::schema(), self.last_bundle().await?.as_ref());
+            may.map_err(|e| one(from, &e.to_string(), e.remedy()))?;
+        }
         let revision = current.snapshot.revision() + 1;
         let built = files::build(texts.clone(), revision)?;
         self.record_change(by, "policy.publish", &format!("revision {revision}"), from).await.map_err(|e| {
@@ -78,7 +118,15 @@ impl House {
             files::write_whole(&self.dir.join(&estate.file), &estate.text)
                 .map_err(|e| one(&estate.file, &format!("cannot be written: {e}"), "check the folder's permissions"))?;
         }
+        if let Some((_, text)) = &signed {
+            files::write_whole(&self.dir.join(signed::BUNDLE), text).map_err(|e| {
+                one(signed::BUNDLE, &format!("cannot be written: {e}"), "check the folder's permissions")
+            })?;
+        }
         files::replace_policies(&self.dir, &texts.policies, &texts.tests).map_err(|f| vec![f])?;
+        if let Some((bundle, _)) = &signed {
+            self.keep_bundle(bundle).await?;
+        }
         self.number(revision, &built).await?;
         self.bind(Current::of(built, self.now()));
         Ok(revision)
@@ -93,10 +141,14 @@ impl House {
             return Ok(None);
         }
         let revision = current.snapshot.revision() + 1;
+        let bundle = signed::check(&self.dir, &self.trusted, &texts, self.last_bundle().await?.as_ref())?;
         let built = files::build(texts, revision)?;
         let fixed = |c: &safeconduct_config::Settings| {
             let point = c.decision_point.as_ref().map(|d| (d.listen, d.tls, d.url.clone(), d.client_ca.clone()));
-            (c.https, c.health, c.portal.clone(), c.data.clone(), c.tls.clone(), c.geoip.clone(), point)
+            (
+                (c.https, c.health, c.portal.clone(), c.data.clone(), point),
+                (c.tls.clone(), c.geoip.clone(), c.trusted_keys.clone()),
+            )
         };
         if fixed(&built.config.settings) != fixed(&current.config.settings) {
             tracing::warn!("{AT_START}");
@@ -107,6 +159,9 @@ impl House {
             .map_err(|e| {
                 one("ledger", &format!("the change cannot be recorded, so it is not made: {e}"), "see the health page")
             })?;
+        if let Some(bundle) = &bundle {
+            self.keep_bundle(bundle).await?;
+        }
         self.number(revision, &built).await?;
         self.bind(Current::of(built, self.now()));
         if providers_changed {

@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::control::Desk;
 use crate::decision_point;
 use crate::files;
-use crate::house::{House, Opening, new_request_id};
+use crate::house::{House, Opening, Unsigned, new_request_id};
 use crate::portal::{Portal, admin};
 use crate::rooms;
 use crate::rooms::health::{self, Works};
@@ -80,7 +80,10 @@ pub enum StartError {
 /// Starts everything and returns when it serves.
 pub async fn start(start: Start) -> Result<Running, StartError> {
     let built = files::read(&start.dir).and_then(|texts| files::build(texts, 1)).map_err(StartError::Faults)?;
-    Ok(serve(start, built).await?)
+    serve(start, built).await.map_err(|error| match error.downcast::<Unsigned>() {
+        Ok(Unsigned(faults)) => StartError::Faults(faults),
+        Err(error) => StartError::Other(error),
+    })
 }
 
 async fn serve(start: Start, built: files::Built) -> Result<Running> {
@@ -163,7 +166,17 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
         tasks.spawn(decision_point::run(&house, bound, stop.clone())?);
     }
     let setup_link = first_administrator(&house).await?;
-    Ok(Running { house, https, health: health_at, decision_point: point_at, setup_link, gateway, follower: Some(follower), stop, tasks })
+    Ok(Running {
+        house,
+        https,
+        health: health_at,
+        decision_point: point_at,
+        setup_link,
+        gateway,
+        follower: Some(follower),
+        stop,
+        tasks,
+    })
 }
 
 impl Running {

@@ -81,7 +81,8 @@ async fn check(point: &dyn DecisionPoint, proof: crate::Proof, body: &[u8]) -> R
     Ok(match judged {
         Judged::Allowed { headers } => {
             // A client may not send what only we say.
-            let without: &[&str] = if headers.iter().any(|(name, _)| *name == header::COOKIE) { &[] } else { &["cookie"] };
+            let without: &[&str] =
+                if headers.iter().any(|(name, _)| *name == header::COOKIE) { &[] } else { &["cookie"] };
             let fields: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();
             proto::allowed(&fields, without)
         }

@@ -3,8 +3,9 @@
 use maud::{Markup, html};
 
 use super::policy::{sentence, state, tests};
+use crate::parts::table::{Column, Key, Table};
 use crate::parts::{self, cedar, icon, layout, time, words};
-use crate::view::{Example, Frame, Link, Proposal, ProposalState, Rehearsal, Shift};
+use crate::view::{Example, Frame, Link, Measured, Proposal, ProposalState, Rehearsal, Share, Shift, Split};
 
 /// A proposal.
 #[must_use]
@@ -34,11 +35,80 @@ pub fn page(frame: &Frame, view: &Proposal) -> Markup {
                     }
                 }
             }
+            @if let Some(m) = &view.measured { (measured(frame, m)) }
             (rehearsal(frame, view.rehearsal.as_ref()))
             (tests(&view.tests))
             (actions(frame, view))
         },
     )
+}
+
+fn share(s: Share) -> Markup {
+    html! { (words::percent(s)) " " span.quiet { (words::count(s.of)) " of " (words::count(s.all)) } }
+}
+
+fn splits(all: &[Split]) -> Table<'_, Split> {
+    Table {
+        caption: "Rules from the days before, tried on the days after",
+        columns: vec![
+            Column {
+                key: "from",
+                title: "Written from",
+                number: false,
+                value: |s| Key::count(s.train_days),
+                cell: |_, s| html! { (words::plural(s.train_days, "day", "days")) },
+            },
+            Column {
+                key: "on",
+                title: "Tried on",
+                number: false,
+                value: |s| Key::count(s.test_days),
+                cell: |_, s| html! { "the " (words::plural(s.test_days, "day", "days")) " after" },
+            },
+            Column {
+                key: "under",
+                title: "Needed, but denied",
+                number: true,
+                value: |s| Key::count(s.under.of),
+                cell: |_, s| share(s.under),
+            },
+            Column {
+                key: "over",
+                title: "Granted, but not used then",
+                number: true,
+                value: |s| Key::count(s.over.of),
+                cell: |_, s| share(s.over),
+            },
+        ],
+        rows: all,
+        empty: html! {},
+        anchor: None,
+    }
+}
+
+/// What the method did on use that it had not seen. A figure without its window says nothing, so both stand in a row.
+fn measured(frame: &Frame, m: &Measured) -> Markup {
+    html! {
+        section aria-labelledby="measured" {
+            h2 #measured { "Measured on later use" }
+            @if m.splits.is_empty() {
+                p.quiet { "The window is too short to be split into a part to learn from and a part to judge." }
+            } @else {
+                (splits(&m.splits).plain(frame))
+            }
+            ul {
+                li { @match m.stable_after {
+                    Some(days) => { "The rules came out alike from day " (words::count(days)) " on." }
+                    None => { "The rules still changed at the end of the window." }
+                } }
+                @if let Some(r) = m.least_reliability { li { "The least reliable rule was used in " (words::count(r)) " of 100 combinations where it is used least." } }
+                li { "Complexity " (words::count(m.complexity)) "; a wrong grant here weighs " (words::count(m.weight)) "." }
+                @for note in &m.notes { li { (note) } }
+            }
+            h3 { "What this does not show" }
+            ul.quiet { @for b in &m.blind { li { (b) } } }
+        }
+    }
 }
 
 fn rehearsal(frame: &Frame, rehearsal: Option<&Rehearsal>) -> Markup {

@@ -25,8 +25,8 @@ pub use me::{
 };
 pub use overview::{Better, Figure, Measure, Move, Overview, Room, Step, Today};
 pub use policy::{
-    Effect, Example, FiveWs, LiveEffect, Policy, Proposal, ProposalRow, ProposalState, ProposeApp, ProposedRule,
-    Rehearsal, RuleRow, Shift, TestFailure, Tests,
+    Effect, Example, FiveWs, LiveEffect, Measured, Policy, Proposal, ProposalRow, ProposalState, ProposeApp,
+    ProposedRule, Rehearsal, RuleRow, Shift, Split, TestFailure, Tests,
 };
 pub use protect::{AssetRow, Exposure, Protect};
 pub use things::{

@@ -156,6 +156,8 @@ pub struct Proposal {
     pub coverage: Share,
     /// How much of what it grants nobody used: combinations unused out of granted.
     pub over_grant: Share,
+    /// How the rules did on use that they were not written from; `None` if that was not measured.
+    pub measured: Option<Measured>,
     /// What happens to the past under it; `None` if it was not rehearsed.
     pub rehearsal: Option<Rehearsal>,
     /// Whether the policy tests hold with it.
@@ -166,6 +168,38 @@ pub struct Proposal {
     pub enforces: bool,
     /// Why it cannot be published by this visitor now; `None` if it can.
     pub barred: Option<String>,
+}
+
+/// How rules written the same way did on use that they were not written from, and what no figure shows.
+#[derive(Clone, Debug, Default)]
+pub struct Measured {
+    /// One row for each part of the window on which rules from the part before were tried, the last part first.
+    pub splits: Vec<Split>,
+    /// Weighted structural complexity.
+    pub complexity: u64,
+    /// The least reliability of a rule, in hundredths.
+    pub least_reliability: Option<u64>,
+    /// After how many days the rules came out as they are.
+    pub stable_after: Option<u64>,
+    /// The weight of the application.
+    pub weight: u64,
+    /// What is kept, what cannot be judged, whether it only narrows.
+    pub notes: Vec<String>,
+    /// What the figures do not show.
+    pub blind: Vec<String>,
+}
+
+/// Rules from the days before, tried on the days after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Split {
+    /// Days that were mined.
+    pub train_days: u64,
+    /// Days on which the result was tried.
+    pub test_days: u64,
+    /// Uses that would have been denied, of all that were needed.
+    pub under: Share,
+    /// Combinations that nobody used, of all that were granted.
+    pub over: Share,
 }
 
 /// A proposed rule.

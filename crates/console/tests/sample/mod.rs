@@ -833,6 +833,20 @@ impl Backend for Sample {
             since: days(14),
             coverage: Share::new(3_344, 3_412),
             over_grant: Share::new(9, 78),
+            measured: Some(Measured {
+                splits: vec![Split {
+                    train_days: 23,
+                    test_days: 7,
+                    under: Share::new(3, 1_204),
+                    over: Share::new(11, 78),
+                }],
+                complexity: 34,
+                least_reliability: Some(83),
+                stable_after: Some(16),
+                weight: 5,
+                notes: vec!["cannot judge quarterly, yearly use: nothing that was observed is as long as that".into()],
+                blind: vec!["whether an observed use was right".into()],
+            }),
             rehearsal: Some(Rehearsal {
                 from: days(30),
                 to: mins(12),

@@ -142,7 +142,9 @@ fn window(kept: &[&Use], s: &Settings) -> Option<(u16, u16)> {
     let last = minutes.len().checked_sub(1)?;
     let from = (1..=few.min(last)).rev().find(|i| far(minutes[i - 1], minutes[*i])).unwrap_or(0);
     let to = (last.saturating_sub(few)..last).find(|i| *i >= from && far(minutes[*i], minutes[i + 1])).unwrap_or(last);
-    Some((minutes[from] / 30 * 30, minutes[to] / 30 * 30 + 30))
+    let (from, to) = (minutes[from] / 30 * 30, minutes[to] / 30 * 30 + 30);
+    let wider = if minutes.len() < s.uses_for_sharp_hours { 30 } else { 0 };
+    Some((from.saturating_sub(wider), (to + wider).min(1440)))
 }
 
 /// A share of a number of uses, rounded down.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use safeconduct_model::{GroupId, PersonId};
+use safeconduct_model::PersonId;
 
 /// What choosing costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,25 +21,25 @@ pub(crate) struct Weights {
 
 /// The chosen groups, and the users whom none of them holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Cover {
-    pub groups: BTreeSet<GroupId>,
+pub(crate) struct Cover<G: Ord> {
+    pub groups: BTreeSet<G>,
     pub singles: BTreeSet<PersonId>,
 }
 
 /// Chooses groups one by one, the one with the largest gain first, until none gains. `users` have used the application;
 /// only `supported` ones, who used it often enough, speak for a group.
-pub(crate) fn cover(
+pub(crate) fn cover<G: Ord + Clone>(
     users: &BTreeSet<PersonId>,
     supported: &BTreeSet<PersonId>,
-    members: &BTreeMap<GroupId, BTreeSet<PersonId>>,
+    members: &BTreeMap<G, BTreeSet<PersonId>>,
     w: &Weights,
-) -> Cover {
+) -> Cover<G> {
     let share = |people: &BTreeSet<PersonId>| count(people.intersection(users).count()) / count(people.len().max(1));
-    let candidates: BTreeMap<&GroupId, &BTreeSet<PersonId>> = members
+    let candidates: BTreeMap<&G, &BTreeSet<PersonId>> = members
         .iter()
         .filter(|(_, people)| people.intersection(supported).count() >= w.min_users && share(people) >= w.min_share)
         .collect();
-    let mut chosen: BTreeSet<GroupId> = BTreeSet::new();
+    let mut chosen: BTreeSet<G> = BTreeSet::new();
     let mut granted: BTreeSet<&PersonId> = BTreeSet::new();
     loop {
         let gain = |people: &BTreeSet<PersonId>| {
@@ -67,10 +67,10 @@ pub(crate) fn cover(
 }
 
 /// A later choice may have made an earlier one superfluous.
-fn drop_redundant(
-    chosen: &mut BTreeSet<GroupId>,
+fn drop_redundant<G: Ord + Clone>(
+    chosen: &mut BTreeSet<G>,
     supported: &BTreeSet<PersonId>,
-    members: &BTreeMap<GroupId, BTreeSet<PersonId>>,
+    members: &BTreeMap<G, BTreeSet<PersonId>>,
 ) {
     for id in chosen.clone() {
         let others = |p: &&PersonId| chosen.iter().any(|g| *g != id && members[g].contains(*p));
@@ -88,6 +88,7 @@ fn count(n: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use safeconduct_model::GroupId;
 
     const W: Weights = Weights { over_grant: 1.0, missed: 2.0, size: 1.0, min_share: 0.5, min_users: 2 };
 
@@ -96,7 +97,8 @@ mod tests {
     }
 
     fn chosen(users: &str, groups: &[(&str, &str)]) -> String {
-        let members = groups.iter().map(|(g, p)| (g.parse().expect("id"), people(p))).collect();
+        let members: BTreeMap<GroupId, BTreeSet<PersonId>> =
+            groups.iter().map(|(g, p)| (g.parse().expect("id"), people(p))).collect();
         let cover = cover(&people(users), &people(users), &members, &W);
         let names: Vec<String> = cover.groups.iter().map(ToString::to_string).collect();
         let singles: String = cover.singles.iter().map(PersonId::as_str).collect();

@@ -10,8 +10,8 @@ use safeconduct_model::{
 };
 use safeconduct_policy::Snapshot;
 
+use super::draft::{Draft, Mine, Target};
 use super::observe::Use;
-use super::propose::{Draft, Mine, Target};
 
 /// A report of this age is too old for every device, as the fixtures of policies understand it.
 const OLD_REPORT_SECS: u64 = 86_400;
@@ -63,10 +63,11 @@ fn base<'u>(mine: &Mine<'_>, draft: &Draft, uses: &[&'u Use]) -> Option<(Case, &
     let one = uses.iter().copied().find(|u| {
         mine.permits(draft, u) && mine.seen.principal(u).person().is_some() && draft.actions.contains(&u.action)
     })?;
-    let groups = match &draft.target {
+    let mut groups: BTreeSet<GroupId> = match &draft.target {
         Target::Group(group) => [group.clone()].into(),
         Target::One(principal) => principal.person().map(|p| mine.directory.groups_of(p)).unwrap_or_default(),
     };
+    groups.extend(draft.within.as_ref().and_then(|w| w.group()).cloned());
     let device = (c.known || c.managed || c.compliant || !c.checks.is_empty()).then(|| {
         let required: BTreeSet<Check> = if c.compliant { [Check::EndpointProtection].into() } else { BTreeSet::new() };
         Device {

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::tz::TimeZone;
 use safeconduct_flows::Facts;
-use safeconduct_model::{Access, Action, AppId, Check, Entry, GroupId, Principal, Reason, Record, Timestamp};
+use safeconduct_model::{Access, Action, AppId, Check, Entry, GroupId, Principal, Reason, Record, RuleId, Timestamp};
+
+use super::today::{Today, is_break_glass};
 
 /// How many uses are kept; beyond it the oldest go, and the proposal says how many.
 pub const MAX_USES: usize = 2_000_000;
@@ -33,6 +35,16 @@ pub(crate) struct Use {
     pub passed: bool,
     /// It got through although a rule forbade it.
     pub forbidden: bool,
+    /// It rests on a dated grant or on breaking the glass: an exception, and no evidence for a standing rule.
+    pub exception: bool,
+    /// What binds now lets it pass, with the groups of the time.
+    pub allowed: bool,
+    /// A rule of now forbids it.
+    pub shut: bool,
+    /// What binds now lets it pass, with the groups of today.
+    pub exists: bool,
+    /// The rules that let it pass now.
+    pub rules: u32,
 }
 
 /// Names that occur again and again, each stored once.
@@ -75,6 +87,7 @@ pub struct Observed {
     pub(crate) group_sets: Names<BTreeSet<GroupId>>,
     pub(crate) networks: Names<String>,
     pub(crate) purposes: Names<String>,
+    pub(crate) rule_sets: Names<BTreeSet<RuleId>>,
 }
 
 impl Observed {
@@ -90,19 +103,32 @@ impl Observed {
             group_sets: Names::default(),
             networks: Names::default(),
             purposes: Names::default(),
+            rule_sets: Names::default(),
         }
     }
 
     /// Adds one entry of the ledger. Only verdicts about the application count, and no live connection that was merely
     /// decided again.
     pub fn add(&mut self, entry: &Entry) {
+        self.take(entry, None);
+    }
+
+    /// The same, and asks what binds now whether it lets the ask pass: needed for a proposal that may only narrow.
+    pub fn add_under(&mut self, entry: &Entry, today: &mut Today<'_>) {
+        self.take(entry, Some(today));
+    }
+
+    fn take(&mut self, entry: &Entry, today: Option<&mut Today<'_>>) {
         match &entry.record {
-            Record::Access(access) if access.ask.what.app == self.app && !access.again => self.push(entry.seq, access),
+            Record::Access(access) if access.ask.what.app == self.app && !access.again => {
+                self.push(entry.seq, access, today);
+            }
             _ => {}
         }
     }
 
-    fn push(&mut self, seq: u64, access: &Access) {
+    fn push(&mut self, seq: u64, access: &Access, today: Option<&mut Today<'_>>) {
+        let judged = today.map(|t| t.judge(access)).unwrap_or_default();
         let facts = Facts::of(access, &self.zone);
         let forbidden = access.reason() == Some(Reason::Forbidden);
         let one = Use {
@@ -124,6 +150,11 @@ impl Observed {
             purpose: facts.purpose.as_ref().map(|p| self.purposes.number(p)),
             passed: access.passed() && !forbidden,
             forbidden: access.passed() && forbidden,
+            exception: facts.granted || is_break_glass(access) || judged.break_glass,
+            allowed: judged.allowed,
+            shut: judged.shut,
+            exists: judged.exists,
+            rules: self.rule_sets.number(&judged.rules),
         };
         if self.uses.len() >= MAX_USES {
             self.uses.pop_front();

@@ -3,22 +3,29 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_model::{
-    Action, AppId, Application, Fault, Group, GroupId, Person, PersonId, Principal, RuleId, Timestamp,
+    AppId, Application, Duration, Fault, Group, GroupId, Mode, Person, PersonId, Principal, RuleId,
 };
 use safeconduct_policy::{PolicyText, Snapshot, Sources};
 use serde::Serialize;
 use thiserror::Error;
 
-use super::conditions::{Conditions, Miss};
-use super::cover::{Weights, cover};
+use super::draft::{Draft, Mine};
+use super::left_out::LeftOut;
+use super::measure::{self, Figures, Measured};
 use super::observe::{Observed, Use};
-use super::{fixtures, report, write};
+use super::reliable::{self, Reliability};
+use super::season::{self, Season};
+use super::{fixtures, report, today, within, write};
 use crate::words;
 
-/// How many examples are kept of everything that is left out.
-const LEFT_OUT_EXAMPLES: usize = 5;
-/// How many people are named of everything that is left out.
-const LEFT_OUT_PEOPLE: usize = 50;
+/// The window from which rules are written, in days, unless a person asks for another.
+pub const WINDOW_DAYS: u64 = 90;
+/// A shorter window than this cuts no right: it did not see every day of the week.
+pub const LEAST_WINDOW_DAYS: u64 = 7;
+/// A group of which some significant part is less precise than this does not stand for its members.
+pub const MIN_RELIABILITY: f64 = 0.4;
+/// How many rules or rights an error names.
+const MAX_NAMED: usize = 5;
 
 /// Who belongs to which group now, transitively.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,8 +92,20 @@ pub struct Settings {
     pub people_for_outlier: usize,
     /// The most purposes that are worth a condition.
     pub max_purposes: usize,
+    /// Below this number of uses hours are taken half an hour wider on both sides: few uses do not show the edges.
+    pub uses_for_sharp_hours: usize,
     /// Principals whose use is no evidence: no rule rests on it, and no rule lets them in.
     pub flagged: BTreeSet<Principal>,
+    /// How far back from the last use rules are written from; what lies before it serves the seasonal guard.
+    pub window: Duration,
+    /// In a shorter window no right is cut.
+    pub least_window: Duration,
+    /// How many people make a part of a group significant.
+    pub significant_people: usize,
+    /// Below this reliability a group is narrowed.
+    pub min_reliability: f64,
+    /// A person asked for it: the proposal may permit what the rules of now deny.
+    pub widen: bool,
 }
 
 impl Default for Settings {
@@ -106,34 +125,15 @@ impl Default for Settings {
             one_person_share: 0.05,
             people_for_outlier: 3,
             max_purposes: 3,
+            uses_for_sharp_hours: 200,
             flagged: BTreeSet::new(),
+            window: Duration::from_days(WINDOW_DAYS),
+            least_window: Duration::from_days(LEAST_WINDOW_DAYS),
+            significant_people: 4,
+            min_reliability: MIN_RELIABILITY,
+            widen: false,
         }
     }
-}
-
-/// Whom a proposed rule lets in.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Target {
-    /// A group.
-    Group(GroupId),
-    /// One principal.
-    One(Principal),
-}
-
-/// A rule before it is text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Draft {
-    /// Its id.
-    pub id: RuleId,
-    /// Whom it lets in.
-    pub target: Target,
-    /// Whom it does not let in although they belong to the target.
-    pub except: BTreeSet<Principal>,
-    /// For which kinds of use.
-    pub actions: BTreeSet<Action>,
-    /// Under which conditions.
-    pub conditions: Conditions,
 }
 
 /// A rule of a proposal.
@@ -152,102 +152,48 @@ pub struct ProposedRule {
     pub people: u64,
     /// How many people it lets in.
     pub granted: u64,
+    /// How far it can be trusted where it is least precise.
+    #[serde(flatten)]
+    pub reliability: Reliability,
 }
 
-/// How good a proposal is.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Figures {
-    /// Observed uses: everything that got through and that no rule forbade.
-    pub uses: u64,
-    /// Those that the proposal permits.
-    pub covered: u64,
-    /// `covered / uses`.
-    pub coverage: f64,
-    /// Pairs of person and kind of use that the proposal grants.
-    pub granted_pairs: u64,
-    /// Those of them that were never used.
-    pub unused_pairs: u64,
-    /// `unused / granted`.
-    pub over_grant: Option<f64>,
-    /// Uses in the last quarter of the window.
-    pub test_uses: u64,
-    /// Those of them that a proposal from the first three quarters would have denied.
-    pub test_denied: u64,
-    /// `denied / uses` of the last quarter: what people would have missed.
-    pub under_privilege: Option<f64>,
-    /// The first use.
-    pub from: Timestamp,
-    /// The last use.
-    pub to: Timestamp,
-    /// The local dates of both.
-    pub dates: (String, String),
-    /// The length of the window in days, begun ones counted.
-    pub days: u64,
-    /// Who was seen using it.
-    pub people: u64,
-    /// Older asks that found no room.
-    pub dropped: u64,
-}
-
-/// Why something was left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// Against what a proposal was held so that it only narrows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum LeftOutBecause {
-    /// The principal is flagged.
-    Flagged,
-    /// It was denied; denied attempts never become permits.
-    DeniedAttempt,
-    /// It got through only because the application is observed: a rule forbids it.
-    Forbidden,
-    /// The person is not, or no longer, in the directory.
-    NotInDirectory,
-    /// Too few uses to speak for the person.
-    LittleSupport,
-    /// At a time at which almost nobody else uses it.
-    OddHours,
-    /// From a device unlike those of almost all other uses.
-    OtherDevice,
-    /// With a weaker sign-in than almost all other uses.
-    WeakerSignIn,
-    /// From another network than almost all other uses.
-    OtherNetwork,
-    /// Without the purpose that all other uses state.
-    OtherPurpose,
-    /// The identity was not proven, or the groups were others at the time.
-    OtherIdentity,
+pub enum Baseline {
+    /// Against nothing: whoever asked did not say what binds now.
+    None,
+    /// Verdicts do not bind there yet, so that everybody who is signed in gets through: whatever is proposed is narrower.
+    Observed,
+    /// Against the rules of now.
+    Rules,
+    /// Against the rules of now, but a person asked that it may widen.
+    Widening,
 }
 
-impl LeftOutBecause {
-    /// In words.
-    #[must_use]
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::Flagged => "by flagged principals",
-            Self::DeniedAttempt => "denied attempts",
-            Self::Forbidden => "forbidden by a rule, got through because the application is observed",
-            Self::NotInDirectory => "by people who are not in the directory",
-            Self::LittleSupport => "too rare to speak for a person",
-            Self::OddHours => "at odd hours",
-            Self::OtherDevice => "from other devices than almost all uses",
-            Self::WeakerSignIn => "with a weaker sign-in than almost all uses",
-            Self::OtherNetwork => "from another network than almost all uses",
-            Self::OtherPurpose => "without the usual purpose",
-            Self::OtherIdentity => "with an unproven identity or other groups than now",
-        }
-    }
-}
-
-/// Observed asks that the proposal does not permit.
+/// Whether a proposal only narrows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LeftOut {
-    /// Why.
-    pub because: LeftOutBecause,
-    /// How many.
-    pub count: u64,
-    /// By whom, up to a bound.
-    pub people: BTreeSet<Principal>,
-    /// The first ones: place in the ledger, and words.
-    pub examples: Vec<(u64, String)>,
+pub struct Narrowing {
+    /// Against what it was held.
+    pub baseline: Baseline,
+    /// Recorded asks that were compared.
+    pub compared: u64,
+    /// Those of them that the proposal permits and what binds now does not.
+    pub widened: u64,
+    /// The proposed rules that are not, as text, a rule of now with more conditions.
+    pub loose: Vec<RuleId>,
+    /// Permits of now that speak of this application and of others too: they go on, and the proposal narrows nothing that
+    /// they let pass.
+    pub remaining: Vec<RuleId>,
+}
+
+/// A proof that the proposal permits no more than what binds now, or that it does; whoever can prove attaches it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProofNote {
+    /// Whether it is proved that nothing is widened.
+    pub holds: bool,
+    /// In words: what was proved, or the request that would be newly allowed.
+    pub words: String,
 }
 
 /// A rule set that was written from observed use. It is a change not yet made: somebody else applies it.
@@ -263,6 +209,14 @@ pub struct Proposal {
     pub fixtures: String,
     /// How good it is.
     pub figures: Figures,
+    /// How the method did on use that it had not seen.
+    pub measured: Measured,
+    /// What is kept because it recurs, and what nobody can judge.
+    pub season: Season,
+    /// Whether it only narrows.
+    pub narrowing: Narrowing,
+    /// The proof of it, where one was attached.
+    pub proof: Option<ProofNote>,
     /// What it does not permit, worth a look.
     pub left_out: Vec<LeftOut>,
 }
@@ -273,6 +227,12 @@ impl Proposal {
     pub fn report(&self) -> String {
         report::report(self)
     }
+
+    /// What is kept because it recurs, what nobody can judge, and whether it only narrows: one line each.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        report::notes(self)
+    }
 }
 
 /// Why nothing is proposed.
@@ -281,6 +241,30 @@ pub enum ProposeError {
     /// Nobody got through in the window.
     #[error("nobody used `{0}` in the window; put it in observe mode, or choose a longer window")]
     NoUse(AppId),
+    /// The window is too short to take anything away.
+    #[error(
+        "{days} days of use cannot judge the {cut} rights of `{app}` that would be cut ({named}); observe for {least} days at least"
+    )]
+    WindowTooShort {
+        /// For which application.
+        app: AppId,
+        /// The length of the window.
+        days: u64,
+        /// The least length.
+        least: u64,
+        /// How many rights would be cut.
+        cut: u64,
+        /// The first of them.
+        named: String,
+    },
+    /// A proposed rule is wider than every rule of now, though nobody asked for that.
+    #[error("the proposal for `{app}` would widen what binds now ({}); nothing was proposed", rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
+    Widens {
+        /// For which application.
+        app: AppId,
+        /// The rules that are wider.
+        rules: Vec<RuleId>,
+    },
     /// What was written does not pass the checks of policies.
     #[error("the proposal for `{app}` does not pass the checks: {}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Refused {
@@ -291,298 +275,136 @@ pub enum ProposeError {
     },
 }
 
-/// Proposes rules for the application that was observed.
+/// Proposes rules for the application that was observed, held against nothing.
 pub fn propose(
     seen: &Observed,
     app: &Application,
     directory: &Directory,
     settings: &Settings,
 ) -> Result<Proposal, ProposeError> {
-    let uses: Vec<&Use> = seen.all().filter(|u| u.passed).collect();
-    let (Some(from), Some(to)) = (uses.iter().map(|u| u.at).min(), uses.iter().map(|u| u.at).max()) else {
-        return Err(ProposeError::NoUse(app.id.clone()));
-    };
-    let mine = Mine { seen, app, directory, settings };
-    let drafts = mine.drafts(&uses);
-    let days = 1 + to.since(from).millis() / 86_400_000;
+    propose_within(seen, app, directory, settings, None)
+}
 
-    let evidence: Vec<&Use> = uses.iter().copied().filter(|u| mine.counts(u)).collect();
+/// Proposes rules for the application that was observed, which permit no more than what binds now unless the settings say
+/// otherwise. The uses must have been added with [`Observed::add_under`] the same snapshot.
+pub fn propose_within(
+    seen: &Observed,
+    app: &Application,
+    directory: &Directory,
+    settings: &Settings,
+    current: Option<&Snapshot>,
+) -> Result<Proposal, ProposeError> {
+    let no_use = || ProposeError::NoUse(app.id.clone());
+    let all: Vec<&Use> = seen.all().filter(|u| u.passed).collect();
+    let (_, to) = measure::span(&all).ok_or_else(no_use)?;
+    let start = to - settings.window;
+    let uses: Vec<&Use> = all.iter().copied().filter(|u| start <= u.at).collect();
+    let (from, to) = measure::span(&uses).ok_or_else(no_use)?;
+
+    let baseline = match current.and_then(|c| c.application(&app.id).map(|a| a.mode)) {
+        None => Baseline::None,
+        Some(_) if settings.widen => Baseline::Widening,
+        Some(Mode::Observe) => Baseline::Observed,
+        Some(_) => Baseline::Rules,
+    };
+    let bounds = current.filter(|_| baseline == Baseline::Rules).map(|c| within::bounds(c, app));
+    let narrow = matches!(baseline, Baseline::Rules | Baseline::Observed);
+    let mine = Mine { seen, app, directory, settings, bounds: bounds.as_ref(), narrow };
+    let (drafts, kept) = mine.until(&all, to);
+    let rights = current.filter(|_| bounds.is_some()).map(|c| today::rights(c, app, directory));
+    let season = season::told(&mine, &drafts, &all, kept, rights.as_ref());
+    if bounds.is_some() && to.since(from) < settings.least_window {
+        refuse_to_cut(&mine, &drafts, &season, measure::days(from, to))?;
+    }
+
+    let evidence: Vec<&Use> = all.iter().copied().filter(|u| mine.counts(u)).collect();
+    let reliability: Vec<Reliability> = drafts.iter().map(|d| reliable::of(&mine, d, &evidence)).collect();
+    let least = reliability.iter().map(|r| r.reliability).min_by(f64::total_cmp);
+    let measured = mine.measured(&all, &drafts, (from, to), least);
+    let figures = mine.figures(&all, &uses, &drafts, &measured);
     let why = |draft: &Draft| {
         let (count, people) = mine.used(draft, &evidence);
         let noun = if people == 1 { "person" } else { "people" };
+        let what = if draft.seasonal { "recurring use" } else { "observed use" };
         format!(
-            "observed use, {count} accesses by {people} {noun}, from {} to {}",
+            "{what}, {count} accesses by {people} {noun}, from {} to {}",
             words::date(from, seen.zone()),
             words::date(to, seen.zone())
         )
     };
     let texts: Vec<String> = drafts.iter().map(|d| write::rule(d, app, &why(d))).collect();
-    let left_out = mine.left_out(&drafts);
-    let figures = mine.figures(&drafts, &uses, (from, to, days));
-    let cedar = report::file(app, &figures, &left_out, &drafts, &texts);
-    let file = format!("policies/{}.cedar", app.id);
-    let snapshot = Snapshot::build(
-        1,
-        Sources {
-            policies: vec![PolicyText { file, text: cedar.clone() }],
-            applications: vec![app.clone()],
-            assets: vec![],
-            zone: seen.zone().clone(),
-        },
-    )
-    .map_err(|faults| ProposeError::Refused { app: app.id.clone(), faults })?;
+    let left_out = mine.left_out(&drafts, start);
+    let mut narrowing = compared(&mine, &drafts, baseline, current);
+    let cedar = report::file(app, &figures, &measured, &season, &left_out, &drafts, &texts);
+    let snapshot = alone(app, seen, &cedar)?;
+    if let (Baseline::Rules, Some(current)) = (baseline, current) {
+        let loose = snapshot.rules().iter().filter(|r| !within::is_below_now(r, current, app));
+        narrowing.loose = loose.map(|r| r.id.clone()).collect();
+        if !narrowing.loose.is_empty() || narrowing.widened > 0 {
+            return Err(ProposeError::Widens { app: app.id.clone(), rules: narrowing.loose });
+        }
+    }
     let fixtures = fixtures::fixtures(&mine, &drafts, &uses, &snapshot);
-    let rules = drafts.into_iter().zip(texts).map(|(draft, cedar)| {
+    let rules = drafts.into_iter().zip(texts).zip(reliability).map(|((draft, cedar), reliability)| {
         let (uses, people) = mine.used(&draft, &uses);
         let words = snapshot.rule(&draft.id).map(|r| r.five_ws().sentence()).unwrap_or_default();
         let granted = mine.granted(&draft).len() as u64;
-        ProposedRule { draft, words, cedar, uses, people, granted }
+        ProposedRule { draft, words, cedar, uses, people, granted, reliability }
     });
-    Ok(Proposal { app: app.id.clone(), rules: rules.collect(), cedar, fixtures, figures, left_out })
+    let rules = rules.collect();
+    Ok(Proposal {
+        app: app.id.clone(),
+        rules,
+        cedar,
+        fixtures,
+        figures,
+        measured,
+        season,
+        narrowing,
+        proof: None,
+        left_out,
+    })
 }
 
-pub(crate) struct Mine<'a> {
-    pub seen: &'a Observed,
-    pub app: &'a Application,
-    pub directory: &'a Directory,
-    pub settings: &'a Settings,
+/// The proposed rules and nothing else, checked.
+fn alone(app: &Application, seen: &Observed, cedar: &str) -> Result<Snapshot, ProposeError> {
+    let file = format!("policies/{}.cedar", app.id);
+    let sources = Sources {
+        policies: vec![PolicyText { file, text: cedar.to_owned() }],
+        applications: vec![app.clone()],
+        assets: vec![],
+        zone: seen.zone().clone(),
+    };
+    Snapshot::build(1, sources).map_err(|faults| ProposeError::Refused { app: app.id.clone(), faults })
 }
 
-impl Mine<'_> {
-    /// Whether a use is evidence at all.
-    fn counts(&self, one: &Use) -> bool {
-        let principal = self.seen.principal(one);
-        let known = match principal {
-            Principal::Person(id) => self.directory.people.contains(id),
-            Principal::Workload(_) => true,
-            Principal::Nobody => false,
-        };
-        known && one.passed && one.proven && !self.settings.flagged.contains(principal)
+/// What a window that is too short cannot judge must not be cut.
+fn refuse_to_cut(mine: &Mine<'_>, drafts: &[Draft], season: &Season, days: u64) -> Result<(), ProposeError> {
+    let cut = season.unjudged.unwrap_or(0);
+    if cut == 0 && !drafts.is_empty() {
+        return Ok(());
     }
-
-    fn drafts(&self, uses: &[&Use]) -> Vec<Draft> {
-        let uses: Vec<&Use> = uses.iter().copied().filter(|u| self.counts(u)).collect();
-        let mut by_target: BTreeMap<Target, BTreeMap<Action, Vec<&Use>>> = BTreeMap::new();
-        for action in Action::ALL {
-            let of_action: Vec<&Use> = uses.iter().copied().filter(|u| u.action == action).collect();
-            for (target, uses) in self.targets(&of_action) {
-                by_target.entry(target).or_default().insert(action, uses);
-            }
-        }
-        by_target.into_iter().flat_map(|(target, actions)| self.of_target(&target, actions)).collect()
-    }
-
-    /// Who stands for the users of one kind of use, with the uses that each target answers for.
-    fn targets<'u>(&self, uses: &[&'u Use]) -> BTreeMap<Target, Vec<&'u Use>> {
-        let s = self.settings;
-        let mut counts: BTreeMap<&Principal, usize> = BTreeMap::new();
-        for one in uses {
-            *counts.entry(self.seen.principal(one)).or_default() += 1;
-        }
-        let people = |least: usize| -> BTreeSet<PersonId> {
-            counts.iter().filter(|(_, n)| **n >= least).filter_map(|(p, _)| p.person().cloned()).collect()
-        };
-        let weights = Weights {
-            over_grant: s.over_grant,
-            missed: s.missed,
-            size: s.size,
-            min_share: s.min_group_share,
-            min_users: s.min_group_users,
-        };
-        let chosen = cover(&people(1), &people(s.min_uses), &self.directory.members, &weights);
-        let mut found: BTreeMap<Target, Vec<&Use>> = BTreeMap::new();
-        for one in uses {
-            let principal = self.seen.principal(one);
-            // The smallest chosen group answers for a person in several.
-            let group = principal.person().and_then(|person| {
-                let holding = chosen.groups.iter().filter(|g| self.directory.members[*g].contains(person));
-                holding.min_by_key(|g| (self.directory.members[*g].len(), (*g).clone()))
-            });
-            let target = match group {
-                Some(group) => Target::Group(group.clone()),
-                None if counts[principal] >= s.min_uses => Target::One(principal.clone()),
-                None => continue,
-            };
-            found.entry(target).or_default().push(one);
-        }
-        found
-    }
-
-    /// The rules of one target: kinds of use under the same conditions become one rule.
-    fn of_target(&self, target: &Target, actions: BTreeMap<Action, Vec<&Use>>) -> Vec<Draft> {
-        let mut alike: Vec<(Conditions, BTreeSet<Action>, Vec<&Use>)> = Vec::new();
-        for (action, uses) in actions {
-            let shape = Conditions::of(&uses, self.seen, self.settings).without_hours();
-            match alike.iter_mut().find(|(other, ..)| *other == shape) {
-                Some((_, actions, all)) => {
-                    actions.insert(action);
-                    all.extend(uses);
-                }
-                None => alike.push((shape, [action].into(), uses)),
-            }
-        }
-        let except = match target {
-            Target::One(_) => BTreeSet::new(),
-            Target::Group(group) => {
-                let inside = |p: &&Principal| p.person().is_some_and(|id| self.directory.members[group].contains(id));
-                self.settings.flagged.iter().filter(inside).cloned().collect()
-            }
-        };
-        let drafts = alike.into_iter().map(|(_, actions, uses)| Draft {
-            id: self.id(target, &actions),
-            target: target.clone(),
-            except: except.clone(),
-            conditions: Conditions::of(&uses, self.seen, self.settings),
-            actions,
-        });
-        drafts.collect()
-    }
-
-    fn id(&self, target: &Target, actions: &BTreeSet<Action>) -> RuleId {
-        let who = match target {
-            Target::Group(id) => id.to_string(),
-            Target::One(principal) => principal.to_string(),
-        };
-        let actions: Vec<&str> = actions.iter().map(|a| a.name()).collect();
-        let actions = actions.join("-");
-        let id = format!("{}-{who}-{actions}", self.app.id);
-        // Long names give way to a short digest of themselves.
-        let short = || format!("proposed-{:016x}-{actions}", fnv(&id));
-        id.parse().unwrap_or_else(|_| short().parse().expect("a short id of letters and digits is valid"))
-    }
-
-    /// Whether a draft lets a recorded use pass, with the groups of the time.
-    pub(crate) fn permits(&self, draft: &Draft, one: &Use) -> bool {
-        self.speaks_of(draft, one) && draft.conditions.misses(one, self.seen).is_empty()
-    }
-
-    fn speaks_of(&self, draft: &Draft, one: &Use) -> bool {
-        let principal = self.seen.principal(one);
-        let inside = match &draft.target {
-            Target::Group(group) => self.seen.group_sets.name(one.groups).contains(group),
-            Target::One(other) => other == principal,
-        };
-        one.proven
-            && *principal != Principal::Nobody
-            && inside
-            && !draft.except.contains(principal)
-            && draft.actions.contains(&one.action)
-    }
-
-    /// How many of these uses a draft permits, and of how many principals.
-    fn used(&self, draft: &Draft, uses: &[&Use]) -> (u64, u64) {
-        let permitted = || uses.iter().filter(|u| self.permits(draft, u));
-        let people: BTreeSet<u32> = permitted().map(|u| u.who).collect();
-        (permitted().count() as u64, people.len() as u64)
-    }
-
-    /// Whom a draft lets in, by the directory of now.
-    fn granted(&self, draft: &Draft) -> BTreeSet<Principal> {
-        let mut all: BTreeSet<Principal> = match &draft.target {
-            Target::One(principal) => [principal.clone()].into(),
-            Target::Group(group) => self.directory.members[group].iter().cloned().map(Principal::Person).collect(),
-        };
-        all.retain(|p| !draft.except.contains(p));
-        all
-    }
-
-    fn figures(&self, drafts: &[Draft], uses: &[&Use], (from, to, days): (Timestamp, Timestamp, u64)) -> Figures {
-        let covered = |drafts: &[Draft], one: &Use| drafts.iter().any(|d| self.permits(d, one));
-        let granted: BTreeSet<(Principal, Action)> = drafts
-            .iter()
-            .flat_map(|d| self.granted(d).into_iter().flat_map(|p| d.actions.iter().map(move |a| (p.clone(), *a))))
-            .collect();
-        let used: BTreeSet<(Principal, Action)> =
-            uses.iter().map(|u| (self.seen.principal(u).clone(), u.action)).collect();
-        let cut = to - safeconduct_model::Duration::from_millis(to.since(from).millis() / 4);
-        let (early, late): (Vec<&Use>, Vec<&Use>) = uses.iter().partition(|u| u.at < cut);
-        let trained = self.drafts(&early);
-        let late: Vec<&Use> =
-            late.into_iter().filter(|u| !self.settings.flagged.contains(self.seen.principal(u))).collect();
-        let test_denied = late.iter().filter(|u| !covered(&trained, u)).count() as u64;
-        let total = uses.len() as u64;
-        let covered = uses.iter().filter(|u| covered(drafts, u)).count() as u64;
-        let unused = granted.difference(&used).count() as u64;
-        let test_uses = if early.is_empty() { 0 } else { late.len() as u64 };
-        Figures {
-            uses: total,
-            covered,
-            coverage: words::ratio(covered, total).unwrap_or(0.0),
-            granted_pairs: granted.len() as u64,
-            unused_pairs: unused,
-            over_grant: words::ratio(unused, granted.len() as u64),
-            test_uses,
-            test_denied: if early.is_empty() { 0 } else { test_denied },
-            under_privilege: words::ratio(test_denied, test_uses),
-            from,
-            to,
-            dates: (words::date(from, self.seen.zone()), words::date(to, self.seen.zone())),
-            days,
-            people: uses.iter().map(|u| u.who).collect::<BTreeSet<_>>().len() as u64,
-            dropped: self.seen.dropped(),
-        }
-    }
-
-    /// Every observed ask that no draft permits, by cause. Nothing is dropped in silence: the uses in here and those that
-    /// are covered are all uses.
-    fn left_out(&self, drafts: &[Draft]) -> Vec<LeftOut> {
-        let mut found: BTreeMap<LeftOutBecause, LeftOut> = BTreeMap::new();
-        for one in self.seen.all() {
-            if one.passed && drafts.iter().any(|d| self.permits(d, one)) {
-                continue;
-            }
-            let because = self.because(drafts, one);
-            let list = found.entry(because).or_insert_with(|| LeftOut {
-                because,
-                count: 0,
-                people: BTreeSet::new(),
-                examples: Vec::new(),
-            });
-            list.count += 1;
-            if list.people.len() < LEFT_OUT_PEOPLE {
-                list.people.insert(self.seen.principal(one).clone());
-            }
-            if list.examples.len() < LEFT_OUT_EXAMPLES {
-                list.examples.push((one.seq, self.seen.sentence(one)));
-            }
-        }
-        found.into_values().collect()
-    }
-
-    fn because(&self, drafts: &[Draft], one: &Use) -> LeftOutBecause {
-        use LeftOutBecause as B;
-        let principal = self.seen.principal(one);
-        if one.forbidden {
-            return B::Forbidden;
-        }
-        if !one.passed {
-            return B::DeniedAttempt;
-        }
-        if self.settings.flagged.contains(principal) {
-            return B::Flagged;
-        }
-        if principal.person().is_some_and(|p| !self.directory.people.contains(p)) {
-            return B::NotInDirectory;
-        }
-        let speaking = drafts.iter().filter(|d| self.speaks_of(d, one));
-        let nearest = speaking.map(|d| d.conditions.misses(one, self.seen)).min_by_key(BTreeSet::len);
-        match nearest.and_then(|misses| misses.first().copied()) {
-            Some(Miss::Hours) => B::OddHours,
-            Some(Miss::Device) => B::OtherDevice,
-            Some(Miss::Factors) => B::WeakerSignIn,
-            Some(Miss::Network) => B::OtherNetwork,
-            Some(Miss::Purpose) => B::OtherPurpose,
-            None if !one.proven || self.granted_now(drafts, principal, one.action) => B::OtherIdentity,
-            None => B::LittleSupport,
-        }
-    }
-
-    fn granted_now(&self, drafts: &[Draft], principal: &Principal, action: Action) -> bool {
-        drafts.iter().any(|d| d.actions.contains(&action) && self.granted(d).contains(principal))
-    }
+    let named = season.unjudged_examples.iter().take(MAX_NAMED).map(|(who, action)| format!("{who} to {action}"));
+    Err(ProposeError::WindowTooShort {
+        app: mine.app.id.clone(),
+        days,
+        least: mine.settings.least_window.millis() / Duration::from_days(1).millis(),
+        cut,
+        named: named.collect::<Vec<_>>().join(", "),
+    })
 }
 
-/// A short digest for names; nothing rests on it but readability.
-fn fnv(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+/// Every recorded ask, denied ones too, under the proposal and under what binds now. What a rule forbids stays forbidden.
+fn compared(mine: &Mine<'_>, drafts: &[Draft], baseline: Baseline, current: Option<&Snapshot>) -> Narrowing {
+    let mut found = Narrowing { baseline, compared: 0, widened: 0, loose: vec![], remaining: vec![] };
+    if baseline == Baseline::None {
+        return found;
+    }
+    let remaining = current.into_iter().flat_map(|c| today::standing(c, mine.app));
+    found.remaining = remaining.filter(|r| !today::is_superseded(r, &mine.app.id)).map(|r| r.id.clone()).collect();
+    for one in mine.seen.all().filter(|u| !u.shut) {
+        found.compared += 1;
+        found.widened += u64::from(!one.allowed && drafts.iter().any(|d| mine.permits(d, one)));
+    }
+    found
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use safeconduct_model::{Application, Principal};
 
 use super::conditions::Conditions;
-use super::propose::{Draft, Target};
+use super::draft::{Draft, Target};
 
 /// A text as a Cedar string literal. Names of networks and purposes are free texts, so nothing in them may end the literal.
 pub(crate) fn literal(text: &str) -> String {
@@ -50,9 +50,20 @@ pub(crate) fn rule(draft: &Draft, app: &Application, why: &str) -> String {
     };
     let resource = format!("resource == Application::{}", literal(app.id.as_str()));
     let _ = write!(text, "permit (\n    {who},\n    {actions},\n    {resource}\n)");
-    let when = clauses(&draft.conditions);
+    let c = &draft.conditions;
+    let mut when = clauses(c);
+    if let Some(within) = &draft.within {
+        let more = within.clauses(&draft.target, &when, c.window, c.weekdays);
+        when.splice(0..0, more);
+    }
     if !when.is_empty() {
         let _ = write!(text, "\nwhen {{\n    {}\n}}", when.join(" &&\n    "));
+    }
+    for lift in draft.within.iter().flat_map(|w| w.lifts()) {
+        let _ = write!(text, "\nunless {{ {lift} }}");
+    }
+    for group in &draft.without {
+        let _ = write!(text, "\nunless {{ principal in Group::{} }}", literal(group.as_str()));
     }
     for flagged in &draft.except {
         let _ = write!(text, "\nunless {{ principal == {} }}", entity(flagged));
@@ -86,8 +97,13 @@ fn clauses(c: &Conditions) -> Vec<String> {
     let purposes: Vec<String> = c.purposes.iter().map(|p| literal(p)).collect();
     match purposes.as_slice() {
         [] => {}
-        [one] => all.push(format!("context has purpose && context.purpose == {one}")),
-        several => all.push(format!("context has purpose && [{}].contains(context.purpose)", several.join(", "))),
+        [one] => all.extend(["context has purpose".to_owned(), format!("context.purpose == {one}")]),
+        several => {
+            all.extend([
+                "context has purpose".to_owned(),
+                format!("[{}].contains(context.purpose)", several.join(", ")),
+            ]);
+        }
     }
     all
 }

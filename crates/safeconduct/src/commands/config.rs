@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use safeconduct_config::starter;
 use safeconduct_model::{Fault, Host};
-use safeconduct_server::files;
+use safeconduct_server::{files, signed};
 
 use crate::commands::offline;
 use crate::out::{Answer, say};
@@ -32,6 +32,11 @@ pub(crate) fn init(dir: &Path, domain: &str) -> Result<Answer> {
 
 pub(crate) fn check(config: &Path) -> Result<Answer> {
     let offline = offline!(config);
+    let current = &offline.current;
+    let trusted = &current.config.settings.trusted_keys;
+    if let Err(faults) = signed::check(&offline.dir, trusted, &current.texts, None) {
+        return Ok(Answer::BadInput(faults));
+    }
     let estate = &offline.current.config.estate;
     say(format!(
         "{}: no faults. {} people, {} groups, {} applications, {} assets, {} rules, {} tests hold.",

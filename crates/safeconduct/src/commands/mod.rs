@@ -1,7 +1,9 @@
 //! One file a noun.
 
 pub(crate) mod assess;
+pub(crate) mod bundle;
 pub(crate) mod config;
+pub(crate) mod coverage;
 pub(crate) mod device;
 pub(crate) mod eval;
 pub(crate) mod explain;

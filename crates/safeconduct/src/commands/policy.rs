@@ -5,15 +5,18 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use http::Method;
 use safeconduct_config::{Text, Texts};
-use safeconduct_model::{AppId, Fault};
-use safeconduct_rehearse::difference;
+use safeconduct_model::{AppId, Duration, Fault, Principal};
+use safeconduct_rehearse::{ProposeError, Settings, difference};
 use safeconduct_server::files::{self, Built};
 use safeconduct_server::proposals;
 use serde_json::json;
 
-use crate::commands::{Offline, offline};
+use crate::commands::{Offline, bundle, coverage, offline};
 use crate::local::{Local, Refused};
 use crate::out::{self, Answer, aside, put, say};
+
+/// The longest window that can be asked for.
+const MAX_WINDOW_DAYS: u64 = 3_660;
 
 pub(crate) fn show(config: &Path, json: bool) -> Result<Answer> {
     let offline = offline!(config);
@@ -32,14 +35,25 @@ pub(crate) fn show(config: &Path, json: bool) -> Result<Answer> {
     Ok(Answer::Done)
 }
 
-pub(crate) fn test(config: &Path) -> Result<Answer> {
+pub(crate) fn test(config: &Path, coverage: bool, json: bool) -> Result<Answer> {
     // A configuration is read only if its tests hold, so the faults are the answer.
     match Offline::read(config) {
+        Ok(offline) if coverage => coverage::tell(&offline, json),
         Ok(offline) => {
-            say(format!("{} passed, 0 failed", offline.current.fixtures.len()));
+            let passed = offline.current.fixtures.len();
+            if json {
+                out::json(&json!({ "passed": passed, "failed": [] }))?;
+            } else {
+                say(format!("{passed} passed, 0 failed"));
+            }
             Ok(Answer::Done)
         }
         Err(faults) if faults.iter().all(|f| f.what.starts_with("test `")) => {
+            if json {
+                let failed: Vec<_> = faults.iter().map(ToString::to_string).collect();
+                out::json(&json!({ "failed": failed }))?;
+                return Ok(Answer::No);
+            }
             for fault in &faults {
                 say(fault.to_string());
             }
@@ -50,7 +64,32 @@ pub(crate) fn test(config: &Path) -> Result<Answer> {
     }
 }
 
-pub(crate) fn propose(config: &Path, app: &AppId, out: Option<&Path>, json: bool) -> Result<Answer> {
+/// From what a proposal is written, and whether it may widen.
+#[derive(clap::Args)]
+pub(crate) struct Mining {
+    /// Write rules from so many days before the last use; what lies before them serves the seasonal guard.
+    #[arg(long, value_name = "DAYS", default_value_t = safeconduct_rehearse::WINDOW_DAYS)]
+    window: u64,
+    /// The proposal may permit what the rules of now deny.
+    #[arg(long)]
+    widen: bool,
+    /// The use of this person is no evidence, and no rule lets the person in. May be given several times.
+    #[arg(long, value_name = "PERSON")]
+    flagged: Vec<safeconduct_model::PersonId>,
+}
+
+impl Mining {
+    fn settings(&self) -> Settings {
+        Settings {
+            window: Duration::from_days(self.window.clamp(1, MAX_WINDOW_DAYS)),
+            widen: self.widen,
+            flagged: self.flagged.iter().cloned().map(Principal::Person).collect(),
+            ..Settings::default()
+        }
+    }
+}
+
+pub(crate) fn propose(config: &Path, app: &AppId, mining: &Mining, out: Option<&Path>, json: bool) -> Result<Answer> {
     let offline = offline!(config);
     if offline.current.snapshot.application(app).is_none() {
         let known: Vec<String> = offline.current.config.estate.applications.keys().map(ToString::to_string).collect();
@@ -62,7 +101,18 @@ pub(crate) fn propose(config: &Path, app: &AppId, out: Option<&Path>, json: bool
             remedy,
         )]));
     }
-    let proposal = proposals::write(&offline.current, &offline.ledger(), app)?;
+    let written = proposals::write(&offline.current, &offline.ledger(), app, &mining.settings());
+    let proposal = match written {
+        Ok(proposal) => proposal,
+        // It was understood, and the answer is no.
+        Err(error) => match error.downcast_ref::<ProposeError>() {
+            Some(why) => {
+                say(format!("{why}."));
+                return Ok(Answer::No);
+            }
+            None => return Err(error),
+        },
+    };
     if let Some(folder) = out {
         let texts = proposals::with_proposal(&offline.current, app, &proposal.cedar, &proposal.fixtures);
         write_candidate(folder, &texts)?;
@@ -87,7 +137,7 @@ fn write_candidate(folder: &Path, texts: &Texts) -> Result<()> {
 }
 
 /// The configuration as it would be with the policies of a folder, checked whole.
-fn candidate(offline: &Offline, dir: &Path) -> Result<Built, Vec<Fault>> {
+pub(super) fn candidate(offline: &Offline, dir: &Path) -> Result<Built, Vec<Fault>> {
     let (policies, tests) = files::read_candidate(dir)?;
     let mut texts = offline.current.texts.clone();
     texts.policies = policies;
@@ -115,33 +165,52 @@ pub(crate) fn rehearse(config: &Path, dir: &Path, json: bool) -> Result<Answer> 
     Ok(if rehearsal.changes_nothing() { Answer::Done } else { Answer::No })
 }
 
-pub(crate) async fn publish(config: &Path, dir: &Path) -> Result<Answer> {
+pub(crate) async fn publish(config: &Path, from: &Path, sign: Option<&Path>, revision: Option<u64>) -> Result<Answer> {
+    if from.is_file() {
+        return bundle::publish(config, from).await;
+    }
     let offline = offline!(config);
-    let built = match candidate(&offline, dir) {
+    let built = match candidate(&offline, from) {
         Ok(built) => built,
         Err(faults) => return Ok(Answer::BadInput(faults)),
     };
     put(difference(&offline.current.snapshot, &built.snapshot).report());
-    if let Some(mut server) = Local::try_connect(&offline.data()).await? {
-        let directory = std::fs::canonicalize(dir).with_context(|| format!("cannot find {}", dir.display()))?;
-        let body = json!({ "directory": directory });
-        return match server.ask(Method::POST, "/api/v1/policy/publish", Some(&body)).await {
-            Ok(answer) => {
-                say(format!("revision {} binds now", answer["revision"]));
-                Ok(Answer::Done)
-            }
-            Err(error) => match error.downcast_ref::<Refused>() {
-                Some(refused) => {
-                    say(&refused.words);
-                    Ok(Answer::No)
-                }
-                None => Err(error),
-            },
-        };
+    if let Some(key) = sign {
+        let signed = bundle::sign(&offline, &built.texts, key, revision, None)?;
+        let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        let file = folder.path().join("policies.bundle");
+        files::write_whole(&file, &signed).context("cannot write the bundle")?;
+        return bundle::publish(config, &file).await;
+    }
+    if let Some(server) = Local::try_connect(&offline.data()).await? {
+        let directory = std::fs::canonicalize(from).with_context(|| format!("cannot find {}", from.display()))?;
+        return ask_to_publish(server, &json!({ "directory": directory })).await;
+    }
+    if !offline.current.config.settings.trusted_keys.is_empty() {
+        let what = "[policy] trusted_keys lets only signed policies bind";
+        let remedy = "sign it: `safeconduct policy publish DIR --sign KEYFILE`";
+        return Ok(Answer::BadInput(vec![Fault::new(from.display().to_string(), 0, what, remedy)]));
     }
     if let Err(fault) = files::replace_policies(&offline.dir, &built.texts.policies, &built.texts.tests) {
         return Ok(Answer::BadInput(vec![fault]));
     }
     say("written; no server runs here, so it binds at the next start");
     Ok(Answer::Done)
+}
+
+/// Asks the server that runs here to publish.
+pub(super) async fn ask_to_publish(mut server: Local, body: &serde_json::Value) -> Result<Answer> {
+    match server.ask(Method::POST, "/api/v1/policy/publish", Some(body)).await {
+        Ok(answer) => {
+            say(format!("revision {} binds now", answer["revision"]));
+            Ok(Answer::Done)
+        }
+        Err(error) => match error.downcast_ref::<Refused>() {
+            Some(refused) => {
+                say(&refused.words);
+                Ok(Answer::No)
+            }
+            None => Err(error),
+        },
+    }
 }

@@ -138,6 +138,12 @@ impl Administration for Desk {
                     }
                     self.0.publish_folder(&by, Path::new(&directory)).await
                 }
+                PublishFrom::Bundle(path) => {
+                    if actor != Actor::Cli {
+                        return Err(ApiError::forbidden(Reason::Forbidden));
+                    }
+                    self.0.publish_bundle(&by, Path::new(&path)).await
+                }
                 PublishFrom::Proposal(id) => self.0.publish_proposal(&by, &id).await,
             };
             published.map(|revision| Published { revision }).map_err(|faults| refused(&faults))

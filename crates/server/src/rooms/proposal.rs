@@ -7,7 +7,8 @@ use safeconduct_access::Visitor;
 use safeconduct_config::CONSOLE;
 use safeconduct_console::Trouble;
 use safeconduct_console::view::{
-    Done, Example, Link, LiveEffect, Proposal, ProposalState, ProposedRule, Rehearsal, Share, Shift, Tests,
+    Done, Example, Link, LiveEffect, Measured, Proposal, ProposalState, ProposedRule, Rehearsal, Share, Shift, Split,
+    Tests,
 };
 use safeconduct_gateway::{Identity, LiveKind, LiveView};
 use safeconduct_model::{AppId, Ask, Fault, Mode, Place, Principal, Reason, What};
@@ -57,12 +58,42 @@ pub(crate) async fn view(house: &Arc<House>, id: &str) -> Result<Proposal, Troub
         since: kept.since,
         coverage: Share::new(kept.covered.0, kept.covered.1),
         over_grant: Share::new(kept.unused.0, kept.unused.1),
+        measured: kept.measured.as_ref().map(|m| measured(m, &kept.notes)),
         rehearsal,
         tests,
         live: effect_now,
         enforces: open && enforces,
-        barred: barred(state(kept.state)),
+        barred: barred(state(kept.state)).or_else(|| {
+            (!house.trusted.is_empty())
+                .then(|| format!("{}: {}.", crate::publish::ONLY_SIGNED, crate::publish::SIGN_IT))
+        }),
     })
+}
+
+/// The figures of the whole split first, then the weeks, the latest first.
+fn measured(m: &safeconduct_rehearse::Measured, notes: &[String]) -> Measured {
+    let split = |s: &safeconduct_rehearse::Split| Split {
+        train_days: s.train_days,
+        test_days: s.test_days,
+        under: Share::new(s.denied, s.needed),
+        over: Share::new(s.unused, s.granted),
+    };
+    // The last week may be the last part, which stands there already.
+    let weeks = m.weeks.iter().rev().filter(|w| m.next.as_ref() != Some(w));
+    Measured {
+        splits: m.next.iter().chain(weeks).map(split).collect(),
+        complexity: m.complexity,
+        least_reliability: m.least_reliability.map(hundredths),
+        stable_after: m.stable_after,
+        weight: m.weight,
+        notes: notes.to_vec(),
+        blind: m.blind.clone(),
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share lies between nought and one")]
+fn hundredths(share: f64) -> u64 {
+    (share.clamp(0.0, 1.0) * 100.0) as u64
 }
 
 fn barred(state: ProposalState) -> Option<String> {
