@@ -32,6 +32,7 @@
 mod answer;
 mod difference;
 mod mine;
+pub mod prove;
 mod replay;
 #[cfg(test)]
 mod tests;
