@@ -76,6 +76,7 @@ fn entry(seq: u64, u: &Use) -> Entry {
         facts: u.facts.iter().map(|f| (*f).to_owned()).collect(),
         took_us: 0,
         again: false,
+        would: None,
     };
     Entry { seq, at: now, record: Record::Access(Box::new(access)) }
 }

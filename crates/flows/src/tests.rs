@@ -61,6 +61,7 @@ fn entry(seq: u64, u: &Use) -> Entry {
         facts: vec![],
         took_us: 0,
         again: u.again,
+        would: None,
     };
     Entry { seq, at: decided, record: Record::Access(Box::new(access)) }
 }

@@ -65,6 +65,18 @@ pub struct Access {
     /// Whether this is a live connection that was decided again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub again: bool,
+    /// What the answer would be if the rules in shadow bound too; nothing if it would be the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub would: Option<Would>,
+}
+
+/// What the answer would be if the rules in shadow bound.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Would {
+    /// Whether it would be yes.
+    pub permits: bool,
+    /// The rules in shadow that spoke.
+    pub rules: Vec<RuleId>,
 }
 
 /// The answer of policy, whether it bound or not.

@@ -5,21 +5,18 @@ pub(crate) mod sets;
 pub(crate) use sets::nesting;
 mod terms;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::net::IpAddr;
-use std::str::FromStr;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::pst::{self, BinaryOp, Clause, EntityOrSlot, Literal, PatternElem, UnaryOp, Var};
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Decision, Effect as Permission, Entities, Entity, EntityId,
-    EntityTypeName, EntityUid, EvalResult, Policy, PolicyId, PolicySet, Request, RestrictedExpression, Schema,
-    Template, ValidationMode, Validator,
+    AuthorizationError, Authorizer, Context, Decision, Effect as Permission, Entities, EntityUid, EvalResult, Policy,
+    PolicyId, PolicySet, Request, Schema, Template, ValidationMode, Validator,
 };
-use safeconduct_model::{Action, Application, Ask, Class, Principal, RuleId};
+use safeconduct_model::Action;
 
+use crate::engine::term::Term;
 use crate::expr::{Compare, Expr, Path};
-use crate::facts::Facts;
-use crate::rule::{Effect, Rule, Scope};
+use crate::rule::{Effect, Rule, Scope, Stage};
 
 /// The schema that every policy is checked against.
 pub const SCHEMA: &str = include_str!("../../../policies/five_ws.cedarschema");
@@ -32,17 +29,16 @@ pub(crate) struct Door {
     validator: Validator,
 }
 
-/// A rule that Cedar accepts, ready to be evaluated.
+/// A rule that Cedar read, on its way to the compiler.
 #[derive(Clone)]
 pub(crate) struct Ready {
     policy: Policy,
-}
-
-/// What Cedar said about a set of rules.
-pub(crate) struct Said {
-    pub allowed: bool,
-    pub rules: Vec<RuleId>,
-    pub errors: Vec<String>,
+    /// The whole rule; the id is the caller's.
+    pub clause: crate::engine::term::Clause,
+    /// Each of the rule's `when`, in its order.
+    pub when: Vec<Term>,
+    /// The parts of each of the rule's `unless`.
+    pub unless: Vec<Vec<Term>>,
 }
 
 impl Door {
@@ -60,7 +56,8 @@ impl Door {
             Err(e) => return Err(Refused::plain(e.to_string())),
         };
         let rule = translate(&template, text).map_err(Refused::plain)?;
-        Ok((rule, Ready { policy }))
+        let ready = ready(policy, &rule, &template);
+        Ok((rule, ready.ok_or_else(|| Refused::plain("the rule is nested too deeply".to_owned()))?))
     }
 
     /// Strict validation of one rule: types, and how deep it follows references.
@@ -114,142 +111,6 @@ fn plain(text: &str) -> String {
     text
 }
 
-/// The rules that may speak about one action on one application, ready for Cedar.
-pub(crate) struct Bucket {
-    set: PolicySet,
-}
-
-impl Bucket {
-    pub(crate) fn of<'r>(rules: impl Iterator<Item = (&'r RuleId, &'r Ready)>) -> Self {
-        let mut set = PolicySet::new();
-        for (id, ready) in rules {
-            set.add(ready.policy.new_id(PolicyId::new(id.as_str()))).expect("rule ids are unique in a snapshot");
-        }
-        Self { set }
-    }
-}
-
-/// One question in Cedar's own types. Built once per ask; time-dependent facts are in `facts`.
-pub(crate) struct Question {
-    request: Request,
-    entities: Entities,
-}
-
-impl Question {
-    pub(crate) fn of(ask: &Ask, action: Action, facts: &Facts, app: &ReadyApp) -> Option<Self> {
-        let (kind, id) = match &ask.who.principal {
-            Principal::Person(id) => ("Person", id.as_str()),
-            Principal::Workload(id) => ("Workload", id.as_str()),
-            Principal::Nobody => return None,
-        };
-        let principal = uid(kind, id);
-        let groups: HashSet<EntityUid> = ask.who.groups.iter().map(|g| uid("Group", g.as_str())).collect();
-        let asker = Entity::new_no_attrs(principal.clone(), groups);
-        let entities = Entities::from_entities([asker].into_iter().chain(app.entities.iter().cloned()), None).ok()?;
-        let request =
-            Request::new(principal, uid("Action", action.name()), app.uid.clone(), context(facts), None).ok()?;
-        Some(Self { request, entities })
-    }
-
-    pub(crate) fn put_to(&self, bucket: &Bucket) -> Said {
-        let response = Authorizer::new().is_authorized(&self.request, &bucket.set, &self.entities);
-        let rule = |id: &PolicyId| id.to_string().parse::<RuleId>().ok();
-        Said {
-            allowed: response.decision() == Decision::Allow,
-            rules: response.diagnostics().reason().filter_map(rule).collect(),
-            errors: response.diagnostics().errors().map(ToString::to_string).collect(),
-        }
-    }
-
-    /// Whether each of the conditions holds; a condition that cannot be evaluated does not.
-    pub(crate) fn holds(&self, conditions: &Conditions) -> Vec<bool> {
-        let response = Authorizer::new().is_authorized(&self.request, &conditions.set, &self.entities);
-        let satisfied: HashSet<String> = response.diagnostics().reason().map(ToString::to_string).collect();
-        (0..conditions.count).map(|i| satisfied.contains(&i.to_string())).collect()
-    }
-}
-
-/// Single conditions of a rule, each as a policy of its own, to see which one fails.
-pub(crate) struct Conditions {
-    set: PolicySet,
-    count: usize,
-}
-
-impl Conditions {
-    pub(crate) fn of(conditions: &[Expr]) -> Self {
-        let mut set = PolicySet::new();
-        for (i, condition) in conditions.iter().enumerate() {
-            let text = format!("permit(principal, action, resource) when {{ {condition} }};");
-            let policy = Policy::parse(Some(PolicyId::new(i.to_string())), text)
-                .expect("a condition prints as the Cedar it was read from");
-            set.add(policy).expect("the ids are counted");
-        }
-        Self { set, count: conditions.len() }
-    }
-}
-
-/// An application with its assets as Cedar entities.
-pub(crate) struct ReadyApp {
-    uid: EntityUid,
-    entities: Vec<Entity>,
-}
-
-impl ReadyApp {
-    pub(crate) fn of(app: &Application, assets: &BTreeMap<String, Class>) -> Self {
-        let class =
-            |c: Class| HashMap::from([("class".to_owned(), RestrictedExpression::new_string(c.name().to_owned()))]);
-        let parents: HashSet<EntityUid> = app.assets.iter().map(|a| uid("Asset", a.as_str())).collect();
-        let entity = |id: EntityUid, c: Class, parents| {
-            Entity::new(id, class(c), parents).expect("a plain text attribute always evaluates")
-        };
-        let own = uid("Application", app.id.as_str());
-        let mut entities = vec![entity(own.clone(), app.class, parents)];
-        for asset in &app.assets {
-            let known = assets.get(asset.as_str()).copied().unwrap_or_default();
-            entities.push(entity(uid("Asset", asset.as_str()), known, HashSet::new()));
-        }
-        Self { uid: own, entities }
-    }
-}
-
-fn uid(kind: &str, id: &str) -> EntityUid {
-    let name = EntityTypeName::from_str(kind).expect("the entity types of the schema are valid names");
-    EntityUid::from_type_name_and_id(name, EntityId::new(id))
-}
-
-fn context(facts: &Facts) -> Context {
-    let text = |t: &str| RestrictedExpression::new_string(t.to_owned());
-    let flag = RestrictedExpression::new_bool;
-    let number = RestrictedExpression::new_long;
-    let record = |pairs: Vec<(String, RestrictedExpression)>| {
-        RestrictedExpression::new_record(pairs).expect("the names in a record are distinct")
-    };
-    let mut pairs: Vec<(String, RestrictedExpression)> = vec![
-        (
-            "auth".into(),
-            record(vec![
-                ("mfa".into(), flag(facts.mfa)),
-                ("phishing_resistant".into(), flag(facts.phishing_resistant)),
-                ("age".into(), number(facts.auth_age)),
-            ]),
-        ),
-        ("method".into(), text(&facts.method)),
-        ("path".into(), text(&facts.path)),
-        ("time".into(), number(facts.time)),
-        ("weekday".into(), number(facts.weekday)),
-        ("minute".into(), number(facts.minute)),
-        ("device".into(), record(facts.device.iter().map(|(k, v)| ((*k).to_owned(), flag(*v))).collect())),
-        ("granted".into(), flag(facts.granted)),
-    ];
-    let ip: IpAddr = facts.ip;
-    let mut net = vec![("ip".into(), RestrictedExpression::new_ip(ip.to_string())), ("zone".into(), text(&facts.zone))];
-    net.extend(facts.country.as_deref().map(|c| ("country".into(), text(c))));
-    pairs.push(("net".into(), record(net)));
-    pairs.extend(facts.purpose.as_deref().map(|p| ("purpose".into(), text(p))));
-    pairs.extend(facts.ticket.as_deref().map(|t| ("ticket".into(), text(t))));
-    Context::from_pairs(pairs).expect("the names in the context are distinct and its values are constants")
-}
-
 // ---- from Cedar's public syntax tree to ours ----
 
 fn translate(template: &pst::Template, text: &str) -> Result<Rule, String> {
@@ -257,13 +118,20 @@ fn translate(template: &pst::Template, text: &str) -> Result<Rule, String> {
     let mut unless = Vec::new();
     for clause in template.clauses() {
         match clause {
-            Clause::When(e) => when.extend(expr(e).conjuncts().into_iter().cloned()),
+            Clause::When(e) => when.extend(conjuncts(e).into_iter().map(expr)),
             Clause::Unless(e) => unless.push(expr(e)),
         }
     }
     let annotations: BTreeMap<String, String> =
         template.annotations.iter().map(|(k, v)| (k.clone(), v.to_string())).collect();
     let id = annotations.get("id").ok_or("a rule needs an `@id(\"…\")` in front of it")?;
+    let stage = match annotations.get("mode") {
+        None => Stage::default(),
+        Some(text) => {
+            let unknown = || format!("`@mode({text:?})` is no mode; write \"shadow\", \"canary:10\" or \"enforce\"");
+            Stage::parse(text).ok_or_else(unknown)?
+        }
+    };
     Ok(Rule {
         id: id.parse().map_err(|e| format!("{e}"))?,
         effect: match template.effect {
@@ -275,11 +143,38 @@ fn translate(template: &pst::Template, text: &str) -> Result<Rule, String> {
         resource: resource_scope(&template.resource)?,
         when,
         unless,
+        stage,
         annotations,
         file: String::new(),
         line: 0,
         text: text.to_owned(),
     })
+}
+
+/// The rule for the compiler, beside the reader's; nothing if it is nested too deeply.
+fn ready(policy: Policy, rule: &Rule, template: &pst::Template) -> Option<Ready> {
+    let clause = terms::clause(rule.id.as_str(), template)?;
+    let parts = |e: &pst::Expr| conjuncts(e).into_iter().map(|e| terms::term(e, 0)).collect::<Option<Vec<_>>>();
+    let (mut when, mut unless) = (Vec::new(), Vec::new());
+    for clause in template.clauses() {
+        match clause {
+            Clause::When(e) => when.extend(parts(e)?),
+            Clause::Unless(e) => unless.push(parts(e)?),
+        }
+    }
+    Some(Ready { policy, clause, when, unless })
+}
+
+/// The parts of a chain of `&&`, left to right.
+fn conjuncts(e: &pst::Expr) -> Vec<&pst::Expr> {
+    match e {
+        pst::Expr::BinaryOp { op: BinaryOp::And, left, right } => {
+            let mut all = conjuncts(left);
+            all.extend(conjuncts(right));
+            all
+        }
+        other => vec![other],
+    }
 }
 
 fn entity(e: &EntityOrSlot) -> Result<(String, String), String> {

@@ -6,32 +6,31 @@
 
 use std::collections::BTreeSet;
 
-use safeconduct_model::{Ask, Timestamp};
+use jiff::tz::TimeZone;
+use safeconduct_model::{Ask, DeviceFacts, Duration, Timestamp};
 
 use crate::expr::Expr;
 use crate::facts::local;
+use crate::rule::Rule;
 use crate::snapshot::{App, Snapshot, proven_until};
+use crate::view::View;
 
 /// How many instants are tried before the lease is simply ended and asked for anew.
 const MAX_STEPS: usize = 256;
-/// How far ahead the calendar is searched, in days. Longer than a week, so that every weekly window is met.
-const HORIZON_DAYS: i32 = 8;
+/// How far ahead the calendar is searched for an opening. Longer than a week, so that every weekly window is met.
+const HORIZON: Duration = Duration::from_days(8);
 
 /// The instant at which a permit given at `now` ends.
 pub(crate) fn until(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp) -> Timestamp {
-    let Some(proven) = proven_until(ask, now) else { return now };
-    let mut last = proven;
-    for (steps, at) in instants(snapshot, app, ask, now).into_iter().enumerate() {
-        if at >= proven {
-            break;
-        }
-        if steps >= MAX_STEPS {
-            last = at;
-            break;
-        }
-        if snapshot.judge(app, ask, at).is_err() {
+    let (Some(proven), Some(mut view)) = (proven_until(ask, now), snapshot.view(app, ask)) else { return now };
+    let clocks = Clocks::of(snapshot, &view);
+    let mut last = now;
+    for _ in 0..MAX_STEPS {
+        let Some(at) = clocks.next(ask, last, snapshot.zone()).filter(|at| *at < proven) else { return proven };
+        if snapshot.judge_at(app, ask, at, &mut view).is_err() {
             return at;
         }
+        last = at;
     }
     last
 }
@@ -41,96 +40,139 @@ pub(crate) fn opens(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp) -
     // Waiting would outlive the session, the report and the sign-in: a person who comes back renews them, so they are
     // held fresh while the calendar is searched.
     let mut later = ask.clone();
-    let auth = later.who.auth.as_mut()?;
-    auth.until = Timestamp::MAX;
-    for at in instants(snapshot, app, ask, now).into_iter().take(MAX_STEPS) {
+    later.who.auth.as_mut()?.until = Timestamp::MAX;
+    let mut view = snapshot.view(app, ask)?;
+    let clocks = Clocks::of(snapshot, &view);
+    let mut last = now;
+    for _ in 0..MAX_STEPS {
+        let at = clocks.next(ask, last, snapshot.zone()).filter(|at| *at < now + HORIZON)?;
         if let Some(auth) = later.who.auth.as_mut() {
             auth.at = at - now.since(ask.who.auth.as_ref()?.at);
         }
         if let (Some(device), Some(first)) = (later.place.device.as_mut(), ask.place.device.as_ref()) {
             device.reported = first.reported.map(|r| at - now.since(r));
         }
-        if snapshot.judge(app, &later, at).is_ok() {
+        if snapshot.judge_at(app, &later, at, &mut view).is_ok() {
             return Some(at);
         }
+        last = at;
     }
     None
 }
 
-fn instants(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp) -> BTreeSet<Timestamp> {
-    let mut clock = Clock::default();
-    for rule in snapshot.candidates(app, ask.what.action) {
-        for condition in rule.when.iter().chain(&rule.unless) {
-            clock.collect(condition);
-        }
+/// The clocks of the rules that may speak about one ask.
+struct Clocks<'s>(Vec<&'s Clock>);
+
+impl<'s> Clocks<'s> {
+    fn of(snapshot: &'s Snapshot, view: &View<'_>) -> Self {
+        let mut numbers = Vec::new();
+        view.candidates(&mut numbers);
+        let clocks = numbers.into_iter().map(|number| &snapshot.kept(number).1.clock);
+        Self(clocks.filter(|clock| !clock.is_still()).collect())
     }
-    let mut at: BTreeSet<Timestamp> = clock.instants.iter().map(|ms| Timestamp::from_millis(*ms)).collect();
-    if let Some(auth) = &ask.who.auth {
-        at.extend(clock.ages.iter().map(|s| auth.at + safeconduct_model::Duration::from_secs(*s)));
-        at.insert(auth.until);
+
+    /// The first instant after `from` at which one of the rules may answer otherwise.
+    fn next(&self, ask: &Ask, from: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+        let device = ask.place.device.as_ref().and_then(DeviceFacts::fresh_until);
+        let grant = ask.why.grant.iter().flat_map(|g| [g.from, g.until]);
+        let dated = self.0.iter().filter_map(|c| after(&c.instants, from.millis()).map(Timestamp::from_millis));
+        let ages = ask.who.auth.iter().flat_map(|auth| {
+            let ages = self.0.iter().flat_map(|c| &c.ages);
+            ages.map(|secs| auth.at + Duration::from_secs(*secs))
+        });
+        let all = device.into_iter().chain(grant).chain(dated).chain(ages).chain(self.daily(from, zone));
+        all.filter(|at| *at > from).min()
     }
-    at.extend(ask.place.device.as_ref().and_then(safeconduct_model::DeviceFacts::fresh_until));
-    at.extend(ask.why.grant.iter().flat_map(|g| [g.from, g.until]));
-    if !clock.minutes.is_empty() {
-        let today = local(now, snapshot.zone()).date();
-        for days in 0..=HORIZON_DAYS {
-            let Ok(date) = today.checked_add(jiff::Span::new().days(days)) else { continue };
-            for minute in &clock.minutes {
-                let (hour, minute) = (minute / 60, minute % 60);
-                let (Ok(hour), Ok(minute)) = (i8::try_from(hour), i8::try_from(minute)) else { continue };
-                if let Ok(zoned) = date.at(hour, minute, 0, 0).to_zoned(snapshot.zone().clone()) {
-                    at.insert(Timestamp::from_millis(zoned.timestamp().as_millisecond()));
+
+    /// The next minute of the local day at which a rule may change its mind, or the next shift of the clocks: there the
+    /// minute jumps without passing a bound.
+    fn daily(&self, from: Timestamp, zone: &TimeZone) -> impl Iterator<Item = Timestamp> {
+        let bounds: Vec<&Clock> = self.0.iter().copied().filter(|c| !c.minutes.is_empty()).collect();
+        let found = (!bounds.is_empty()).then(|| {
+            let here = local(from, zone);
+            let mut minute = i64::from(here.hour()) * 60 + i64::from(here.minute());
+            let mut date = Some(here.date());
+            let bound = std::iter::from_fn(|| {
+                let next = bounds.iter().filter_map(|c| after(&c.minutes, minute)).min();
+                minute = next.unwrap_or(-1);
+                match next {
+                    None => date = date?.tomorrow().ok(),
+                    Some(_) => {}
                 }
-            }
-        }
-        // Where clocks are put forward or back, the minute of the day jumps without passing a bound.
-        let start = jiff::Timestamp::from_millisecond(now.millis()).unwrap_or_default();
-        let shift = snapshot.zone().following(start).next();
-        at.extend(shift.map(|t| Timestamp::from_millis(t.timestamp().as_millisecond())));
+                Some((next, date?))
+            });
+            // Where the clocks go back, a bound of the first hour lies before `from` when the second hour has begun.
+            let at = |(minute, date): (Option<i64>, jiff::civil::Date)| {
+                let minute = minute?;
+                let (hour, minute) = (i8::try_from(minute / 60).ok()?, i8::try_from(minute % 60).ok()?);
+                let zoned = date.at(hour, minute, 0, 0).to_zoned(zone.clone()).ok()?;
+                Some(Timestamp::from_millis(zoned.timestamp().as_millisecond()))
+            };
+            let bound = bound.take(MAX_STEPS).filter_map(at).find(|at| *at > from);
+            let shift = zone.following(here.timestamp()).next();
+            bound.into_iter().chain(shift.map(|t| Timestamp::from_millis(t.timestamp().as_millisecond())))
+        });
+        found.into_iter().flatten()
     }
-    at.retain(|t| *t > now);
-    at
 }
 
-/// The constants with which conditions compare the clock.
-#[derive(Default)]
-struct Clock {
+/// The first number of a sorted list behind another.
+fn after(sorted: &[i64], from: i64) -> Option<i64> {
+    sorted.get(sorted.partition_point(|n| *n <= from)).copied()
+}
+
+/// The constants with which the conditions of one rule compare the clock, each sorted.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
     /// Minutes of the day at which something may change; midnight if a weekday matters.
-    minutes: BTreeSet<i64>,
+    minutes: Box<[i64]>,
     /// Instants in milliseconds.
-    instants: BTreeSet<i64>,
+    instants: Box<[i64]>,
     /// Ages of the sign-in, in seconds.
-    ages: BTreeSet<u64>,
+    ages: Box<[u64]>,
 }
 
 impl Clock {
-    fn collect(&mut self, condition: &Expr) {
-        let reads = condition.reads();
-        let has = |p: &str| reads.iter().any(|r| r == p);
-        if !(has("minute") || has("weekday") || has("time") || has("auth.age")) {
-            return;
-        }
-        let mut numbers = BTreeSet::new();
-        let mut opaque = false;
-        condition.walk(&mut |e| match e {
-            Expr::Long(n) => numbers.extend([*n, n.saturating_add(1)]),
-            Expr::Other { .. } => opaque = true,
-            _ => {}
-        });
-        if has("weekday") || has("minute") {
-            self.minutes.insert(0);
-        }
-        if has("minute") {
-            self.minutes.extend(numbers.iter().filter(|n| (0..1440).contains(*n)));
-            if opaque {
-                self.minutes.extend(0..1440);
+    pub(crate) fn of(rule: &Rule) -> Self {
+        let (mut minutes, mut instants, mut ages) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for condition in rule.when.iter().chain(&rule.unless) {
+            let reads = condition.reads();
+            // Who reads the context as a whole reads every name in it.
+            let has = |p: &str| reads.iter().any(|r| r == p || p.starts_with(&format!("{r}.")));
+            if !(has("minute") || has("weekday") || has("time") || has("auth.age")) {
+                continue;
+            }
+            let mut numbers = BTreeSet::new();
+            let mut opaque = false;
+            condition.walk(&mut |e| match e {
+                Expr::Long(n) => numbers.extend([*n, n.saturating_add(1)]),
+                Expr::Other { .. } => opaque = true,
+                _ => {}
+            });
+            if has("weekday") || has("minute") {
+                minutes.insert(0);
+            }
+            if has("minute") {
+                minutes.extend(numbers.iter().filter(|n| (0..1440).contains(*n)));
+                if opaque {
+                    minutes.extend(0..1440);
+                }
+            }
+            if has("time") {
+                instants.extend(&numbers);
+            }
+            if has("auth.age") {
+                ages.extend(numbers.iter().filter_map(|n| u64::try_from(*n).ok()));
             }
         }
-        if has("time") {
-            self.instants.extend(&numbers);
+        Self {
+            minutes: minutes.into_iter().collect(),
+            instants: instants.into_iter().collect(),
+            ages: ages.into_iter().collect(),
         }
-        if has("auth.age") {
-            self.ages.extend(numbers.iter().filter_map(|n| u64::try_from(*n).ok()));
-        }
+    }
+
+    fn is_still(&self) -> bool {
+        self.minutes.is_empty() && self.instants.is_empty() && self.ages.is_empty()
     }
 }

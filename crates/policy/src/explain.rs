@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use safeconduct_model::{Ask, Failing, Reason, Remedy, Timestamp};
 
-use crate::cedar::Question;
 use crate::ends;
+use crate::engine::Prepared;
+use crate::engine::program::At;
 use crate::expr::Expr;
 use crate::facts::Facts;
-use crate::rule::{Effect, Rule};
-use crate::snapshot::{App, Explainable, Refusal, Snapshot};
+use crate::rule::Rule;
+use crate::snapshot::{App, Kept, Refusal, Snapshot};
 use crate::verdict::Denial;
 use crate::words;
 
@@ -23,8 +24,8 @@ pub(crate) fn denial(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp, 
             denial
         }
         Refusal::Errors { errors, grounds } => {
-            let failing = errors.into_iter().map(|e| Failing {
-                condition: e,
+            let failing = errors.into_iter().map(|rule| Failing {
+                condition: rule.to_string(),
                 words: "a rule could not be evaluated".into(),
                 found: String::new(),
             });
@@ -32,23 +33,31 @@ pub(crate) fn denial(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp, 
         }
         Refusal::Forbidden { grounds } => {
             let facts = Facts::of(ask, now, snapshot.zone());
-            let lifts: Vec<Expr> = (snapshot.candidates(app, ask.what.action).iter())
-                .filter(|r| r.effect == Effect::Forbid && grounds.rules.contains(&r.id))
-                .flat_map(|r| r.unless.iter().flat_map(|e| e.conjuncts().into_iter().cloned()))
-                .collect();
-            let failing = failing_of(&lifts, ask, &facts, app);
+            let failing = snapshot.view(app, ask).map_or_else(Vec::new, |mut view| {
+                let prepared = view.at(&facts);
+                let mut lifts = Vec::new();
+                for (rule, kept) in snapshot.named(&grounds.rules) {
+                    for (lift, atoms) in rule.unless.iter().zip(&kept.unless) {
+                        let parts = lift.conjuncts().into_iter().zip(atoms);
+                        let missed = parts.filter(|(_, atom)| !holds(prepared, **atom));
+                        lifts.extend(missed.map(|(part, _)| classified(part, &facts)));
+                    }
+                }
+                merge_hasses(lifts)
+            });
             let reason = failing.iter().map(|(r, _)| *r).max_by_key(|r| cost(*r)).unwrap_or(Reason::Forbidden);
             let remedies = remedies(snapshot, app, ask, now, &failing);
             Denial { reason, failing: failing.into_iter().map(|(_, f)| f).collect(), remedies, grounds }
         }
         Refusal::NoPermit { grounds } => {
             let facts = Facts::of(ask, now, snapshot.zone());
-            let nearest = app
-                .permits
-                .iter()
-                .filter(|e| e.rule.covers_principal(ask))
-                .map(|e| misses(e, ask, &facts, app))
-                .min_by_key(|m| (m.iter().map(|(r, _)| cost(*r)).max(), m.len()));
+            let nearest = snapshot.view(app, ask).and_then(|mut view| {
+                let prepared = view.at(&facts);
+                let permits = snapshot.permits(app).filter(|(rule, _)| rule.covers_principal(ask));
+                permits
+                    .map(|(rule, kept)| misses(rule, kept, prepared, ask, &facts))
+                    .min_by_key(|m| (m.iter().map(|(r, _)| cost(*r)).max(), m.len()))
+            });
             match nearest {
                 None => Denial { reason: Reason::NoRule, failing: vec![], remedies: vec![owner()], grounds },
                 Some(failing) => {
@@ -61,37 +70,26 @@ pub(crate) fn denial(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp, 
     }
 }
 
+/// Whether a condition holds; one that cannot be evaluated does not.
+fn holds(prepared: &Prepared<'_>, atom: At) -> bool {
+    prepared.truth(atom) == Some(true)
+}
+
 /// Everything about a permit that does not hold for this ask.
-fn misses(permit: &Explainable, ask: &Ask, facts: &Facts, app: &App) -> Vec<(Reason, Failing)> {
+fn misses(rule: &Rule, kept: &Kept, prepared: &Prepared<'_>, ask: &Ask, facts: &Facts) -> Vec<(Reason, Failing)> {
     let mut found = Vec::new();
-    let rule = &permit.rule;
     if !rule.actions.contains(&ask.what.action) {
         found.push((Reason::ActionNotAllowed, action_failing(rule, ask)));
     }
-    if let Some(question) = Question::of(ask, ask.what.action, facts, &app.ready) {
-        let holds = question.holds(&permit.conditions);
-        for (condition, _) in rule.when.iter().zip(holds).filter(|(_, held)| !held) {
-            found.push(classified(condition, facts));
-        }
-    }
-    for lift in &rule.unless {
+    let missed = rule.when.iter().zip(&kept.when).filter(|(_, atom)| !holds(prepared, **atom));
+    found.extend(missed.map(|(condition, _)| classified(condition, facts)));
+    for (lift, atoms) in rule.unless.iter().zip(&kept.unless) {
         // The permit does not apply because an `unless` holds; there is nothing to satisfy, only something to leave.
-        let conditions = crate::cedar::Conditions::of(std::slice::from_ref(lift));
-        let held =
-            Question::of(ask, ask.what.action, facts, &app.ready).is_some_and(|q| q.holds(&conditions) == [true]);
-        if held {
+        if atoms.iter().all(|atom| holds(prepared, *atom)) {
             found.push(classified(&Expr::Not(Box::new(lift.clone())), facts));
         }
     }
     merge_hasses(found)
-}
-
-/// The conditions of a forbid's `unless` that do not hold.
-fn failing_of(conditions: &[Expr], ask: &Ask, facts: &Facts, app: &App) -> Vec<(Reason, Failing)> {
-    let ready = crate::cedar::Conditions::of(conditions);
-    let Some(question) = Question::of(ask, ask.what.action, facts, &app.ready) else { return vec![] };
-    let holds = question.holds(&ready);
-    merge_hasses(conditions.iter().zip(holds).filter(|(_, h)| !h).map(|(c, _)| classified(c, facts)).collect())
 }
 
 /// `context has purpose` and `context.purpose == …` fail together; the second one says more.
@@ -182,7 +180,7 @@ fn remedies(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp, failing: 
                 Remedy::StepUp { phishing_resistant: failed.condition.contains("phishing_resistant") }
             }
             Reason::PurposeRequired | Reason::PurposeNotAccepted | Reason::TicketRequired => {
-                Remedy::StatePurpose { accepted: accepted_purposes(app, ask) }
+                Remedy::StatePurpose { accepted: accepted_purposes(snapshot, app, ask) }
             }
             Reason::DeviceNotCompliant => match &ask.place.device {
                 Some(device) => Remedy::FixDevice { steps: steps(device, failed, now) },
@@ -205,12 +203,11 @@ fn remedies(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp, failing: 
     found.into_iter().collect()
 }
 
-fn accepted_purposes(app: &App, ask: &Ask) -> Vec<String> {
+fn accepted_purposes(snapshot: &Snapshot, app: &App, ask: &Ask) -> Vec<String> {
     let mut accepted = BTreeSet::new();
-    for permit in
-        app.permits.iter().filter(|p| p.rule.covers_principal(ask) && p.rule.actions.contains(&ask.what.action))
-    {
-        for condition in &permit.rule.when {
+    let permits = snapshot.permits(app).map(|(rule, _)| rule);
+    for rule in permits.filter(|r| r.covers_principal(ask) && r.actions.contains(&ask.what.action)) {
+        for condition in &rule.when {
             if let Some((path, texts)) = condition.as_text_choice()
                 && path == "purpose"
             {

@@ -35,6 +35,7 @@ mod load;
 mod rule;
 mod snapshot;
 mod verdict;
+mod view;
 mod words;
 
 pub use cedar::SCHEMA;
@@ -42,7 +43,7 @@ pub use expr::{Compare, Expr};
 pub use facts::OTHER_NETWORK;
 pub use fixture::{Fixture, FixtureFailure, FixtureText, People, parse_fixtures, run_fixtures};
 pub use load::PolicyText;
-pub use rule::{Effect, Rule, Scope};
+pub use rule::{Effect, Rule, Scope, Stage};
 pub use snapshot::{Snapshot, Sources};
 pub use verdict::{Denial, Grounds, Permit, Verdict};
 pub use words::{FiveWs, condition};

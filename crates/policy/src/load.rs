@@ -74,7 +74,9 @@ fn load_all(texts: &[PolicyText]) -> Result<Loaded, Vec<Fault>> {
             }
             match door.parse(statement.text) {
                 Err(refused) => {
-                    let remedy = if refused.what.contains("@id") {
+                    let remedy = if refused.what.contains("@mode") {
+                        "a rule without @mode binds everybody"
+                    } else if refused.what.contains("@id") {
                         "give it a stable name, as in @id(\"finance-close\")"
                     } else {
                         "see https://docs.cedarpolicy.com/policies/syntax-grammar.html"

@@ -28,6 +28,58 @@ pub enum Scope {
     Kind(String, Option<(String, String)>),
 }
 
+/// How far a rule has come on its way to binding; written as `@mode("…")`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Stage {
+    /// `shadow`: it binds nobody. What it would have changed is recorded.
+    Shadow,
+    /// `canary:N`: it binds N of a hundred principals, always the same ones, and is in shadow for the others.
+    Canary(u8),
+    /// `enforce`, or nothing: it binds.
+    #[default]
+    Enforce,
+}
+
+impl Stage {
+    /// Reads the text of the annotation.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "shadow" => Some(Self::Shadow),
+            "enforce" => Some(Self::Enforce),
+            _ => {
+                let share = text.strip_prefix("canary:")?.parse().ok().filter(|n| (1..100).contains(n))?;
+                Some(Self::Canary(share))
+            }
+        }
+    }
+
+    /// Whether a rule in this stage binds a principal. Other rules pick others, and a larger share keeps those of a smaller.
+    #[must_use]
+    pub fn binds(self, rule: &RuleId, principal: &Principal) -> bool {
+        use sha2::{Digest, Sha256};
+        match self {
+            Self::Shadow => false,
+            Self::Enforce => true,
+            Self::Canary(share) => {
+                let digest = Sha256::digest(format!("{rule}\n{principal}"));
+                let number = digest.iter().take(8).fold(0_u64, |n, byte| (n << 8) | u64::from(*byte));
+                number % 100 < u64::from(share)
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Shadow => f.write_str("shadow"),
+            Self::Canary(share) => write!(f, "canary:{share}"),
+            Self::Enforce => f.write_str("enforce"),
+        }
+    }
+}
+
 /// One rule.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -45,6 +97,8 @@ pub struct Rule {
     pub when: Vec<Expr>,
     /// What lifts it: every `unless`.
     pub unless: Vec<Expr>,
+    /// How far it has come.
+    pub stage: Stage,
     /// `@owner`, `@why`, `@ticket`, `@expires` and others.
     pub annotations: BTreeMap<String, String>,
     /// The file it stands in.

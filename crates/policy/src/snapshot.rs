@@ -1,20 +1,27 @@
 //! The snapshot: policies and applications at a revision, checked as a whole, and the one function that decides.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use safeconduct_model::{
-    Action, AppId, Application, Ask, Asset, Class, Fault, Mode, Principal, Reason, Remedy, RuleId, Timestamp,
+    Action, AppId, Application, Ask, Asset, Class, Fault, Mode as Binding, Principal, Reason, Remedy, RuleId,
+    Timestamp, Would,
 };
 
-use crate::cedar::{Bucket, Conditions, Question, ReadyApp, Said};
-use crate::ends;
+use crate::ends::{self, Clock};
+use crate::engine::names::Names;
+use crate::engine::program::At;
+use crate::engine::term::Term;
+use crate::engine::value::{EntityId, Value};
+use crate::engine::world::{Land, Row};
+use crate::engine::{Builder, Engine, Mode, Scratch};
 use crate::explain;
 use crate::facts::Facts;
 use crate::load::{Loaded, PolicyText, load};
-use crate::rule::{Effect, Rule};
+use crate::rule::{Effect, Rule, Scope};
 use crate::verdict::{Basis, Denial, Grounds, Permit, Verdict};
+use crate::view::{Lens, Source, View};
 
 /// What a snapshot is made of.
 #[derive(Clone, Debug)]
@@ -35,29 +42,33 @@ pub struct Snapshot {
     zone: TimeZone,
     apps: HashMap<AppId, App>,
     rules: Vec<Arc<Rule>>,
+    /// Beside `rules`.
+    kept: Vec<Kept>,
+    /// From the engine's numbers of rules to ours.
+    by_number: Vec<usize>,
+    engine: Engine,
+    lens: Lens,
+    slots: Vec<Source>,
     sources: Sources,
 }
 
 /// An application with the rules that may speak about it.
 pub(crate) struct App {
     pub(crate) application: Arc<Application>,
-    pub(crate) ready: ReadyApp,
-    by_action: HashMap<Action, Candidates>,
+    entity: EntityId,
     /// Every permit that covers the application, whatever the action, for explanations.
-    pub(crate) permits: Vec<Explainable>,
+    permits: Vec<usize>,
+    facts: HashMap<Action, Arc<BTreeSet<String>>>,
 }
 
-/// The rules that may speak about one action on one application.
-struct Candidates {
-    bucket: Bucket,
-    rules: Vec<Arc<Rule>>,
-    facts: BTreeSet<String>,
-}
-
-/// A rule with its conditions ready to be tried one by one.
-pub(crate) struct Explainable {
-    pub(crate) rule: Arc<Rule>,
-    pub(crate) conditions: Conditions,
+/// What the compiler made of one rule, beside the rule that a reader sees.
+pub(crate) struct Kept {
+    /// Each `when` of the rule.
+    pub(crate) when: Vec<At>,
+    /// The parts of each `unless`.
+    pub(crate) unless: Vec<Vec<At>>,
+    /// When it may change its mind.
+    pub(crate) clock: Clock,
 }
 
 impl Snapshot {
@@ -68,37 +79,34 @@ impl Snapshot {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let classes: BTreeMap<String, Class> = sources.assets.iter().map(|a| (a.id.to_string(), a.class)).collect();
-        let rules: Vec<_> = rules.into_iter().map(|(rule, ready)| (Arc::new(rule), ready)).collect();
-        let apps = sources.applications.iter().map(|app| {
-            let about: Vec<_> = rules.iter().filter(|(rule, _)| rule.covers_application(app)).collect();
-            let by_action = Action::ALL.into_iter().map(|action| {
-                let speaking = || about.iter().filter(move |(rule, _)| rule.actions.contains(&action));
-                let candidates = Candidates {
-                    bucket: Bucket::of(speaking().map(|(rule, ready)| (&rule.id, ready))),
-                    rules: speaking().map(|(rule, _)| Arc::clone(rule)).collect(),
-                    facts: speaking().flat_map(|(rule, _)| rule.reads()).collect(),
-                };
-                (action, candidates)
+        let mut land = Land::default();
+        let lens = Lens::new(&mut land.names);
+        let entities = settle(&sources, &mut land);
+        let mut builder = Builder::over(land);
+        let (mut kept, mut by_number) = (Vec::new(), Vec::new());
+        for (at, (rule, ready)) in rules.iter().enumerate() {
+            if builder.compile(&ready.clause).is_some() {
+                by_number.push(at);
+            }
+            let mut atoms = |terms: &[Term]| terms.iter().map(|term| builder.atom(term)).collect::<Vec<_>>();
+            let (when, unless) = (atoms(&ready.when), ready.unless.iter().map(|parts| atoms(parts)).collect());
+            kept.push(Kept { when, unless, clock: Clock::of(rule) });
+        }
+        let engine = builder.finish();
+        let rules: Vec<Arc<Rule>> = rules.into_iter().map(|(rule, _)| Arc::new(rule)).collect();
+        let about = About::of(&rules);
+        let apps = sources.applications.iter().zip(entities).map(|(app, entity)| {
+            let speaking = about.application(app);
+            let facts = Action::ALL.into_iter().map(|action| {
+                let speaking = speaking.iter().map(|at| &rules[*at]).filter(|rule| rule.actions.contains(&action));
+                (action, Arc::new(speaking.flat_map(|rule| rule.reads()).collect()))
             });
-            let permits = about.iter().filter(|(rule, _)| rule.effect == Effect::Permit);
-            let app = App {
-                application: Arc::new(app.clone()),
-                ready: ReadyApp::of(app, &classes),
-                by_action: by_action.collect(),
-                permits: permits
-                    .map(|(rule, _)| Explainable { rule: Arc::clone(rule), conditions: Conditions::of(&rule.when) })
-                    .collect(),
-            };
-            (app.application.id.clone(), app)
+            let facts = facts.collect();
+            let permits = speaking.into_iter().filter(|at| rules[*at].effect == Effect::Permit).collect();
+            (app.id.clone(), App { application: Arc::new(app.clone()), entity, permits, facts })
         });
-        Ok(Self {
-            revision,
-            zone: sources.zone.clone(),
-            apps: apps.collect(),
-            rules: rules.iter().map(|(rule, _)| Arc::clone(rule)).collect(),
-            sources,
-        })
+        let (apps, slots) = (apps.collect(), lens.sources(&engine));
+        Ok(Self { revision, zone: sources.zone.clone(), apps, rules, kept, by_number, engine, lens, slots, sources })
     }
 
     /// The revision.
@@ -159,7 +167,7 @@ impl Snapshot {
             }
             Err(refusal) => {
                 let denial = explain::denial(self, app, ask, now, refusal);
-                let observed = app.application.mode == Mode::Observe && proven_until(ask, now).is_some();
+                let observed = app.application.mode == Binding::Observe && proven_until(ask, now).is_some();
                 match proven_until(ask, now) {
                     Some(until) if observed => {
                         let grounds = denial.grounds.clone();
@@ -187,29 +195,159 @@ impl Snapshot {
     }
 
     /// The bare answer of the rules, without the end of the lease and without an explanation.
-    pub(crate) fn judge(&self, app: &App, ask: &Ask, now: Timestamp) -> Result<Grounds, Refusal> {
+    fn judge(&self, app: &App, ask: &Ask, now: Timestamp) -> Result<Grounds, Refusal> {
+        let Some(mut view) = self.view(app, ask) else { return Err(Refusal::NotSignedIn) };
+        self.judge_at(app, ask, now, &mut view)
+    }
+
+    /// The same, for one of several instants.
+    pub(crate) fn judge_at(
+        &self,
+        app: &App,
+        ask: &Ask,
+        now: Timestamp,
+        view: &mut View<'_>,
+    ) -> Result<Grounds, Refusal> {
         if proven_until(ask, now).is_none() {
             return Err(Refusal::NotSignedIn);
         }
-        let facts = Facts::of(ask, now, &self.zone);
-        let candidates = &app.by_action[&ask.what.action];
-        let Some(question) = Question::of(ask, ask.what.action, &facts, &app.ready) else {
-            return Err(Refusal::NotSignedIn);
+        let mut spoken = Scratch::default();
+        view.at(&Facts::of(ask, now, &self.zone)).decide(Mode::Exhaustive, &mut spoken);
+        let Scratch { mut permits, mut forbids, mut errors } = spoken;
+        let principal = &ask.who.principal;
+        let would = answer(&permits, &forbids, &errors);
+        let mut shadow = Vec::new();
+        for list in [&mut permits, &mut forbids, &mut errors] {
+            list.retain(|number| {
+                let rule = self.numbered(*number);
+                let binds = rule.stage.binds(&rule.id, principal);
+                if !binds {
+                    shadow.push(rule.id.clone());
+                }
+                binds
+            });
+        }
+        let answered = answer(&permits, &forbids, &errors);
+        let ids = |numbers: &[u32]| numbers.iter().map(|n| self.numbered(*n).id.clone()).collect::<Vec<_>>();
+        let grounds = Grounds {
+            revision: self.revision,
+            rules: ids(match answered {
+                Answered::Permits => &permits,
+                Answered::Forbids => &forbids,
+                Answered::Silent | Answered::Fails => &[],
+            }),
+            facts: app.facts.get(&ask.what.action).cloned().unwrap_or_default(),
+            would: (would != answered).then(|| Would { permits: would == Answered::Permits, rules: shadow }),
         };
-        let Said { allowed, rules, errors } = question.put_to(&candidates.bucket);
-        let grounds = Grounds { revision: self.revision, rules, facts: candidates.facts.clone() };
-        if !errors.is_empty() {
-            return Err(Refusal::Errors { errors, grounds });
+        match answered {
+            Answered::Permits => Ok(grounds),
+            Answered::Forbids => Err(Refusal::Forbidden { grounds }),
+            Answered::Silent => Err(Refusal::NoPermit { grounds }),
+            Answered::Fails => Err(Refusal::Errors { errors: ids(&errors), grounds }),
         }
-        if allowed {
-            return Ok(grounds);
-        }
-        if grounds.rules.is_empty() { Err(Refusal::NoPermit { grounds }) } else { Err(Refusal::Forbidden { grounds }) }
     }
 
-    /// The rules that may speak about this action on this application.
-    pub(crate) fn candidates<'a>(&self, app: &'a App, action: Action) -> &'a [Arc<Rule>] {
-        &app.by_action[&action].rules
+    /// An ask in the numbers of the engine; nothing if nobody asks.
+    pub(crate) fn view(&self, app: &App, ask: &Ask) -> Option<View<'_>> {
+        View::of(&self.engine, &self.lens, &self.slots, ask, app.entity)
+    }
+
+    fn numbered(&self, number: u32) -> &Arc<Rule> {
+        &self.rules[self.by_number[number as usize]]
+    }
+
+    /// A rule by the engine's number, with what the compiler made of it.
+    pub(crate) fn kept(&self, number: u32) -> (&Arc<Rule>, &Kept) {
+        let at = self.by_number[number as usize];
+        (&self.rules[at], &self.kept[at])
+    }
+
+    /// The rules with these ids.
+    pub(crate) fn named<'s>(&'s self, ids: &'s [RuleId]) -> impl Iterator<Item = (&'s Arc<Rule>, &'s Kept)> {
+        self.rules.iter().zip(&self.kept).filter(|(rule, _)| ids.contains(&rule.id))
+    }
+
+    /// Every permit that covers an application, whatever the action.
+    pub(crate) fn permits<'s>(&'s self, app: &'s App) -> impl Iterator<Item = (&'s Arc<Rule>, &'s Kept)> {
+        app.permits.iter().map(|at| (&self.rules[*at], &self.kept[*at]))
+    }
+}
+
+/// What a list of rules that hold comes to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    Permits,
+    Forbids,
+    Silent,
+    /// A rule failed while it was evaluated: that denies, whatever the others say.
+    Fails,
+}
+
+fn answer(permits: &[u32], forbids: &[u32], errors: &[u32]) -> Answered {
+    if !errors.is_empty() {
+        Answered::Fails
+    } else if !forbids.is_empty() {
+        Answered::Forbids
+    } else if !permits.is_empty() {
+        Answered::Permits
+    } else {
+        Answered::Silent
+    }
+}
+
+/// Puts applications and assets into the engine's world; the numbers are those of the applications.
+fn settle(sources: &Sources, land: &mut Land) -> Vec<EntityId> {
+    let name = land.names.sym("class");
+    let class = |land: &mut Land, class: Class| Box::new([(name, Value::Text(land.names.sym(class.name())))]);
+    let known: HashMap<&str, Class> = sources.assets.iter().map(|a| (a.id.as_str(), a.class)).collect();
+    let mut entities = Vec::new();
+    for app in &sources.applications {
+        let entity = land.names.entity("Application", app.id.as_str());
+        let mut ancestors = Vec::new();
+        for asset in &app.assets {
+            let above = land.names.entity("Asset", asset.as_str());
+            let attributes = class(land, known.get(asset.as_str()).copied().unwrap_or_default());
+            land.world.put(above, Row { attributes, ..Row::default() });
+            ancestors.push(above);
+        }
+        let attributes = class(land, app.class);
+        land.world.put(entity, Row { ancestors: ancestors.into(), attributes, ..Row::default() });
+        entities.push(entity);
+    }
+    entities
+}
+
+/// Which rules speak of which application or asset.
+struct About<'r> {
+    every: Vec<usize>,
+    named: HashMap<(&'r str, &'r str), Vec<usize>>,
+    rules: &'r [Arc<Rule>],
+}
+
+impl<'r> About<'r> {
+    fn of(rules: &'r [Arc<Rule>]) -> Self {
+        let mut about = Self { every: Vec::new(), named: HashMap::new(), rules };
+        for (at, rule) in rules.iter().enumerate() {
+            match &rule.resource {
+                Scope::Any | Scope::Kind(_, None) => about.every.push(at),
+                Scope::Is(kind, id) | Scope::In(kind, id) | Scope::Kind(_, Some((kind, id))) => {
+                    about.named.entry((kind, id)).or_default().push(at);
+                }
+            }
+        }
+        about
+    }
+
+    /// The rules that cover an application, in their order.
+    fn application(&self, app: &Application) -> Vec<usize> {
+        let names = [("Application", app.id.as_str())].into_iter();
+        let names = names.chain(app.assets.iter().map(|a| ("Asset", a.as_str())));
+        let named = names.filter_map(|name| self.named.get(&name)).flatten();
+        let mut found: Vec<usize> = self.every.iter().chain(named).copied().collect();
+        found.retain(|at| self.rules[*at].covers_application(app));
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 }
 
@@ -218,7 +356,7 @@ pub(crate) enum Refusal {
     NotSignedIn,
     NoPermit { grounds: Grounds },
     Forbidden { grounds: Grounds },
-    Errors { errors: Vec<String>, grounds: Grounds },
+    Errors { errors: Vec<RuleId>, grounds: Grounds },
 }
 
 /// Until when the identity of the asker is proven; `None` if it is not.
@@ -231,7 +369,6 @@ pub(crate) fn proven_until(ask: &Ask, now: Timestamp) -> Option<Timestamp> {
 
 /// A rule that names an application or asset which does not exist would sleep for ever: that is a fault.
 fn unknown_names<'r>(rules: impl Iterator<Item = &'r Rule>, sources: &Sources) -> Vec<Fault> {
-    use crate::rule::Scope;
     let mut faults = Vec::new();
     for rule in rules {
         let (Scope::Is(kind, id) | Scope::In(kind, id) | Scope::Kind(_, Some((kind, id)))) = &rule.resource else {

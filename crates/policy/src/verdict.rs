@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use safeconduct_model::{Access, Application, Ask, Failing, Mode, Outcome, Reason, Remedy, RuleId, Timestamp};
+use safeconduct_model::{Access, Application, Ask, Failing, Mode, Outcome, Reason, Remedy, RuleId, Timestamp, Would};
 
 /// Yes or no. Neither is an error.
 #[derive(Debug)]
@@ -54,7 +54,9 @@ pub struct Grounds {
     /// The rules that spoke.
     pub rules: Vec<RuleId>,
     /// The facts that the candidate rules read.
-    pub facts: BTreeSet<String>,
+    pub facts: Arc<BTreeSet<String>>,
+    /// What the answer would be if the rules in shadow bound too; nothing if it would be the same.
+    pub would: Option<Would>,
 }
 
 impl Permit {
@@ -145,6 +147,7 @@ impl Verdict {
             facts: grounds.facts.iter().cloned().collect(),
             took_us,
             again: false,
+            would: grounds.would.clone(),
         }
     }
 }

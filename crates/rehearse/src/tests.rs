@@ -103,6 +103,7 @@ fn entry(seq: u64, u: &Use) -> Entry {
         facts: vec![],
         took_us: 0,
         again: false,
+        would: None,
     };
     Entry { seq, at: decided, record: Record::Access(Box::new(access)) }
 }

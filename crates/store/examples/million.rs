@@ -54,6 +54,7 @@ fn access(i: u64, at: Timestamp) -> Result<Record, Box<dyn Error>> {
         facts: vec!["principal.groups".into(), "context.device.compliant".into(), "context.minute".into()],
         took_us: 12,
         again: false,
+        would: None,
     })))
 }
 

@@ -51,6 +51,7 @@ pub(crate) fn access(request: &str, person: &str, app: &str, decided: i64, denie
         facts: vec!["context.network".into()],
         took_us: 11,
         again: false,
+        would: None,
     }))
 }
 

@@ -10,9 +10,9 @@ use super::{
 };
 use crate::engine::Answer;
 use crate::engine::ext;
-use crate::engine::index::Asked;
 use crate::engine::names::Names;
 use crate::engine::program::Program;
+use crate::engine::request::Asked;
 use crate::engine::term::Clause;
 use crate::engine::value::{EntityId, Value};
 use crate::engine::world::{Land, Row};

@@ -1,11 +1,12 @@
 //! The engine: a compiled policy set over a store of entities, and its decisions.
 
-use super::eval::{Facts, Fails, Frame};
-use super::index::{Asked, Index, Key};
-use super::names::{Behind, Names};
+use super::eval::{Fails, Frame};
+use super::index::{Above, Index, Key};
+use super::names::{Behind, Known, Names};
 use super::program::{At, Program};
-use super::term::{Actions, Anchor, Clause, Side};
-use super::value::{EntityId, Value};
+use super::request::{Asked, Facts, Slot};
+use super::term::{Actions, Anchor, Clause, Side, Term};
+use super::value::{EntityId, Sym};
 use super::world::Land;
 use crate::cedar::sets::{Entities, Request, Rules, Single, Statement, Unreadable};
 
@@ -127,6 +128,17 @@ impl Builder {
         Ok(Self { engine, permits: Vec::new(), forbids: Vec::new(), next: 0 })
     }
 
+    /// Begins with entities of our own.
+    pub(crate) fn over(land: Land) -> Self {
+        let engine = Engine { land, ..Engine::default() };
+        Self { engine, permits: Vec::new(), forbids: Vec::new(), next: 0 }
+    }
+
+    /// Compiles a single condition, to be asked about with [`Prepared::truth`]. What rules say as well stands once.
+    pub(crate) fn atom(&mut self, term: &Term) -> At {
+        self.engine.program.compile(term, &mut self.engine.land)
+    }
+
     /// Adds the rules of a text, one at a time; they are called `policy0`, `policy1`, … through all texts. Templates take a
     /// number and decide nothing.
     ///
@@ -163,14 +175,15 @@ impl Builder {
         self.compile(&clause);
     }
 
-    fn compile(&mut self, clause: &Clause) {
+    /// Compiles a rule and tells its number; nothing if no request can match it.
+    pub(crate) fn compile(&mut self, clause: &Clause) -> Option<u32> {
         let engine = &mut self.engine;
         let at = engine.program.compile(&clause.condition, &mut engine.land);
         let body = match engine.program.as_bool(at) {
             Some(true) => Body::Always,
             Some(false) => {
                 engine.dead += 1;
-                return;
+                return None;
             }
             None => Body::Condition(at),
         };
@@ -198,7 +211,12 @@ impl Builder {
         let exact = [exact_principal, exact_action, exact_resource];
         let rule = engine.put(&clause.id, Rule { body, principal_kind, resource_kind, exact });
         let keys = actions.into_iter().map(|action| Key { resource, action, principal, rule });
-        if clause.permits { self.permits.extend(keys) } else { self.forbids.extend(keys) }
+        if clause.permits {
+            self.permits.extend(keys)
+        } else {
+            self.forbids.extend(keys)
+        }
+        Some(rule)
     }
 
     /// Builds the index.
@@ -228,6 +246,26 @@ impl Engine {
         Ok(builder.finish())
     }
 
+    /// The names that rules and entities use.
+    pub(crate) fn names(&self) -> &Known {
+        &self.land.names
+    }
+
+    /// The paths below the context that rules read; facts hold one slot for each.
+    pub(crate) fn paths(&self) -> &[Box<[Sym]>] {
+        self.program.paths()
+    }
+
+    /// Whether a rule reads the context as a whole.
+    pub(crate) fn reads_whole_context(&self) -> bool {
+        self.program.reads_whole_context()
+    }
+
+    /// What stands at a path below the context of a request.
+    pub(crate) fn walk(&self, facts: &Facts, path: &[Sym]) -> Slot {
+        Frame::new(&self.program, &self.land, facts).walk(&facts.context, path)
+    }
+
     fn put(&mut self, id: &str, rule: Rule) -> u32 {
         self.rules.push(rule);
         self.ids.push(id.into());
@@ -253,13 +291,8 @@ impl Engine {
         let mut names = Behind::new(&self.land.names);
         let asked = request.asked(&mut names);
         let context = request.context(&mut names)?;
-        let facts = Facts {
-            principal: Value::Entity(asked.principal),
-            action: Value::Entity(asked.action),
-            resource: Value::Entity(asked.resource),
-            context,
-            strange: names.finish(),
-        };
+        let mut facts = Facts::new(asked, context, names.finish());
+        facts.slots = self.paths().iter().map(|path| self.walk(&facts, path)).collect();
         let original = (!self.elsewhere.is_empty()).then(|| request.clone());
         Ok(Prepared { engine: self, asked, facts, original })
     }
@@ -268,9 +301,9 @@ impl Engine {
 /// Lists that decisions fill and leave to the next one, so that none allocates.
 #[derive(Default)]
 pub struct Scratch {
-    permits: Vec<u32>,
-    forbids: Vec<u32>,
-    errors: Vec<u32>,
+    pub(crate) permits: Vec<u32>,
+    pub(crate) forbids: Vec<u32>,
+    pub(crate) errors: Vec<u32>,
 }
 
 /// A request in the numbers of one engine.
@@ -281,7 +314,44 @@ pub struct Prepared<'e> {
     original: Option<Request>,
 }
 
-impl Prepared<'_> {
+impl<'e> Prepared<'e> {
+    /// A request whose facts are in the numbers of the engine already.
+    pub(crate) fn of(engine: &'e Engine, asked: Asked, facts: Facts) -> Self {
+        Self { engine, asked, facts, original: None }
+    }
+
+    /// The engine, and the facts to be changed.
+    pub(crate) fn parts(&mut self) -> (&'e Engine, &mut Facts) {
+        (self.engine, &mut self.facts)
+    }
+
+    fn frame(&self) -> Frame<'_> {
+        Frame::new(&self.engine.program, &self.engine.land, &self.facts)
+    }
+
+    /// Whether a condition holds; nothing if it cannot be evaluated.
+    pub(crate) fn truth(&self, at: At) -> Option<bool> {
+        self.frame().truth(at).ok()
+    }
+
+    /// Every rule whose principal, action and resource may fit, in no order; some come twice.
+    pub(crate) fn candidates(&self, found: &mut Vec<u32>) {
+        let above = self.above(self.frame());
+        for index in [&self.engine.forbids, &self.engine.permits] {
+            let mut visit = |rule: u32| {
+                found.push(rule);
+                true
+            };
+            index.walk(self.asked, above, &mut visit);
+        }
+    }
+
+    fn above<'f>(&self, frame: Frame<'f>) -> Above<'f> {
+        let Asked { principal, action, resource } = self.asked;
+        let [principal, action, resource] = [principal, action, resource].map(|entity| frame.ancestors(entity));
+        Above { principal, action, resource }
+    }
+
     /// Decides. Which rules decided is in `scratch` until the next decision; see [`Prepared::answer`].
     pub fn decide(&self, mode: Mode, scratch: &mut Scratch) -> Outcome {
         let Scratch { permits, forbids, errors } = scratch;
@@ -289,8 +359,9 @@ impl Prepared<'_> {
         forbids.clear();
         errors.clear();
         let early = mode == Mode::EarlyExit;
-        let (rules, world) = (&self.engine.rules, &self.engine.land.world);
-        let frame = Frame::new(&self.engine.program, &self.engine.land, &self.facts);
+        let rules = &self.engine.rules;
+        let frame = self.frame();
+        let above = self.above(frame);
         for (index, hits) in [(&self.engine.forbids, &mut *forbids), (&self.engine.permits, &mut *permits)] {
             let mut visit = |rule: u32| {
                 match self.holds(&rules[rule as usize], frame) {
@@ -300,7 +371,7 @@ impl Prepared<'_> {
                 }
                 !early
             };
-            if !index.walk(self.asked, world, &mut visit) {
+            if !index.walk(self.asked, above, &mut visit) {
                 break;
             }
         }

@@ -1,24 +1,15 @@
 //! Evaluation of compiled conditions. It allocates only for sets and records that are put together from parts of the request.
 
 use super::ext;
-use super::names::Strange;
 use super::program::{At, Node, Program};
+use super::request::{Facts, Slot};
 use super::term::{Binary, Piece, Unary, Var};
 use super::value::{EntityId, Net, Sym, Value, field, overlap};
-use super::world::Land;
+use super::world::{Land, Row};
 
 /// An expression could not be evaluated: a wrong type, something missing, or an overflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fails;
-
-/// The four variables as values, and the names that only this request knows.
-pub(crate) struct Facts {
-    pub principal: Value,
-    pub action: Value,
-    pub resource: Value,
-    pub context: Value,
-    pub strange: Strange,
-}
 
 /// Everything that an evaluation reads.
 #[derive(Clone, Copy)]
@@ -99,6 +90,42 @@ impl<'a> Frame<'a> {
         self.land.names.kind(entity).or_else(|| self.facts?.strange.kind(entity))
     }
 
+    /// What is known of an entity: what the request says of it stands before what the snapshot says.
+    fn row(&self, entity: EntityId) -> Option<&'a Row> {
+        let own = self.facts.and_then(|facts| facts.own(entity));
+        own.or_else(|| self.land.world.row(entity))
+    }
+
+    /// Sorted, transitive, without the entity itself.
+    pub(crate) fn ancestors(&self, entity: EntityId) -> &'a [EntityId] {
+        self.row(entity).map_or(&[], |row| &row.ancestors)
+    }
+
+    fn within(&self, entity: EntityId, other: EntityId) -> bool {
+        entity == other || self.ancestors(entity).binary_search(&other).is_ok()
+    }
+
+    fn attribute(&self, entity: EntityId, name: Sym) -> Option<&'a Value> {
+        field(&self.row(entity)?.attributes, name)
+    }
+
+    fn tag(&self, entity: EntityId, name: Sym) -> Option<&'a Value> {
+        field(&self.row(entity)?.tags, name)
+    }
+
+    /// Follows a path of attributes from a value; what is not there is absent, and what has no attributes is wrong.
+    pub(crate) fn walk(&self, from: &'a Value, path: &[Sym]) -> Slot {
+        let mut here = from;
+        for name in path {
+            match self.part(here, *name) {
+                Ok(Some(next)) => here = next,
+                Ok(None) => return Slot::Absent,
+                Err(Fails) => return Slot::Wrong,
+            }
+        }
+        Slot::Is(here.clone())
+    }
+
     pub(crate) fn value(&self, at: At) -> Result<Value, Fails> {
         Ok(match self.get(at)? {
             Got::There(value) => value.clone(),
@@ -120,11 +147,15 @@ impl<'a> Frame<'a> {
                     Var::Context => &facts.context,
                 }))
             }
+            Node::Path(n) => match self.facts.and_then(|facts| facts.slot(n)) {
+                Some(Slot::Is(value)) => Ok(Got::There(value)),
+                _ => Err(Fails),
+            },
             Node::If(cond, then, other) => self.get(if self.truth(cond)? { then } else { other }),
             Node::Get(of, name) => match self.get(of)? {
                 Got::There(value) => self.part(value, name)?.map(Got::There).ok_or(Fails),
                 Got::Fresh(value) => match value {
-                    Value::Entity(id) => self.land.world.attribute(id, name).map(Got::There).ok_or(Fails),
+                    Value::Entity(id) => self.attribute(id, name).map(Got::There).ok_or(Fails),
                     Value::Record(fields) => field(&fields, name).cloned().map(Got::Fresh).ok_or(Fails),
                     _ => Err(Fails),
                 },
@@ -140,7 +171,7 @@ impl<'a> Frame<'a> {
             }
             Node::Unary(op, of) => self.unary(op, of).map(Got::Fresh),
             Node::Binary(op, left, right) => self.binary(op, left, right),
-            Node::All(_) | Node::Any(_) | Node::Has(..) | Node::Like(..) | Node::Is(..) => {
+            Node::All(_) | Node::Any(_) | Node::Has(..) | Node::HasPath(_) | Node::Like(..) | Node::Is(..) => {
                 self.truth(at).map(|truth| Got::Fresh(Value::Bool(truth)))
             }
         }
@@ -150,7 +181,7 @@ impl<'a> Frame<'a> {
     fn part(&self, of: &'a Value, name: Sym) -> Result<Option<&'a Value>, Fails> {
         match of {
             Value::Record(fields) => Ok(field(fields, name)),
-            Value::Entity(id) => Ok(self.land.world.attribute(*id, name)),
+            Value::Entity(id) => Ok(self.attribute(*id, name)),
             _ => Err(Fails),
         }
     }
@@ -183,6 +214,11 @@ impl<'a> Frame<'a> {
                     Got::Fresh(value) => self.has(value, names),
                 }
             }
+            Node::HasPath(n) => match self.facts.and_then(|facts| facts.slot(n)) {
+                Some(Slot::Is(_)) => Ok(true),
+                Some(Slot::Absent) => Ok(false),
+                Some(Slot::Wrong) | None => Err(Fails),
+            },
             Node::Like(of, pattern) => Ok(like(self.words(self.get(of)?.text()?)?, self.program.pattern(pattern))),
             Node::Is(of, kind) => Ok(self.kind(self.get(of)?.entity()?) == Some(kind)),
             _ => self.get(at)?.bool(),
@@ -194,7 +230,7 @@ impl<'a> Frame<'a> {
         for name in names {
             let next = match here {
                 Value::Record(fields) => field(fields, Sym(*name)),
-                Value::Entity(id) => self.land.world.attribute(*id, Sym(*name)),
+                Value::Entity(id) => self.attribute(*id, Sym(*name)),
                 _ => return Err(Fails),
             };
             match next {
@@ -248,10 +284,10 @@ impl<'a> Frame<'a> {
             }
             Binary::ContainsAny => Value::Bool(overlap(l.set()?, r.set()?)),
             Binary::GetTag => {
-                let tag = self.land.world.tag(l.entity()?, r.text()?);
+                let tag = self.tag(l.entity()?, r.text()?);
                 return tag.map(Got::There).ok_or(Fails);
             }
-            Binary::HasTag => Value::Bool(self.land.world.tag(l.entity()?, r.text()?).is_some()),
+            Binary::HasTag => Value::Bool(self.tag(l.entity()?, r.text()?).is_some()),
             Binary::IsInRange => Value::Bool(l.ip()?.is_in(r.ip()?)),
             Binary::Offset => Value::Datetime(l.datetime()?.checked_add(r.duration()?).ok_or(Fails)?),
             Binary::DurationSince => Value::Duration(l.datetime()?.checked_sub(r.datetime()?).ok_or(Fails)?),
@@ -262,13 +298,13 @@ impl<'a> Frame<'a> {
 
     fn is_in(&self, entity: EntityId, of: &Value) -> Result<bool, Fails> {
         match of {
-            Value::Entity(other) => Ok(self.land.world.is_in(entity, *other)),
+            Value::Entity(other) => Ok(self.within(entity, *other)),
             Value::Set(items) => {
                 // Every item must be an entity, also those behind the one that decides.
                 let mut found = false;
                 for item in items.iter() {
                     let Value::Entity(other) = item else { return Err(Fails) };
-                    found = found || self.land.world.is_in(entity, *other);
+                    found = found || self.within(entity, *other);
                 }
                 Ok(found)
             }

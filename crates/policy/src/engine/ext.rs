@@ -46,6 +46,11 @@ pub(crate) fn ip(text: &str) -> Option<Net> {
 }
 
 impl Net {
+    /// One address alone.
+    pub(crate) fn one(addr: IpAddr) -> Self {
+        Self { addr, prefix: if addr.is_ipv4() { 32 } else { 128 } }
+    }
+
     /// First and last address, and whether it is the fourth version.
     fn span(self) -> (u128, u128, bool) {
         match self.addr {

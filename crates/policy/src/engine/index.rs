@@ -1,7 +1,7 @@
 //! Which rules can speak about a request: by resource or one of its ancestors, then by action, then by principal.
 
+use super::request::Asked;
 use super::value::EntityId;
-use super::world::World;
 
 /// No entity: the rule speaks of every one.
 const ANY: u32 = u32::MAX;
@@ -40,12 +40,12 @@ struct Entry {
     rule: u32,
 }
 
-/// The three entities of a request.
+/// What the three are in, each sorted and without itself.
 #[derive(Clone, Copy)]
-pub(crate) struct Asked {
-    pub principal: EntityId,
-    pub action: EntityId,
-    pub resource: EntityId,
+pub(crate) struct Above<'a> {
+    pub principal: &'a [EntityId],
+    pub action: &'a [EntityId],
+    pub resource: &'a [EntityId],
 }
 
 fn number(len: usize) -> u32 {
@@ -84,20 +84,21 @@ impl Index {
 
     /// Calls `visit` with every rule whose anchors fit, until it says no. A rule that names several actions can come twice.
     /// Says whether all were visited.
-    pub(crate) fn walk(&self, asked: Asked, world: &World, visit: &mut impl FnMut(u32) -> bool) -> bool {
+    pub(crate) fn walk(&self, asked: Asked, above: Above<'_>, visit: &mut impl FnMut(u32) -> bool) -> bool {
         let own = Some(asked.resource);
-        let chain = own.into_iter().chain(world.ancestors(asked.resource).iter().copied());
+        let chain = own.into_iter().chain(above.resource.iter().copied());
         let shelves = chain.filter_map(|resource| {
             let at = self.by_resource.get(resource.0 as usize)?.checked_sub(1)?;
             self.shelves.get(at as usize)
         });
-        let actions = world.ancestors(asked.action);
         for (first, end) in std::iter::once(&self.any).chain(shelves) {
             for list in &self.lists[*first as usize..*end as usize] {
                 let fits = list.action == ANY
                     || list.action == asked.action.0
-                    || actions.binary_search(&EntityId(list.action)).is_ok();
-                if fits && !walk_list(&self.entries[list.start as usize..list.end as usize], asked, world, visit) {
+                    || above.action.binary_search(&EntityId(list.action)).is_ok();
+                if fits
+                    && !walk_list(&self.entries[list.start as usize..list.end as usize], asked, above.principal, visit)
+                {
                     return false;
                 }
             }
@@ -106,8 +107,7 @@ impl Index {
     }
 }
 
-fn walk_list(entries: &[Entry], asked: Asked, world: &World, visit: &mut impl FnMut(u32) -> bool) -> bool {
-    let groups = world.ancestors(asked.principal);
+fn walk_list(entries: &[Entry], asked: Asked, groups: &[EntityId], visit: &mut impl FnMut(u32) -> bool) -> bool {
     if entries.len() > WALK {
         let own = [ANY, asked.principal.0].into_iter();
         for principal in own.chain(groups.iter().map(|g| g.0)) {
@@ -139,19 +139,15 @@ fn walk_list(entries: &[Entry], asked: Asked, world: &World, visit: &mut impl Fn
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::world::Row;
     use proptest::prelude::*;
 
-    fn world(edges: &[(u32, Vec<u32>)]) -> World {
-        let mut world = World::default();
-        for (entity, ancestors) in edges {
-            let mut ancestors = ancestors.clone();
-            ancestors.sort_unstable();
-            ancestors.dedup();
-            let ancestors = ancestors.into_iter().filter(|a| a != entity).map(EntityId).collect();
-            world.put(EntityId(*entity), Row { ancestors, ..Row::default() });
-        }
-        world
+    fn above(edges: &[(u32, Vec<u32>)], of: u32) -> Vec<EntityId> {
+        let mut found: Vec<EntityId> =
+            edges.iter().filter(|(e, _)| *e == of).flat_map(|(_, up)| up.iter().copied()).map(EntityId).collect();
+        found.retain(|e| e.0 != of);
+        found.sort_unstable();
+        found.dedup();
+        found
     }
 
     proptest! {
@@ -161,21 +157,27 @@ mod tests {
             keys in prop::collection::vec((prop::option::of(0_u32..12), prop::option::of(0_u32..3), prop::option::of(0_u32..12)), 0..120),
             asked in (0_u32..14, 0_u32..4, 0_u32..14),
         ) {
-            let world = world(&edges);
             let id = |n: Option<u32>| n.map(EntityId);
             let keys: Vec<Key> = keys.iter().zip(0..)
                 .map(|((r, a, p), rule)| Key { resource: id(*r), action: id(*a), principal: id(*p), rule }).collect();
             let asked = Asked { principal: EntityId(asked.0), action: EntityId(asked.1), resource: EntityId(asked.2) };
-            let fits = |anchor: Option<EntityId>, of: EntityId| anchor.is_none_or(|a| world.is_in(of, a));
+            let [principal, action, resource] =
+                [asked.principal, asked.action, asked.resource].map(|e| above(&edges, e.0));
+            let fits = |anchor: Option<EntityId>, of: EntityId, up: &[EntityId]| {
+                anchor.is_none_or(|a| a == of || up.contains(&a))
+            };
             let scan: Vec<u32> = keys.iter().filter(|k| {
-                fits(k.resource, asked.resource) && fits(k.action, asked.action) && fits(k.principal, asked.principal)
+                fits(k.resource, asked.resource, &resource)
+                    && fits(k.action, asked.action, &action)
+                    && fits(k.principal, asked.principal, &principal)
             }).map(|k| k.rule).collect();
             let mut found = Vec::new();
             let mut visit = |rule| {
                 found.push(rule);
                 true
             };
-            let whole = Index::build(keys).walk(asked, &world, &mut visit);
+            let up = Above { principal: &principal, action: &action, resource: &resource };
+            let whole = Index::build(keys).walk(asked, up, &mut visit);
             prop_assert!(whole);
             found.sort_unstable();
             prop_assert_eq!(found, scan);

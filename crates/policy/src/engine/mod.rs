@@ -33,6 +33,7 @@ pub(crate) mod ext;
 pub(crate) mod index;
 pub(crate) mod names;
 pub(crate) mod program;
+pub(crate) mod request;
 pub(crate) mod term;
 pub(crate) mod value;
 pub(crate) mod world;

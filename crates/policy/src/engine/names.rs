@@ -51,6 +51,16 @@ impl Names for Known {
 }
 
 impl Known {
+    /// The number of a text that is known already.
+    pub(crate) fn find(&self, text: &str) -> Option<Sym> {
+        self.by_text.get(text).copied()
+    }
+
+    /// The number of an entity that is known already.
+    pub(crate) fn find_entity(&self, kind: Sym, id: &str) -> Option<EntityId> {
+        self.by_entity.get(&(kind, self.find(id)?)).copied()
+    }
+
     pub(crate) fn text(&self, sym: Sym) -> Option<&str> {
         self.texts.get(sym.0 as usize).map(AsRef::as_ref)
     }
@@ -70,6 +80,36 @@ pub(crate) struct Strange {
 }
 
 impl Strange {
+    /// No names yet, behind those of a snapshot.
+    pub(crate) fn behind(known: &Known) -> Self {
+        Self { first_text: known.texts.len(), first_entity: known.entities.len(), ..Self::default() }
+    }
+
+    /// The number of a text. For few texts: what is not known is looked for one by one.
+    pub(crate) fn sym(&mut self, known: &Known, text: &str) -> Sym {
+        if let Some(sym) = known.find(text) {
+            return sym;
+        }
+        let at = self.texts.iter().position(|t| **t == *text).unwrap_or_else(|| {
+            self.texts.push(text.into());
+            self.texts.len() - 1
+        });
+        Sym(number(self.first_text + at))
+    }
+
+    /// The number of an entity. For few entities, like [`Strange::sym`].
+    pub(crate) fn entity(&mut self, known: &Known, kind: Sym, id: &str) -> EntityId {
+        if let Some(entity) = known.find_entity(kind, id) {
+            return entity;
+        }
+        let key = (kind, self.sym(known, id));
+        let at = self.entities.iter().position(|e| *e == key).unwrap_or_else(|| {
+            self.entities.push(key);
+            self.entities.len() - 1
+        });
+        EntityId(number(self.first_entity + at))
+    }
+
     pub(crate) fn text(&self, sym: Sym) -> Option<&str> {
         self.texts.get((sym.0 as usize).checked_sub(self.first_text)?).map(AsRef::as_ref)
     }
@@ -89,9 +129,7 @@ pub(crate) struct Behind<'k> {
 
 impl<'k> Behind<'k> {
     pub(crate) fn new(known: &'k Known) -> Self {
-        let strange =
-            Strange { first_text: known.texts.len(), first_entity: known.entities.len(), ..Strange::default() };
-        Self { known, by_text: HashMap::new(), by_entity: HashMap::new(), strange }
+        Self { known, by_text: HashMap::new(), by_entity: HashMap::new(), strange: Strange::behind(known) }
     }
 
     pub(crate) fn finish(self) -> Strange {

@@ -26,6 +26,10 @@ pub(crate) enum Node {
     /// A constant expression that cannot be evaluated.
     Fail,
     Var(Var),
+    /// What stands at a path below the context; a number in `Program::paths`.
+    Path(u32),
+    /// Whether something stands there.
+    HasPath(u32),
     All(Span),
     Any(Span),
     If(At, At, At),
@@ -47,6 +51,7 @@ pub(crate) struct Program {
     constants: Vec<Value>,
     lists: Vec<u32>,
     patterns: Vec<Box<[Piece]>>,
+    paths: Vec<Box<[Sym]>>,
     shared: Shared,
 }
 
@@ -91,6 +96,26 @@ impl Program {
         self.nodes.shrink_to_fit();
         self.constants.shrink_to_fit();
         self.lists.shrink_to_fit();
+    }
+
+    /// The paths below the context that some rule reads.
+    pub(crate) fn paths(&self) -> &[Box<[Sym]>] {
+        &self.paths
+    }
+
+    /// Whether a rule reads the context as a whole.
+    pub(crate) fn reads_whole_context(&self) -> bool {
+        self.nodes.contains(&Node::Var(Var::Context))
+    }
+
+    /// The number of a path. Few rules read many, and few sets have many in all.
+    fn put_path(&mut self, path: Vec<Sym>) -> u32 {
+        let known = self.paths.iter().position(|p| **p == *path);
+        let at = known.unwrap_or_else(|| {
+            self.paths.push(path.into());
+            self.paths.len() - 1
+        });
+        number(at)
     }
 
     fn put(&mut self, node: Node) -> At {
@@ -181,9 +206,18 @@ impl Program {
                 let constant = !stored && self.is_constant(left) && self.is_constant(right);
                 self.folded(Node::Binary(*op, left, right), constant, land)
             }
+            Term::Get(..) if let Some(path) = below_context(term, land) => {
+                let n = self.put_path(path);
+                self.put(Node::Path(n))
+            }
             Term::Get(of, name) => {
                 let (of, name) = (self.compile(of, land), land.names.sym(name));
                 self.folded(Node::Get(of, name), self.is_record(of), land)
+            }
+            Term::Has(of, path) if **of == Term::Var(Var::Context) => {
+                let path = path.iter().map(|name| land.names.sym(name)).collect();
+                let n = self.put_path(path);
+                self.put(Node::HasPath(n))
             }
             Term::Has(of, path) => {
                 let of = self.compile(of, land);
@@ -252,6 +286,19 @@ impl Program {
             Ok(value) => self.put_constant(value),
             Err(_) => self.put(Node::Fail),
         }
+    }
+}
+
+/// The names of `context.a.b.c`; nothing for any other expression.
+fn below_context(term: &Term, land: &mut Land) -> Option<Vec<Sym>> {
+    match term {
+        Term::Var(Var::Context) => Some(Vec::new()),
+        Term::Get(of, name) => {
+            let mut path = below_context(of, land)?;
+            path.push(land.names.sym(name));
+            Some(path)
+        }
+        _ => None,
     }
 }
 

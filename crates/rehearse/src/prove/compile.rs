@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use safeconduct_model::{Action, Application, GroupId, PersonId, WorkloadId};
-use safeconduct_policy::{Compare, Expr, Rule, Scope};
+use safeconduct_policy::{Compare, Expr, Rule, Scope, Stage};
 
 use super::numbers::Numbers;
 use super::pattern::{self, TooComplex};
@@ -12,8 +12,9 @@ use super::texts::Texts;
 
 /// How many regions one rule may come to.
 const MAX_REGIONS: usize = 2_048;
-/// Where the addresses of version 4 lie among those of version 6 (RFC 4291, 2.5.5.2).
-const MAPPED: u128 = 0xffff_0000_0000;
+/// Where the addresses of version 4 are put among those of version 6: at the end, among multicast addresses that nobody asks
+/// from (RFC 4291, 2.7).
+const V4: u128 = u128::MAX - 0xffff_ffff;
 
 /// One kind of use of one application: what rules ask of the two is known here.
 #[derive(Clone, Copy)]
@@ -30,7 +31,7 @@ pub(crate) fn regions(rule: &Rule, env: Env<'_>) -> Result<Union, TooComplex> {
     if !rule.actions.contains(&env.action) || !rule.covers_application(env.app) {
         return Ok(vec![]);
     }
-    let mut all = principal_scope(&rule.principal)?;
+    let mut all = product(&principal_scope(&rule.principal)?, &bound_by(rule)?)?;
     for condition in &rule.when {
         all = product(&all, &cases(condition, true, env)?)?;
     }
@@ -53,12 +54,21 @@ pub(crate) fn is_same_everywhere(rule: &Rule) -> bool {
     same
 }
 
+/// Whom the rule binds, as far as it has come.
+fn bound_by(rule: &Rule) -> Result<Union, TooComplex> {
+    match rule.stage {
+        Stage::Enforce => Ok(constant(true)),
+        Stage::Shadow => Ok(constant(false)),
+        Stage::Canary(share) => one(Dim::Canary(rule.id.clone(), share), Set::One(true), true),
+    }
+}
+
 /// The regions of the scope alone, without the conditions.
 pub(crate) fn scope(rule: &Rule, env: Env<'_>) -> Result<Union, TooComplex> {
     if !rule.actions.contains(&env.action) || !rule.covers_application(env.app) {
         return Ok(vec![]);
     }
-    principal_scope(&rule.principal)
+    product(&principal_scope(&rule.principal)?, &bound_by(rule)?)
 }
 
 fn principal_scope(scope: &Scope) -> Result<Union, TooComplex> {
@@ -293,20 +303,20 @@ pub(crate) fn network(text: &str) -> Option<(Numbers, bool)> {
         None => (text, None),
     };
     let (base, bits, v6) = match address.parse::<IpAddr>().ok()? {
-        IpAddr::V4(a) => (MAPPED + u128::from(a.to_bits()), 32_u32, false),
+        IpAddr::V4(a) => (V4 + u128::from(a.to_bits()), 32_u32, false),
         IpAddr::V6(a) => (a.to_bits(), 128, true),
     };
     let open = bits.checked_sub(prefix.unwrap_or(bits))?;
     let rest = if open == 128 { u128::MAX } else { (1 << open) - 1 };
     let range = Numbers::between(base & !rest, base | rest);
     // An address of version 4 is in no network of version 6.
-    let range = if v6 { range.without(&Numbers::between(MAPPED, MAPPED + u128::from(u32::MAX))) } else { range };
+    let range = if v6 { range.without(&Numbers::between(V4, u128::MAX)) } else { range };
     Some((range, open == 0))
 }
 
 /// The address with this number.
 pub(crate) fn address(n: u128) -> IpAddr {
-    match n.checked_sub(MAPPED).and_then(|n| u32::try_from(n).ok()) {
+    match n.checked_sub(V4).and_then(|n| u32::try_from(n).ok()) {
         Some(v4) => IpAddr::V4(v4.into()),
         None => IpAddr::V6(n.into()),
     }
@@ -315,7 +325,7 @@ pub(crate) fn address(n: u128) -> IpAddr {
 /// The number of an address.
 pub(crate) fn number(address: IpAddr) -> u128 {
     match address {
-        IpAddr::V4(a) => MAPPED + u128::from(a.to_bits()),
+        IpAddr::V4(a) => V4 + u128::from(a.to_bits()),
         IpAddr::V6(a) => a.to_bits(),
     }
 }

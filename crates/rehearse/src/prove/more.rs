@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use safeconduct_model::{Application, Mode, RuleId, Timestamp};
-use safeconduct_policy::{Effect, Rule, Snapshot};
+use safeconduct_policy::{Effect, Rule, Snapshot, Stage};
 use serde::Serialize;
 
 use super::compile::{Env, scope};
@@ -339,6 +339,9 @@ fn says_the_same(a: &Rule, b: &Rule) -> bool {
         && a.resource == b.resource
         && a.when == b.when
         && a.unless == b.unless
+        && a.stage == b.stage
+        // Whom a canary binds depends on its name.
+        && (a.id == b.id || !matches!(a.stage, Stage::Canary(_)))
 }
 
 /// The rules among `ids`, as a reader wants them.

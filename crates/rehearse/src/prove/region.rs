@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use safeconduct_model::Timestamp;
+use safeconduct_model::{RuleId, Timestamp};
 
 use super::numbers::Numbers;
 use super::pattern::TooComplex;
@@ -30,6 +30,8 @@ pub(crate) enum Dim {
     Minute,
     /// A fact that is true or false, by its context path.
     Flag(&'static str),
+    /// Whether a rule in canary, with this share, binds the asker.
+    Canary(RuleId, u8),
     /// A condition outside the fragment, by its text: true or false, and nothing is known about when.
     Opaque(Arc<str>),
 }
@@ -73,7 +75,7 @@ impl Dim {
         let millis = u128::from(Timestamp::MAX.millis().unsigned_abs());
         let upto = |n| Set::Numbers(Numbers::between(0, n));
         match self {
-            Self::Person | Self::Group(_) | Self::Flag(_) | Self::Opaque(_) => Set::Both,
+            Self::Person | Self::Group(_) | Self::Flag(_) | Self::Canary(..) | Self::Opaque(_) => Set::Both,
             Self::Id | Self::Method | Self::Path | Self::Zone => Set::Texts(Texts::present()),
             Self::Country | Self::Purpose | Self::Ticket => Set::Texts(Texts::all()),
             Self::Ip => upto(u128::MAX),
@@ -85,7 +87,7 @@ impl Dim {
         }
     }
 
-    /// Whether any value of it goes with any value of every other fact.
+    /// Whether any value of it goes with any value of every other fact. The id of the asker does where no canary asks for it.
     pub(crate) fn is_independent(&self) -> bool {
         matches!(
             self,

@@ -108,8 +108,12 @@ impl<'c> Search<'c> {
     /// The part of the region in which an independent fact has a value that no cover asks for, if there is one.
     fn free(&self, region: &Region, live: &[usize]) -> Result<Option<Region>, TooComplex> {
         let mut asked: BTreeMap<&Dim, Vec<&Set>> = BTreeMap::new();
+        // Whom a canary binds depends on who asks, so with one in play the asker is no free choice.
+        let regions = || live.iter().map(|at| self.covers[*at].region).chain([region]);
+        let canary = regions().any(|r| r.sets().any(|(dim, _)| matches!(dim, Dim::Canary(..))));
+        let free = |dim: &Dim| dim.is_independent() && !(canary && *dim == Dim::Id);
         for at in live {
-            for (dim, set) in self.covers[*at].region.sets().filter(|(dim, _)| dim.is_independent()) {
+            for (dim, set) in self.covers[*at].region.sets().filter(|(dim, _)| free(dim)) {
                 let sets = asked.entry(dim).or_default();
                 if !sets.contains(&set) {
                     sets.push(set);

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use safeconduct_model::{Action, Application};
-use safeconduct_policy::{Effect, Expr, Rule, Snapshot};
+use safeconduct_policy::{Effect, Expr, Rule, Snapshot, Stage};
 
 use super::compile::{Env, is_same_everywhere, regions};
 use super::pattern::TooComplex;
@@ -79,6 +79,9 @@ pub(crate) fn covers<'c>(speaking: &'c [(usize, Regions)], from: usize) -> impl 
 /// Whether a rule can fail while it is evaluated: only arithmetic can, and all of it is outside the fragment.
 pub(crate) fn may_fail(rule: &Rule) -> bool {
     let mut found = false;
+    if rule.stage == Stage::Shadow {
+        return false;
+    }
     for condition in rule.when.iter().chain(&rule.unless) {
         condition.walk(&mut |e| found |= matches!(e, Expr::Other { text, .. } if !text.starts_with("principal is ")));
     }

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 use safeconduct_model::{
-    Action, Ask, Auth, Check, DeviceFacts, Duration, GrantFacts, Method, Place, Principal, Stated, Timestamp, What, Who,
+    Action, Ask, Auth, Check, DeviceFacts, Duration, GrantFacts, Method, Place, Principal, RuleId, Stated, Timestamp, What, Who,
     Why,
 };
+use safeconduct_policy::Stage;
 use serde::Serialize;
 
 use super::compile::{Env, address, number};
@@ -17,12 +18,14 @@ use super::instant::{self, Instant, Wanted};
 use super::numbers::Numbers;
 use super::pattern::TooComplex;
 use super::region::{Dim, Region, Set};
-use super::texts::Texts;
+use super::texts::{Present, Texts};
 
 /// The name of every network that the configuration does not name, as a rule spells it.
 const OTHER: &str = safeconduct_policy::OTHER_NETWORK;
 /// How long the session and the report of a made-up ask hold.
 const HOLDS: Duration = Duration::from_hours(1);
+/// How many askers are tried where canaries bind only some.
+const MAX_ASKERS: u32 = 20_000;
 
 /// One request at one instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -94,12 +97,7 @@ pub(crate) fn realise(region: &Region, env: Env<'_>, world: World<'_>) -> Result
     let Some(why) = why(region, &flags, now)? else { return Ok(None) };
     let pick = |dim, liked: &[&str], shape| texts(region, dim).pick(liked, shape);
     let is_person = region.get(&Dim::Person) != Some(&Set::One(false));
-    let liked = if is_person { ["somebody", "somebody-else"] } else { ["some-workload", "another-workload"] };
-    let Some(id) = id(&texts(region, Dim::Id), &liked) else { return Ok(None) };
-    let Some(principal) = (if is_person { id.parse().map(Principal::Person) } else { id.parse().map(Principal::Workload) }).ok()
-    else {
-        return Ok(None);
-    };
+    let Some(principal) = principal(region, is_person)? else { return Ok(None) };
     let method = match env.action {
         Action::Read => ["GET", "HEAD", "POST", "PUT"],
         Action::Write | Action::Admin => ["POST", "PUT", "DELETE", "GET"],
@@ -211,16 +209,35 @@ fn device(flags: &Flags<'_>, now: Timestamp) -> Option<DeviceFacts> {
     })
 }
 
-/// An id that the alphabet of ids allows.
-fn id(ids: &Texts, liked: &[&str]) -> Option<String> {
-    let numbered = (2..).map(|n: u32| format!("somebody-{n}"));
-    let fits = |text: &str| !Texts::only([text]).intersection(ids).is_empty().unwrap_or(true);
-    if let Some(text) = liked.iter().find(|t| fits(t)) {
-        return Some((*text).to_owned());
+/// An asker whose id lies in the region, bound by the canaries that it names and by no other of them.
+fn principal(region: &Region, is_person: bool) -> Result<Option<Principal>, TooComplex> {
+    let canaries: Vec<(&RuleId, u8, bool)> = region
+        .sets()
+        .filter_map(|(dim, set)| match (dim, set) {
+            (Dim::Canary(rule, share), Set::One(bound)) => Some((rule, *share, *bound)),
+            _ => None,
+        })
+        .collect();
+    // A larger share binds all whom a smaller one binds.
+    let contradicts = |(a, small, bound): &(&RuleId, u8, bool)| {
+        *bound && canaries.iter().any(|(b, large, other)| a == b && small <= large && !other)
+    };
+    if canaries.iter().any(contradicts) {
+        return Ok(None);
     }
-    match &ids.present {
-        super::texts::Present::Only(texts) => texts.first().map(|t| t.as_ref().to_owned()),
-        super::texts::Present::Except { not, .. } => numbered.take(not.len() + 1).find(|t| fits(t)),
+    let asker = |id: &str| if is_person { id.parse().map(Principal::Person) } else { id.parse().map(Principal::Workload) }.ok();
+    let fits = |asker: &Principal| {
+        canaries.iter().all(|(rule, share, bound)| Stage::Canary(*share).binds(rule, asker) == *bound)
+    };
+    match texts(region, Dim::Id).present {
+        Present::Only(ids) => Ok(ids.iter().filter_map(|id| asker(id)).find(fits)),
+        Present::Except { not, .. } => {
+            let name = if is_person { "somebody" } else { "some-workload" };
+            let numbered = (2..MAX_ASKERS).map(|n| format!("{name}-{n}"));
+            let mut ids = [name.to_owned()].into_iter().chain(numbered).filter(|id| !not.contains(id.as_str()));
+            // Somebody is bound by any choice of canaries; whoever it is, nobody was found.
+            ids.find_map(|id| asker(&id).filter(fits)).map(Some).ok_or(TooComplex)
+        }
     }
 }
 
