@@ -17,6 +17,8 @@ pub struct Texts {
     pub policies: Vec<Text>,
     /// `policies/tests/*.toml`.
     pub tests: Vec<Text>,
+    /// `invariants/*.cedar`: what the policies must never permit.
+    pub invariants: Vec<Text>,
 }
 
 impl Default for Text {
@@ -36,6 +38,7 @@ impl Texts {
                 "safeconduct.toml" => texts.main = text,
                 f if f.starts_with("estate/") && is("toml") => texts.estate.push(text),
                 f if f.starts_with("policies/tests/") && is("toml") => texts.tests.push(text),
+                f if f.starts_with("invariants/") && is("cedar") => texts.invariants.push(text),
                 f if f.starts_with("policies/") && is("cedar") => texts.policies.push(text),
                 _ => {}
             }

@@ -2,6 +2,8 @@
 //!
 //! - [`replay`] decides every recorded ask again and lists what would be newly denied and newly allowed; [`compare`] does the
 //!   same between two snapshots; [`difference`] compares their rules.
+//! - [`prove`] shows for every request that there can be that a candidate permits no more, or shows the request; [`lint`] finds
+//!   rules that are valid and odd.
 //! - [`propose`] writes a readable rule set for one application from observed use, with its figures, its fixtures and
 //!   everything that it leaves out.
 //!
@@ -31,6 +33,7 @@
 
 mod answer;
 mod difference;
+mod lint;
 mod mine;
 pub mod prove;
 mod replay;
@@ -39,6 +42,7 @@ mod tests;
 mod words;
 
 pub use answer::{Answer, MAX_REMEMBERED};
+pub use lint::{EXPIRES_SOON, Level, Lint, Linting, Matches, lint};
 pub use difference::{AppChange, Difference, RuleChange, RuleText, difference};
 pub use mine::{
     Conditions, Directory, Draft, Figures, LeftOut, LeftOutBecause, MAX_USES, Observed, Proposal, ProposeError,

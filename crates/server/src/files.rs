@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use safeconduct_config::{Config, Text, Texts};
 use safeconduct_model::{AppId, Fault, GroupId, PersonId};
+use safeconduct_rehearse::prove::Invariants;
 use safeconduct_policy::{Fixture, FixtureText, PolicyText, Snapshot, Sources, parse_fixtures, run_fixtures};
 use std::collections::BTreeSet;
 
@@ -23,6 +24,7 @@ pub fn read(dir: &Path) -> Result<Texts, Vec<Fault>> {
     folder(dir, "estate", "toml", &mut files, &mut faults);
     folder(dir, "policies", "cedar", &mut files, &mut faults);
     folder(dir, "policies/tests", "toml", &mut files, &mut faults);
+    folder(dir, "invariants", "cedar", &mut files, &mut faults);
     if faults.is_empty() { Ok(Texts::from_files(files)) } else { Err(faults) }
 }
 
@@ -129,6 +131,7 @@ pub fn build(texts: Texts, revision: u64) -> Result<Built, Vec<Fault>> {
         }
         (Ok(_), Err(faults)) => return Err(faults),
     };
+    invariants(&texts, &snapshot)?;
     let (fixtures, faults) = fixtures(&config, &texts.tests);
     if !faults.is_empty() {
         return Err(faults);
@@ -149,6 +152,11 @@ pub fn sources(config: &Config, policies: &[Text]) -> Sources {
         assets: config.estate.assets.values().cloned().collect(),
         zone: config.settings.zone.clone(),
     }
+}
+
+/// What the policies must never permit, checked as policies are.
+pub fn invariants(texts: &Texts, snapshot: &Snapshot) -> Result<Invariants, Vec<Fault>> {
+    Invariants::read(policy_texts(&texts.invariants), snapshot.sources())
 }
 
 fn policy_texts(texts: &[Text]) -> Vec<PolicyText> {

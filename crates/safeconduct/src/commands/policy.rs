@@ -1,4 +1,4 @@
-//! `policy show`, `test`, `propose`, `rehearse`, `publish`.
+//! `policy show`, `test`, `propose`, `rehearse`, `publish`. The proofs stand in `prove`, the lints in `lint`.
 
 use std::path::Path;
 
@@ -87,7 +87,7 @@ fn write_candidate(folder: &Path, texts: &Texts) -> Result<()> {
 }
 
 /// The configuration as it would be with the policies of a folder, checked whole.
-fn candidate(offline: &Offline, dir: &Path) -> Result<Built, Vec<Fault>> {
+pub(super) fn candidate(offline: &Offline, dir: &Path) -> Result<Built, Vec<Fault>> {
     let (policies, tests) = files::read_candidate(dir)?;
     let mut texts = offline.current.texts.clone();
     texts.policies = policies;
