@@ -101,7 +101,7 @@ fn size(folder: &Path) -> Result<u64> {
     Ok(sum)
 }
 
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info
@@ -136,7 +136,7 @@ fn report(records: u64, bytes: u64, machine: &str, made: Took, verified: Took) -
     })
 }
 
-fn rows(report: &Value) -> Vec<Vec<String>> {
+pub(crate) fn rows(report: &Value) -> Vec<Vec<String>> {
     let word = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
     let mut rows = vec![["case", "metric", "ours", "unit"].map(str::to_owned).to_vec()];
     for row in report["rows"].as_array().into_iter().flatten() {

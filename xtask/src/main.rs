@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod install;
+mod prove;
 mod shots;
 mod step;
 mod terminal;
@@ -21,6 +22,8 @@ cargo xtask check                             format, clippy, tidy: what to run 
 cargo xtask tidy                              the rules of the house that no compiler knows
 cargo xtask bench ledger [--records N] [--quick]
                                               how fast the ledger is verified
+cargo xtask bench prove [--quick] [--symcc PAIRS]
+                                              how fast and how right proofs are, and whether SymCC agrees
 cargo xtask shots [--all]                     screenshots of the browser tests into docs/images: those that a page shows, or all";
 
 fn main() -> ExitCode {
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
         ["check"] => check::run(),
         ["tidy"] => tidy::run(),
         ["bench", "ledger", options @ ..] => bench::ledger(options),
+        ["bench", "prove", options @ ..] => prove::run(options),
         ["shots", options @ ..] => shots::run(options),
         _ => {
             say(USAGE);

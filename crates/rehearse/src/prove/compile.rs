@@ -21,6 +21,9 @@ const V4: u128 = u128::MAX - 0xffff_ffff;
 pub(crate) struct Env<'a> {
     pub(crate) app: &'a Application,
     pub(crate) action: Action,
+    /// Whether the application is as it was before a change of its class or assets: what lies outside the fragment and reads
+    /// them may mean something else afterwards.
+    pub(crate) before: bool,
 }
 
 /// A union of regions.
@@ -47,11 +50,16 @@ pub(crate) fn is_same_everywhere(rule: &Rule) -> bool {
     for condition in rule.when.iter().chain(&rule.unless) {
         condition.walk(&mut |e| match e {
             Expr::Path(p) | Expr::Has(p) => same &= p.first().is_none_or(|v| v != "resource" && v != "action"),
-            Expr::Other { text, .. } => same &= !text.contains("resource") && !text.contains("action"),
+            Expr::Other { text, .. } => same &= !speaks_of_place(text),
             _ => {}
         });
     }
     same
+}
+
+/// Whether a text may read the application, its assets or the action.
+fn speaks_of_place(text: &str) -> bool {
+    ["resource", "action", "Asset", "Application", "Action"].iter().any(|word| text.contains(word))
 }
 
 /// Whom the rule binds, as far as it has come.
@@ -100,7 +108,7 @@ fn cases(e: &Expr, want: bool, env: Env<'_>) -> Result<Union, TooComplex> {
         }
         _ => match atom(e, want, env)? {
             Some(union) => Ok(union),
-            None => opaque(e, want),
+            None => opaque(e, want, env),
         },
     }
 }
@@ -108,9 +116,8 @@ fn cases(e: &Expr, want: bool, env: Env<'_>) -> Result<Union, TooComplex> {
 /// A condition without parts; `None` if it is outside the fragment.
 fn atom(e: &Expr, want: bool, env: Env<'_>) -> Result<Option<Union>, TooComplex> {
     Ok(match e {
-        Expr::Path(p) => match term(e, env) {
+        Expr::Path(_) => match term(e, env) {
             Some(Term::Fact(dim @ Dim::Flag(_))) => Some(one(dim, Set::One(true), want)?),
-            _ if p.is_empty() => None,
             _ => None,
         },
         Expr::Has(p) => has(p, want)?,
@@ -342,8 +349,12 @@ fn one(dim: Dim, set: Set, want: bool) -> Result<Union, TooComplex> {
     sets.into_iter().filter_map(|set| Region::of(dim.clone(), set).transpose()).collect()
 }
 
-fn opaque(e: &Expr, want: bool) -> Result<Union, TooComplex> {
-    one(Dim::Opaque(e.to_string().into()), Set::One(true), want)
+fn opaque(e: &Expr, want: bool, env: Env<'_>) -> Result<Union, TooComplex> {
+    let mut exact = format!("{e:?}");
+    if env.before && speaks_of_place(&exact) {
+        exact.insert_str(0, "before: ");
+    }
+    one(Dim::Opaque(exact.into(), e.to_string().into()), Set::One(true), want)
 }
 
 /// Any of the parts, or none of them; `None` if one part is outside the fragment.

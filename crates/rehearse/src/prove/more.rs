@@ -170,7 +170,7 @@ impl<'s> Question<'s> {
         let old_env = match change {
             Change::NewApp => None,
             Change::None => Some(env),
-            Change::Other(app) => Some(Env { app, action: env.action }),
+            Change::Other(app) => Some(Env { app, action: env.action, before: true }),
         };
         let permitted = old_env.map(|env| self.old.speaking(about_old, Effect::Permit, env)).unwrap_or_default();
         let after_old = self.new.snapshot.rules().len();

@@ -32,8 +32,9 @@ pub(crate) enum Dim {
     Flag(&'static str),
     /// Whether a rule in canary, with this share, binds the asker.
     Canary(RuleId, u8),
-    /// A condition outside the fragment, by its text: true or false, and nothing is known about when.
-    Opaque(Arc<str>),
+    /// A condition outside the fragment, as it is and as it is shown: true or false, and nothing is known about when. Two
+    /// conditions may be shown alike and mean two things.
+    Opaque(Arc<str>, Arc<str>),
 }
 
 /// Every fact that is true or false.
@@ -75,7 +76,7 @@ impl Dim {
         let millis = u128::from(Timestamp::MAX.millis().unsigned_abs());
         let upto = |n| Set::Numbers(Numbers::between(0, n));
         match self {
-            Self::Person | Self::Group(_) | Self::Flag(_) | Self::Canary(..) | Self::Opaque(_) => Set::Both,
+            Self::Person | Self::Group(_) | Self::Flag(_) | Self::Canary(..) | Self::Opaque(..) => Set::Both,
             Self::Id | Self::Method | Self::Path | Self::Zone => Set::Texts(Texts::present()),
             Self::Country | Self::Purpose | Self::Ticket => Set::Texts(Texts::all()),
             Self::Ip => upto(u128::MAX),
@@ -239,7 +240,7 @@ impl Region {
 
     /// The conditions outside the fragment on which this region rests.
     pub(crate) fn opaque(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.sets.iter().filter_map(|(dim, _)| if let Dim::Opaque(text) = dim { Some(text) } else { None })
+        self.sets.iter().filter_map(|(dim, _)| if let Dim::Opaque(_, text) = dim { Some(text) } else { None })
     }
 }
 

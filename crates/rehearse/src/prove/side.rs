@@ -95,5 +95,5 @@ pub(crate) fn may_fail(rule: &Rule) -> bool {
 /// Every place of a snapshot.
 pub(crate) fn places(snapshot: &Snapshot) -> impl Iterator<Item = Env<'_>> {
     let apps = snapshot.sources().applications.iter();
-    apps.flat_map(|app| Action::ALL.into_iter().map(move |action| Env { app, action }))
+    apps.flat_map(|app| Action::ALL.into_iter().map(move |action| Env { app, action, before: false }))
 }

@@ -150,8 +150,12 @@ fn what_lies_outside_the_fragment_is_left_open_and_named() {
     // The same condition on both sides is the same, whatever it means; only that the old rule may fail is left.
     let text = open(&sum, &staff("context.minute + 10 < 55 && context.granted"));
     assert_eq!(text, "p.cedar:1: rule staff: it may fail while it is evaluated, and what fails is denied");
-    let safe = "if context.granted then context.auth.mfa else false";
+    let safe = "(if context.granted then context.auth.mfa else false)";
     assert!(ask(&staff(safe), &staff(&format!("{safe} && context.device.known"))).holds());
+    // What looks alike may mean two things.
+    let left = staff("(context.granted == (context.minute < 5)) == context.auth.mfa");
+    let right = staff("context.granted == ((context.minute < 5) == context.auth.mfa)");
+    assert!(!ask(&left, &right).holds());
     // An example that the engine confirms is shown even so.
     assert!(ask(&staff("context.granted"), &staff("context.minute + 10 < 2000")).counterexample().is_some());
 }
@@ -194,6 +198,11 @@ fn an_application_that_is_new_or_reclassified_is_looked_at_whole() {
     let proof = permits_no_more(&current, &build(lower), MONDAY);
     let cause = proof.counterexample().map(|c| c.cause.as_str());
     assert_eq!(cause, Some("the class or the assets of books changed"));
+    let hidden = "@id(\"h\") permit(principal, action, resource) when \
+                  { if resource.class == \"low\" then true else context.granted };";
+    let mut lower = sources(hidden);
+    lower.applications[0] = app("books", Class::Low, &["ledger"]);
+    assert!(!permits_no_more(&snapshot(hidden), &build(lower), MONDAY).holds(), "the same text means more now");
     let mut observed = sources(rules);
     observed.applications[1].mode = Mode::Observe;
     let proof = permits_no_more(&current, &build(observed), MONDAY);

@@ -1,59 +1,11 @@
 //! Sets of 10 to 1 000 rules with one rule loosened or tightened.
 
-use safeconduct_model::{Action, Ask, Auth, Check, DeviceFacts, Duration, Method, Place, Principal, Stated, Timestamp, What, Who, Why};
+use safeconduct_model::{Ask, Timestamp};
 use safeconduct_policy::Snapshot;
 use safeconduct_rehearse::prove::{Outcome, permits_no_more};
 
 use crate::common::{MONDAY, build};
-use crate::generator::{Dice, EDITS, Pair, Way, pair};
-
-/// A random request of the kind that the generated rules are about.
-fn request(dice: &mut Dice, apps: usize, groups: usize) -> (Ask, Timestamp) {
-    let now = Timestamp::from_millis(MONDAY.millis() + i64::try_from(dice.below(7 * 1_440)).expect("small") * 60_000);
-    let methods = [vec![Method::Password], vec![Method::Password, Method::Totp], vec![Method::Passkey]];
-    let passed = if dice.one_in(2) { vec![Check::DiskEncrypted] } else { vec![] };
-    let required = if dice.one_in(2) { vec![] } else { vec![Check::Firewall] };
-    let byte = |dice: &mut Dice| u8::try_from(dice.below(8)).expect("small");
-    let net = [*dice.pick(&[10, 192]), byte(dice), byte(dice), 1];
-    let purposes = ["support", "close", "audit", "release", "other"];
-    let ask = Ask {
-        request: "r".parse().expect("id"),
-        who: Who {
-            principal: Principal::Person("ada".parse().expect("id")),
-            groups: (0..3).map(|_| format!("g{}", 1 + dice.below(groups)).parse().expect("id")).collect(),
-            auth: Some(Auth {
-                session: "s".parse().expect("id"),
-                methods: dice.pick(&methods).iter().copied().collect(),
-                at: now - Duration::from_secs(if dice.one_in(4) { 40_000 } else { 60 }),
-                until: now + Duration::from_hours(1),
-            }),
-        },
-        what: What {
-            app: format!("app-{}", dice.below(apps)).parse().expect("id"),
-            action: *dice.pick(&Action::ALL),
-            method: "GET".into(),
-            path: format!("/part-{}/x", dice.below(5)),
-        },
-        place: Place {
-            ip: net.into(),
-            network: dice.one_in(4).then(|| "guest".into()),
-            country: None,
-            device: (!dice.one_in(4)).then(|| DeviceFacts {
-                id: "lt-1".parse().expect("id"),
-                managed: dice.one_in(2),
-                reported: Some(now),
-                max_age: Duration::from_hours(1),
-                passed: passed.into_iter().collect(),
-                required: required.into_iter().collect(),
-            }),
-        },
-        why: Why {
-            stated: dice.one_in(2).then(|| Stated { purpose: (*dice.pick(&purposes)).into(), ticket: None }),
-            grant: None,
-        },
-    };
-    (ask, now)
-}
+use crate::generator::{Dice, EDITS, Pair, Way, pair, request};
 
 /// Checks one pair and says whether it widens.
 fn check(name: &str, pair: Pair, requests: usize) -> bool {

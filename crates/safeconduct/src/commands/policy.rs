@@ -7,6 +7,7 @@ use http::Method;
 use safeconduct_config::{Text, Texts};
 use safeconduct_model::{AppId, Fault};
 use safeconduct_rehearse::difference;
+use safeconduct_server::clock;
 use safeconduct_server::files::{self, Built};
 use safeconduct_server::proposals;
 use serde_json::json;
@@ -63,15 +64,25 @@ pub(crate) fn propose(config: &Path, app: &AppId, out: Option<&Path>, json: bool
         )]));
     }
     let proposal = proposals::write(&offline.current, &offline.ledger(), app)?;
+    let now = clock::system();
+    let proof = match proposals::proof(&offline.current, app, &proposal.cedar, &proposal.fixtures, now) {
+        Ok(proof) => proof,
+        Err(faults) => return Ok(Answer::BadInput(faults)),
+    };
     if let Some(folder) = out {
         let texts = proposals::with_proposal(&offline.current, app, &proposal.cedar, &proposal.fixtures);
         write_candidate(folder, &texts)?;
         aside(format!("the candidate is in {0}; next: safeconduct policy rehearse {0}", folder.display()));
     }
     if json {
-        out::json(&proposal)?;
+        let mut whole = serde_json::to_value(&proposal)?;
+        if let Some(fields) = whole.as_object_mut() {
+            fields.insert("proof".to_owned(), serde_json::to_value(&proof)?);
+        }
+        out::json(&whole)?;
     } else {
         put(proposal.report());
+        put(proposals::proof_in_words(&proof));
     }
     Ok(Answer::Done)
 }
