@@ -39,7 +39,9 @@ fn debian(steps: &Steps) -> Result<bool> {
     install.args(["-q", "install", "-y", "--no-install-recommends"]).args(&missing);
     let install = steps.run("apt-get install", &mut install)?;
     if !install.well {
-        say("without these packages the browser tests fail and the solver's are skipped; install them and run this again");
+        say(
+            "without these packages the browser tests fail and the solver's are skipped; install them and run this again",
+        );
     }
     Ok(update.well && install.well)
 }
@@ -80,7 +82,9 @@ mod tests {
 
     #[test]
     fn only_what_is_in_no_folder_is_installed() {
-        let there = |file: &Path| ["/usr/bin/chromium", "/opt/node", "/opt/npm", "/usr/bin/cvc5"].iter().any(|f| file == Path::new(f));
+        let there = |file: &Path| {
+            ["/usr/bin/chromium", "/opt/node", "/opt/npm", "/usr/bin/cvc5"].iter().any(|f| file == Path::new(f))
+        };
         assert_eq!(missing("/usr/bin:/opt", there), ["chromium-driver", "libnss3-tools"]);
         assert_eq!(missing("/usr/bin:/opt", |_| true), [""; 0]);
     }

@@ -106,7 +106,9 @@ fn report(sizes: &[Value], agreed: Option<(u64, u64)>, machine: &str) -> Value {
     }
     let mut goal = |name: &str, value: f64, op: &str, goal: f64, unit: &str| {
         let holds = if op == "<" { value < goal } else { value >= goal };
-        goals.push(json!({ "name": name, "value": rounded(value), "op": op, "goal": goal, "unit": unit, "holds": holds }));
+        goals.push(
+            json!({ "name": name, "value": rounded(value), "op": op, "goal": goal, "unit": unit, "holds": holds }),
+        );
     };
     goal("median, one changed rule among 1000", median, "<", GOAL_MEDIAN_MS, "ms");
     goal("right answers", share(right, proofs), ">=", 100.0, "%");
@@ -134,8 +136,10 @@ mod tests {
 
     #[test]
     fn one_wrong_answer_fails_the_goal() {
-        let size = |right: u64| json!({ "rules": 1_000, "proofs": 10, "median_ms": 1.5, "p99_ms": 2.0, "right": right,
-            "counterexamples": 4, "confirmed": 4 });
+        let size = |right: u64| {
+            json!({ "rules": 1_000, "proofs": 10, "median_ms": 1.5, "p99_ms": 2.0, "right": right,
+            "counterexamples": 4, "confirmed": 4 })
+        };
         let holds = |told: &Value| told["goals"].as_array().expect("goals").iter().all(|g| g["holds"] == true);
         assert!(holds(&report(&[size(10)], Some((500, 500)), "m")));
         assert!(!holds(&report(&[size(9)], None, "m")));

@@ -36,7 +36,10 @@ fn main() {
             for kind in EDITS {
                 for way in [Way::Looser, Way::Tighter] {
                     for alone in [true, false] {
-                        figures.add(&format!("{size} rules, seed {seed}, {kind}, {way:?}"), pair(seed, size, kind, way, alone));
+                        figures.add(
+                            &format!("{size} rules, seed {seed}, {kind}, {way:?}"),
+                            pair(seed, size, kind, way, alone),
+                        );
                     }
                 }
             }

@@ -42,8 +42,8 @@ mod tests;
 mod words;
 
 pub use answer::{Answer, MAX_REMEMBERED};
-pub use lint::{EXPIRES_SOON, Level, Lint, Linting, Matches, lint};
 pub use difference::{AppChange, Difference, RuleChange, RuleText, difference};
+pub use lint::{EXPIRES_SOON, Level, Lint, Linting, Matches, lint};
 pub use mine::{
     Conditions, Directory, Draft, Figures, LeftOut, LeftOutBecause, MAX_USES, Observed, Proposal, ProposeError,
     ProposedRule, Settings, Target, propose,

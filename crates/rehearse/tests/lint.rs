@@ -48,14 +48,20 @@ fn a_good_rule_is_not_spoken_of() {
     let good = "@id(\"a\") @expires(\"2026-12-31\") permit(principal in Group::\"staff\", action, resource);";
     assert_eq!(plain(good), [""; 0]);
     assert_eq!(plain("@id(\"a\") permit(principal, action, resource == Application::\"wiki\");"), [""; 0]);
-    assert_eq!(plain("@id(\"a\") permit(principal, action, resource) when { principal in Group::\"staff\" };"), [""; 0]);
+    assert_eq!(
+        plain("@id(\"a\") permit(principal, action, resource) when { principal in Group::\"staff\" };"),
+        [""; 0]
+    );
 }
 
 #[test]
 fn each_lint_finds_its_rule() {
     let one = |text: &str| plain(text).join(", ");
     assert_eq!(one("@id(\"a\") permit(principal, action, resource);"), "error over-broad a");
-    assert_eq!(one("@id(\"a\") permit(principal is Person, action, resource == Application::\"crm\");"), "warning over-broad a");
+    assert_eq!(
+        one("@id(\"a\") permit(principal is Person, action, resource == Application::\"crm\");"),
+        "warning over-broad a"
+    );
     let staff = |note: &str| format!("@id(\"a\") {note} permit(principal in Group::\"staff\", action, resource);");
     assert_eq!(one(&staff("@expires(\"2026-08-30\")")), "error expires a");
     assert_eq!(one(&staff("@expires(\"2026-08-31\")")), "warning expires a");

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use safeconduct_config::{Config, Text, Texts};
 use safeconduct_model::{AppId, Fault, GroupId, PersonId};
-use safeconduct_rehearse::prove::Invariants;
 use safeconduct_policy::{Fixture, FixtureText, PolicyText, Snapshot, Sources, parse_fixtures, run_fixtures};
+use safeconduct_rehearse::prove::Invariants;
 use std::collections::BTreeSet;
 
 /// The name of the main file.

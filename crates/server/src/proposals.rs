@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use safeconduct_config::{Text, Texts};
 use safeconduct_model::{AppId, Fault, Group, Mode, Person, Timestamp};
 use safeconduct_policy::{Effect, Scope, Snapshot};
-use safeconduct_rehearse::{Against, Directory, Observed, Options, Rehearsal, Settings, propose, rehearse};
 use safeconduct_rehearse::prove::{Proof, permits_no_more};
+use safeconduct_rehearse::{Against, Directory, Observed, Options, Rehearsal, Settings, propose, rehearse};
 use safeconduct_store::{Control, Entries};
 use serde::{Deserialize, Serialize};
 
@@ -202,13 +202,7 @@ pub fn write(current: &Current, ledger: &Path, app: &AppId) -> Result<safeconduc
 }
 
 /// Whether the policies with a proposal in place permit no more than those that bind.
-pub fn proof(
-    current: &Current,
-    app: &AppId,
-    cedar: &str,
-    fixtures: &str,
-    now: Timestamp,
-) -> Result<Proof, Vec<Fault>> {
+pub fn proof(current: &Current, app: &AppId, cedar: &str, fixtures: &str, now: Timestamp) -> Result<Proof, Vec<Fault>> {
     let candidate = files::build(with_proposal(current, app, cedar, fixtures), current.snapshot.revision() + 1)?;
     Ok(permits_no_more(&current.snapshot, &candidate.snapshot, now))
 }

@@ -56,7 +56,8 @@ const CORE_EDGES: [(&str, &str, &str); 3] = [
 ];
 
 /// The tools that build on ours all the same, because they hold it against another implementation of the same thing.
-const COMPARING: [(&str, &str); 1] = [("safeconduct-symcc", "the prover is compared with Cedar's symbolic compiler, in one process")];
+const COMPARING: [(&str, &str); 1] =
+    [("safeconduct-symcc", "the prover is compared with Cedar's symbolic compiler, in one process")];
 
 const WHY_CLASS: &str = "a crate's class says what it may touch; without one nothing can be checked";
 const WHY_DOWN: &str =

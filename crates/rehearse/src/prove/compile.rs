@@ -196,7 +196,9 @@ fn compare(op: Compare, a: &Expr, b: &Expr, want: bool, env: Env<'_>) -> Result<
         (Term::Fact(dim), Term::Text(t)) | (Term::Text(t), Term::Fact(dim)) if equal && is_text(&dim) => {
             Some(one(dim, Set::Texts(Texts::only([t.as_str()])), want)?)
         }
-        (Term::Fact(dim @ Dim::Flag(_)), Term::Truth(b)) | (Term::Truth(b), Term::Fact(dim @ Dim::Flag(_))) if equal => {
+        (Term::Fact(dim @ Dim::Flag(_)), Term::Truth(b)) | (Term::Truth(b), Term::Fact(dim @ Dim::Flag(_)))
+            if equal =>
+        {
             Some(one(dim, Set::One(b), want)?)
         }
         (Term::Fact(Dim::Ip), Term::Network(range, single)) | (Term::Network(range, single), Term::Fact(Dim::Ip))

@@ -159,7 +159,14 @@ mod tests {
     #[test]
     fn a_minute_that_a_spring_night_leaves_out_is_found_on_another() {
         // 2026-03-29 in Amsterdam goes from 02:00 to 03:00.
-        let sunday = u128::try_from(jiff::civil::date(2026, 3, 29).to_zoned(zone("Europe/Amsterdam")).expect("a day").timestamp().as_millisecond()).expect("after 1970");
+        let sunday = u128::try_from(
+            jiff::civil::date(2026, 3, 29)
+                .to_zoned(zone("Europe/Amsterdam"))
+                .expect("a day")
+                .timestamp()
+                .as_millisecond(),
+        )
+        .expect("after 1970");
         let night = Numbers::between(sunday, sunday + 6 * 3_600_000);
         assert_eq!(at(&night, &[7], (120, 179), &zone("Europe/Amsterdam")), Instant::Never);
         let later = Numbers::between(sunday, sunday + 8 * 86_400_000);

@@ -163,9 +163,8 @@ impl<'s> Question<'s> {
         }
         self.hunt.effort.places += 1;
         let (current, candidate) = (self.old.snapshot, self.new.snapshot);
-        let confirm: Confirm<'_> = &|m: &Moment| {
-            current.opinion(&m.ask, m.now).is_err() && candidate.opinion(&m.ask, m.now).is_ok()
-        };
+        let confirm: Confirm<'_> =
+            &|m: &Moment| current.opinion(&m.ask, m.now).is_err() && candidate.opinion(&m.ask, m.now).is_ok();
         let forbids = self.new.speaking(about_new, Effect::Forbid, env);
         let old_env = match change {
             Change::NewApp => None,

@@ -65,13 +65,13 @@ pub fn unreachable(snapshot: &Snapshot, now: Timestamp) -> Vec<Unreachable> {
     let all: Vec<Env<'_>> = places(snapshot).collect();
     for at in (0..rules.len()).rev() {
         let rule = &rules[at];
-        let scope: Vec<Env<'_>> =
-            all.iter().copied().filter(|e| rule.actions.contains(&e.action) && rule.covers_application(e.app)).collect();
-        let because = if scope.is_empty() {
-            Some(Because::NoApplication)
-        } else {
-            idle(&mut side, at, &scope, &gone, world)
-        };
+        let scope: Vec<Env<'_>> = all
+            .iter()
+            .copied()
+            .filter(|e| rule.actions.contains(&e.action) && rule.covers_application(e.app))
+            .collect();
+        let because =
+            if scope.is_empty() { Some(Because::NoApplication) } else { idle(&mut side, at, &scope, &gone, world) };
         if let Some(because) = because {
             gone.insert(at);
             found.push(Unreachable { rule: RuleAt::of(rule), because });
@@ -93,10 +93,8 @@ fn idle(
     let (mut contradicts, mut by) = (true, BTreeSet::new());
     for env in scope {
         let regions = side.regions(at, *env).ok()?;
-        let real: Vec<&Region> = regions
-            .iter()
-            .filter(|region| !matches!(realise(region, *env, world), Ok(None)))
-            .collect();
+        let real: Vec<&Region> =
+            regions.iter().filter(|region| !matches!(realise(region, *env, world), Ok(None))).collect();
         if real.is_empty() {
             continue;
         }

@@ -92,7 +92,14 @@ impl Dim {
     pub(crate) fn is_independent(&self) -> bool {
         matches!(
             self,
-            Self::Person | Self::Group(_) | Self::Id | Self::Method | Self::Path | Self::Zone | Self::Ip | Self::Country
+            Self::Person
+                | Self::Group(_)
+                | Self::Id
+                | Self::Method
+                | Self::Path
+                | Self::Zone
+                | Self::Ip
+                | Self::Country
         )
     }
 }

@@ -85,7 +85,8 @@ pub(crate) fn may_fail(rule: &Rule) -> bool {
     for condition in rule.when.iter().chain(&rule.unless) {
         // A sign inside a text is taken for one that computes: that leaves a question open and makes no wrong answer.
         let computes = |text: &str| {
-            text.contains(['+', '-', '*']) || ["offset", "duration", "toTime", "toDate"].iter().any(|f| text.contains(f))
+            text.contains(['+', '-', '*'])
+                || ["offset", "duration", "toTime", "toDate"].iter().any(|f| text.contains(f))
         };
         condition.walk(&mut |e| found |= matches!(e, Expr::Other { text, .. } if computes(text)));
     }

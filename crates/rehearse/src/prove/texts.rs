@@ -49,10 +49,9 @@ impl Present {
             (Self::Only(texts), set) | (set, Self::Only(texts)) => {
                 Self::Only(texts.iter().filter(|t| set.holds(t)).cloned().collect())
             }
-            (
-                Self::Except { not: a, like: b, unlike: c },
-                Self::Except { not: x, like: y, unlike: z },
-            ) => Self::Except { not: a | x, like: b | y, unlike: c | z },
+            (Self::Except { not: a, like: b, unlike: c }, Self::Except { not: x, like: y, unlike: z }) => {
+                Self::Except { not: a | x, like: b | y, unlike: c | z }
+            }
         }
     }
 

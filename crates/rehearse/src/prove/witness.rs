@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 use safeconduct_model::{
-    Action, Ask, Auth, Check, DeviceFacts, Duration, GrantFacts, Method, Place, Principal, RuleId, Stated, Timestamp, What, Who,
-    Why,
+    Action, Ask, Auth, Check, DeviceFacts, Duration, GrantFacts, Method, Place, Principal, RuleId, Stated, Timestamp,
+    What, Who, Why,
 };
 use safeconduct_policy::Stage;
 use serde::Serialize;
@@ -197,7 +197,8 @@ fn device(flags: &Flags<'_>, now: Timestamp) -> Option<DeviceFacts> {
     }
     // All checks at once leave nothing that could be missing.
     let compliant = compliant || passed.len() == CHECKS.len();
-    let required = if compliant { passed.clone() } else { Check::ALL.into_iter().filter(|c| !passed.contains(c)).collect() };
+    let required =
+        if compliant { passed.clone() } else { Check::ALL.into_iter().filter(|c| !passed.contains(c)).collect() };
     let reported = (compliant || !passed.is_empty()).then_some(now);
     Some(DeviceFacts {
         id: "some-device".parse().expect("a valid id"),
@@ -225,7 +226,8 @@ fn principal(region: &Region, is_person: bool) -> Result<Option<Principal>, TooC
     if canaries.iter().any(contradicts) {
         return Ok(None);
     }
-    let asker = |id: &str| if is_person { id.parse().map(Principal::Person) } else { id.parse().map(Principal::Workload) }.ok();
+    let asker =
+        |id: &str| if is_person { id.parse().map(Principal::Person) } else { id.parse().map(Principal::Workload) }.ok();
     let fits = |asker: &Principal| {
         canaries.iter().all(|(rule, share, bound)| Stage::Canary(*share).binds(rule, asker) == *bound)
     };

@@ -64,9 +64,15 @@ fn each_kind_of_condition_narrows() {
         narrower(&free, &staff(condition));
     }
     narrower(&staff("context.minute >= 480"), &staff("context.minute >= 540"));
-    narrower(&staff("context.net.ip.isInRange(ip(\"10.0.0.0/8\"))"), &staff("context.net.ip.isInRange(ip(\"10.9.0.0/16\"))"));
+    narrower(
+        &staff("context.net.ip.isInRange(ip(\"10.0.0.0/8\"))"),
+        &staff("context.net.ip.isInRange(ip(\"10.9.0.0/16\"))"),
+    );
     narrower(&staff("context.path like \"/a/*\""), &staff("context.path like \"/a/*.json\""));
-    narrower(&staff("context.net.ip.isInRange(ip(\"::/0\"))"), &staff("context.net.ip.isInRange(ip(\"::ffff:0:0/96\"))"));
+    narrower(
+        &staff("context.net.ip.isInRange(ip(\"::/0\"))"),
+        &staff("context.net.ip.isInRange(ip(\"::ffff:0:0/96\"))"),
+    );
 }
 
 #[test]
@@ -131,7 +137,8 @@ fn the_example_is_a_whole_request_with_its_cause() {
 #[test]
 fn a_forbid_that_goes_is_a_widening() {
     let open = "@id(\"all\") permit(principal in Group::\"staff\", action, resource);";
-    let closed = format!("{open} @id(\"no-x\") forbid(principal, action, resource) when {{ context.net.zone == \"lab\" }};");
+    let closed =
+        format!("{open} @id(\"no-x\") forbid(principal, action, resource) when {{ context.net.zone == \"lab\" }};");
     let proof = ask(&closed, open);
     let shown = proof.counterexample().expect("it widens");
     assert_eq!(shown.cause, "forbid no-x is gone or changed");
@@ -139,7 +146,10 @@ fn a_forbid_that_goes_is_a_widening() {
     assert!(ask(open, &closed).holds());
     // Where nothing is permitted, a forbid that goes opens nothing.
     let idle = "@id(\"all\") permit(principal, action, resource) when { context.net.zone == \"office\" };";
-    same(&format!("{idle} @id(\"no\") forbid(principal, action, resource) when {{ context.net.zone == \"lab\" }};"), idle);
+    same(
+        &format!("{idle} @id(\"no\") forbid(principal, action, resource) when {{ context.net.zone == \"lab\" }};"),
+        idle,
+    );
 }
 
 #[test]
@@ -177,7 +187,9 @@ fn a_rule_in_shadow_says_nothing_and_a_canary_binds_some() {
     narrower(&rule("canary:30"), &rule("canary:10"));
     assert!(ask(&rule("shadow"), &rule("canary:1")).counterexample().is_some());
     let forbid = |mode: &str| {
-        format!("@id(\"p\") permit(principal, action, resource); @id(\"f\") @mode(\"{mode}\") forbid(principal, action, resource);")
+        format!(
+            "@id(\"p\") permit(principal, action, resource); @id(\"f\") @mode(\"{mode}\") forbid(principal, action, resource);"
+        )
     };
     narrower(&forbid("canary:10"), &forbid("canary:30"));
     // A canary under another name binds others.
@@ -239,17 +251,23 @@ fn rules_that_do_nothing_are_told_with_the_reason() {
 fn an_invariant_is_kept_or_broken_by_a_request() {
     let never = "@id(\"healthy\") @why(\"nobody reaches what is critical without a compliant device\")
         forbid(principal, action, resource) when { resource.class == \"critical\" } unless { context.device.compliant };";
-    let read = |text: &str| Invariants::read(vec![PolicyText { file: "i.cedar".into(), text: text.into() }], &sources(""));
+    let read =
+        |text: &str| Invariants::read(vec![PolicyText { file: "i.cedar".into(), text: text.into() }], &sources(""));
     let invariants = read(never).unwrap_or_else(|f| panic!("{}", f[0]));
     let kept = "@id(\"a\") permit(principal, action, resource == Application::\"wiki\");
         @id(\"b\") permit(principal, action, resource) when { context.device.compliant };";
-    let told = |rules: &str| invariants.under(&snapshot(rules), MONDAY).unwrap_or_else(|f| panic!("{}", f[0])).remove(0);
+    let told =
+        |rules: &str| invariants.under(&snapshot(rules), MONDAY).unwrap_or_else(|f| panic!("{}", f[0])).remove(0);
     assert!(told(kept).proof.holds());
-    let broken = told(&format!("{kept} @id(\"c\") permit(principal in Group::\"ops\", action, resource in Asset::\"ledger\");"));
+    let broken =
+        told(&format!("{kept} @id(\"c\") permit(principal in Group::\"ops\", action, resource in Asset::\"ledger\");"));
     let shown = broken.proof.counterexample().expect("ops get through");
     assert_eq!((shown.before.as_str(), shown.after.as_str()), ("never to be permitted", "permitted by c"));
     let fault = |text: &str| read(text).map(|_| ()).expect_err("refused")[0].to_string();
     assert!(fault("@id(\"x\") @why(\"y\") permit(principal, action, resource);").contains("is a permit"));
     assert!(fault("@id(\"x\") forbid(principal, action, resource);").contains("does not say what it is for"));
-    assert!(fault("@id(\"x\") @why(\"y\") forbid(principal, action, resource in Asset::\"gone\");").contains("does not exist"));
+    assert!(
+        fault("@id(\"x\") @why(\"y\") forbid(principal, action, resource in Asset::\"gone\");")
+            .contains("does not exist")
+    );
 }

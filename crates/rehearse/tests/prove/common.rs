@@ -25,7 +25,14 @@ pub(crate) fn app(id: &str, class: Class, assets: &[&str]) -> Application {
 }
 
 pub(crate) fn asset(id: &str, class: Class) -> Asset {
-    Asset { id: id.parse().expect("id"), name: id.into(), kind: AssetKind::Data, class, owner: None, note: String::new() }
+    Asset {
+        id: id.parse().expect("id"),
+        name: id.into(),
+        kind: AssetKind::Data,
+        class,
+        owner: None,
+        note: String::new(),
+    }
 }
 
 pub(crate) fn build(sources: Sources) -> Snapshot {

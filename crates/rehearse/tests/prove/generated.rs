@@ -38,12 +38,14 @@ fn all(size: usize, seeds: u64, every: usize, requests: usize) {
     let (mut pairs, mut widened, mut count) = (0, 0, 0);
     for seed in 1..=seeds {
         for kind in EDITS {
-            for (way, alone) in [(Way::Looser, true), (Way::Looser, false), (Way::Tighter, true), (Way::Tighter, false)] {
+            for (way, alone) in [(Way::Looser, true), (Way::Looser, false), (Way::Tighter, true), (Way::Tighter, false)]
+            {
                 count += 1;
                 let taken = count % every == 0;
                 if let Some(pair) = taken.then(|| pair(seed, size, kind, way, alone)).flatten() {
                     pairs += 1;
-                    widened += usize::from(check(&format!("{size} rules, seed {seed}, {kind}, {way:?}"), pair, requests));
+                    widened +=
+                        usize::from(check(&format!("{size} rules, seed {seed}, {kind}, {way:?}"), pair, requests));
                 }
             }
         }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 use safeconduct_model::{
-    Action, Application, Ask, Auth, Check, Class, DeviceFacts, Duration, Hardening, Method, Mode, Place, Principal, Stated,
-    Timestamp, What, Who, Why,
+    Action, Application, Ask, Auth, Check, Class, DeviceFacts, Duration, Hardening, Method, Mode, Place, Principal,
+    Stated, Timestamp, What, Who, Why,
 };
 use safeconduct_policy::{PolicyText, Sources};
 
@@ -60,8 +60,7 @@ const FLAGS: [&str; 6] = [
     "context.granted",
     "context.auth.phishing_resistant",
 ];
-const ACTIONS: [&str; 3] =
-    ["action == Action::\"read\"", "action in [Action::\"read\", Action::\"write\"]", "action"];
+const ACTIONS: [&str; 3] = ["action == Action::\"read\"", "action in [Action::\"read\", Action::\"write\"]", "action"];
 const PURPOSES: [&str; 4] = ["support", "close", "audit", "release"];
 const UNLESS: [&str; 3] = ["context.net.zone == \"guest\"", "context.weekday >= 6", "context.auth.age > 36000"];
 /// 2026-08-31T00:00:00Z.
@@ -128,8 +127,10 @@ impl Made {
         if let Some(path) = self.path {
             when.push(format!("context.path like \"/part-{path}/*\""));
         }
-        let mut text =
-            format!("@id(\"r{id}\")\n{effect}({who}, {}, resource == Application::\"app-{}\")", ACTIONS[self.actions], self.app);
+        let mut text = format!(
+            "@id(\"r{id}\")\n{effect}({who}, {}, resource == Application::\"app-{}\")",
+            ACTIONS[self.actions], self.app
+        );
         if !when.is_empty() {
             text += &format!("\nwhen {{ {} }}", when.join(" && "));
         }
@@ -153,7 +154,8 @@ impl Made {
             }
             ("hours", true) => {
                 (new.hours != (0, 1_440)).then_some(())?;
-                new.hours = if dice.one_in(2) { (new.hours.0 - 60, new.hours.1) } else { (new.hours.0, new.hours.1 + 60) };
+                new.hours =
+                    if dice.one_in(2) { (new.hours.0 - 60, new.hours.1) } else { (new.hours.0, new.hours.1 + 60) };
             }
             ("hours", false) => new.hours = (new.hours.0 + 30, new.hours.1),
             ("network", true) => match new.network.2 {

@@ -1,8 +1,8 @@
 //! Random rules over few facts, where every request that can make a difference is tried.
 
 use safeconduct_model::{
-    Action, Ask, Auth, Check, DeviceFacts, Duration, GrantFacts, Method, Place, Principal, Stated, Timestamp, What, Who,
-    Why,
+    Action, Ask, Auth, Check, DeviceFacts, Duration, GrantFacts, Method, Place, Principal, Stated, Timestamp, What,
+    Who, Why,
 };
 use safeconduct_policy::{PolicyText, Snapshot};
 use safeconduct_rehearse::prove::{Because, Invariants, Outcome, overlaps, permits_no_more, unreachable};
@@ -35,7 +35,12 @@ const NEW_YEAR: i64 = 1_798_761_600_000;
 
 const PARTS: [Part; 9] = [
     Part {
-        conditions: &["context.auth.mfa", "context.auth.phishing_resistant", "context.auth.age < 3600", "context.auth.mfa == false"],
+        conditions: &[
+            "context.auth.mfa",
+            "context.auth.phishing_resistant",
+            "context.auth.age < 3600",
+            "context.auth.mfa == false",
+        ],
         settings: || {
             let methods = [vec![Method::Password], vec![Method::Password, Method::Totp], vec![Method::Passkey]];
             each(&pairs(&methods, &[60, 7_200]), |m, (methods, age)| {
@@ -69,18 +74,31 @@ const PARTS: [Part; 9] = [
         },
     },
     Part {
-        conditions: &["context.method == \"GET\"", "[\"GET\", \"POST\"].contains(context.method)", "context.method != \"PUT\""],
+        conditions: &[
+            "context.method == \"GET\"",
+            "[\"GET\", \"POST\"].contains(context.method)",
+            "context.method != \"PUT\"",
+        ],
         settings: || each(&["GET", "POST", "PUT", "PATCH"], |m, t| m.0.what.method = t.into()),
     },
     Part {
-        conditions: &["context.path like \"/a/*\"", "context.path like \"*.json\"", "context.path == \"/a\"", "context.path like \"/a*\""],
+        conditions: &[
+            "context.path like \"/a/*\"",
+            "context.path like \"*.json\"",
+            "context.path == \"/a\"",
+            "context.path like \"/a*\"",
+        ],
         settings: || {
             let paths = ["/", "/a", "/a/x", "/a/x.json", "/b.json", "/ab", "/ab.json"];
             each(&paths, |m, t| m.0.what.path = t.into())
         },
     },
     Part {
-        conditions: &["context.net.zone == \"office\"", "context.net.zone != \"lab\"", "[\"office\", \"lab\"].contains(context.net.zone)"],
+        conditions: &[
+            "context.net.zone == \"office\"",
+            "context.net.zone != \"lab\"",
+            "[\"office\", \"lab\"].contains(context.net.zone)",
+        ],
         settings: || each(&[None, Some("office"), Some("lab")], |m, z| m.0.place.network = z.map(Into::into)),
     },
     Part {
@@ -102,9 +120,7 @@ const PARTS: [Part; 9] = [
             "context.net has country",
             "!(context.net has country && [\"NL\", \"DE\"].contains(context.net.country))",
         ],
-        settings: || {
-            each(&[None, Some("NL"), Some("DE"), Some("US")], |m, c| m.0.place.country = c.map(Into::into))
-        },
+        settings: || each(&[None, Some("NL"), Some("DE"), Some("US")], |m, c| m.0.place.country = c.map(Into::into)),
     },
     Part {
         conditions: &[
@@ -123,7 +139,10 @@ const PARTS: [Part; 9] = [
                 let (purpose, ticket) = (purpose.to_owned(), ticket.map(str::to_owned));
                 m.0.why = if granted {
                     let (from, until) = (m.1, m.1 + Duration::from_hours(1));
-                    Why { stated: None, grant: Some(GrantFacts { id: "g".parse().expect("id"), purpose, ticket, from, until }) }
+                    Why {
+                        stated: None,
+                        grant: Some(GrantFacts { id: "g".parse().expect("id"), purpose, ticket, from, until }),
+                    }
                 } else {
                     Why { stated: Some(Stated { purpose, ticket }), grant: None }
                 };
@@ -141,16 +160,19 @@ const PARTS: [Part; 9] = [
         ],
         settings: || {
             let days = [0_i64, 2, 5, 6];
-            each(&pairs(&[0, NEW_YEAR - MONDAY.millis()], &pairs(&days, &[0_i64, 480, 600, 1_080])), |m, (far, (day, minute))| {
-                // 2027-01-01 is a Friday: three days on is the next Monday.
-                let monday = MONDAY.millis() + if far > 0 { far + 3 * 86_400_000 } else { 0 };
-                let now = Timestamp::from_millis(monday + day * 86_400_000 + minute * 60_000);
-                let shift = now.since(m.1);
-                m.1 = now;
-                let auth = m.0.who.auth.as_mut().expect("signed in");
-                auth.at = auth.at + shift;
-                auth.until = auth.until + shift;
-            })
+            each(
+                &pairs(&[0, NEW_YEAR - MONDAY.millis()], &pairs(&days, &[0_i64, 480, 600, 1_080])),
+                |m, (far, (day, minute))| {
+                    // 2027-01-01 is a Friday: three days on is the next Monday.
+                    let monday = MONDAY.millis() + if far > 0 { far + 3 * 86_400_000 } else { 0 };
+                    let now = Timestamp::from_millis(monday + day * 86_400_000 + minute * 60_000);
+                    let shift = now.since(m.1);
+                    m.1 = now;
+                    let auth = m.0.who.auth.as_mut().expect("signed in");
+                    auth.at = auth.at + shift;
+                    auth.until = auth.until + shift;
+                },
+            )
         },
     },
 ];
@@ -173,7 +195,8 @@ const WHO: [&str; 4] = [
 ];
 const RESOURCES: [&str; 4] =
     ["resource", "resource == Application::\"books\"", "resource in Asset::\"ledger\"", "resource is Application"];
-const WHAT: [&str; 3] = ["resource.class == \"critical\"", "resource in Asset::\"ledger\"", "action == Action::\"read\""];
+const WHAT: [&str; 3] =
+    ["resource.class == \"critical\"", "resource in Asset::\"ledger\"", "action == Action::\"read\""];
 
 fn everybody() -> Vec<Who> {
     let principals = [
@@ -248,7 +271,8 @@ fn condition(dice: &mut Dice, parts: &[usize], depth: usize) -> String {
 /// One rule without its id.
 fn rule(dice: &mut Dice, parts: &[usize]) -> String {
     let effect = if dice.one_in(4) { "forbid" } else { "permit" };
-    let action = *dice.pick(&["action", "action == Action::\"read\"", "action in [Action::\"read\", Action::\"write\"]"]);
+    let action =
+        *dice.pick(&["action", "action == Action::\"read\"", "action in [Action::\"read\", Action::\"write\"]"]);
     let mut text = format!("{effect}({}, {action}, {})", dice.pick(&PRINCIPALS), dice.pick(&RESOURCES));
     for _ in 0..dice.below(3) {
         text += &format!(" when {{ {} }}", condition(dice, parts, 2));
@@ -379,7 +403,8 @@ fn invariants_agree_with_trying_every_request() {
         let source = PolicyText { file: "never.cedar".into(), text: text.clone() };
         let invariants = Invariants::read(vec![source], snapshot.sources()).unwrap_or_else(|f| panic!("{}", f[0]));
         let told = invariants.under(&snapshot, MONDAY).unwrap_or_else(|f| panic!("{}", f[0]));
-        let covered = crate::common::build(sources(&format!("{text} @id(\"all\") permit(principal, action, resource);")));
+        let covered =
+            crate::common::build(sources(&format!("{text} @id(\"all\") permit(principal, action, resource);")));
         let broken = universe(&parts).iter().any(|m| permits(&snapshot, m) && !permits(&covered, m));
         match &told[0].proof.outcome {
             Outcome::Proved => proved += 1,

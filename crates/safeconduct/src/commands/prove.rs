@@ -7,7 +7,9 @@ use anyhow::Result;
 use safeconduct_model::{Fault, Timestamp};
 use safeconduct_policy::Snapshot;
 use safeconduct_rehearse::difference;
-use safeconduct_rehearse::prove::{BothWays, Outcome, Proof, Relation, Standing, Unreachable, both_ways, permits_no_more, unreachable};
+use safeconduct_rehearse::prove::{
+    BothWays, Outcome, Proof, Relation, Standing, Unreachable, both_ways, permits_no_more, unreachable,
+};
 use safeconduct_server::clock;
 use safeconduct_server::files::{self, MAIN};
 use serde_json::json;
@@ -53,7 +55,10 @@ pub(crate) fn prove(config: &Path, dir: &Path, invariants: bool, json: bool) -> 
 fn tell(proof: &Proof, took_ms: f64) -> Result<()> {
     put(proof.report("no widening", "WIDENS: this request would become allowed"));
     if let Some(shown) = proof.counterexample() {
-        say(format!("  as JSON: {}", serde_json::to_string(&json!({ "ask": shown.moment.ask, "now": shown.moment.now }))?));
+        say(format!(
+            "  as JSON: {}",
+            serde_json::to_string(&json!({ "ask": shown.moment.ask, "now": shown.moment.now }))?
+        ));
     }
     let effort = proof.effort;
     say(format!(
@@ -122,10 +127,62 @@ fn verdict(both: &BothWays) -> String {
         Relation::Unknown => "not all of it could be shown",
     };
     let mut text = format!("{word}\n");
-    for (proof, no) in [(&both.no_wider, "newly allowed, for example"), (&both.no_narrower, "newly denied, for example")] {
+    for (proof, no) in
+        [(&both.no_wider, "newly allowed, for example"), (&both.no_narrower, "newly denied, for example")]
+    {
         if proof.outcome != Outcome::Proved {
             text += &proof.report("", no);
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn demo() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../demo")
+    }
+
+    /// The policies of the demo with a text behind them.
+    fn with(more: &str) -> TempDir {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        for entry in std::fs::read_dir(demo().join("policies")).expect("readable").filter_map(Result::ok) {
+            if entry.path().extension().is_some_and(|e| e == "cedar") {
+                std::fs::copy(entry.path(), dir.path().join(entry.file_name())).expect("copied");
+            }
+        }
+        std::fs::write(dir.path().join("zz-more.cedar"), more).expect("written");
+        dir
+    }
+
+    const MORE: &str = "@id(\"more\") permit(principal in Group::\"staff\", action == Action::\"admin\", resource == Application::\"tickets\");";
+
+    #[test]
+    fn a_gate_opens_for_what_permits_no_more_and_closes_for_what_does() {
+        let prove = |text: &str| prove(&demo(), with(text).path(), false, true).expect("an answer");
+        assert!(matches!(prove("// nothing\n"), Answer::Done));
+        assert!(matches!(
+            prove("@id(\"less\") forbid(principal, action, resource) when { context.net.zone == \"guest\" };"),
+            Answer::Done
+        ));
+        assert!(matches!(prove(MORE), Answer::No));
+        assert!(matches!(prove("permit(principal"), Answer::BadInput(_)));
+    }
+
+    #[test]
+    fn two_folders_are_compared_both_ways() {
+        let (same, more) = (with(""), with(MORE));
+        let diff = |a: &TempDir, b: &TempDir| diff(&demo(), a.path(), b.path(), false).expect("an answer");
+        assert!(matches!(diff(&same, &same), Answer::Done));
+        assert!(matches!(diff(&same, &more), Answer::No));
+        assert!(matches!(diff(&more, &same), Answer::No));
+        let missing = PathBuf::from("there-is-no-such-folder");
+        assert!(matches!(super::diff(&demo(), same.path(), &missing, false), Ok(Answer::BadInput(_))));
+    }
 }
