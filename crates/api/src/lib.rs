@@ -23,21 +23,29 @@
 //! ```
 
 mod admin;
+mod authzen;
 mod backend;
 mod cookie;
 mod error;
+mod ext_authz;
+mod forward_auth;
 mod guard;
+mod point;
 mod portal;
 mod request;
+mod review;
 
 pub use admin::admin;
+pub use authzen::{Batch, MAX_EVALUATIONS, Until};
 pub use backend::{
     Actor, Administration, Answer, Begun, Callback, Ceremonies, Client, DeviceEnrolment, DeviceProof, Events, Health,
     LocalSocket, NewDevice, OidcBegun, ProvesBy, PublishFrom, Published, SessionRow, SignedIn, VerdictQuery,
 };
 pub use cookie::Cookie;
 pub use error::ApiError;
+pub use forward_auth::{Judged, Original};
 pub use guard::CSRF_HEADER;
+pub use point::{Asker, CertificateNames, DecisionPoint, Proof, TOKEN_HEADER, decision_point};
 pub use portal::portal;
 pub use request::MAX_BODY_BYTES;
 

@@ -192,7 +192,7 @@ impl Metrics {
                 (_, Some(_)) if self.delays.len() >= MAX_DELAYS => self.delays_beyond += 1,
                 (_, Some(delay)) => self.delays.push(delay.millis()),
             },
-            Record::Refusal(_) | Record::Change(_) | Record::System(_) => {}
+            Record::Refusal(_) | Record::Change(_) | Record::System(_) | Record::Question(_) => {}
         }
     }
 

@@ -19,6 +19,10 @@ pub struct Texts {
     pub tests: Vec<Text>,
     /// `invariants/*.cedar`: what the policies must never permit.
     pub invariants: Vec<Text>,
+    /// `stores/NAME/*`: policies, schemas and entities of decision stores.
+    pub stores: Vec<Text>,
+    /// `clients/*.sha256`: digests of the tokens of clients.
+    pub clients: Vec<Text>,
 }
 
 impl Default for Text {
@@ -40,6 +44,8 @@ impl Texts {
                 f if f.starts_with("policies/tests/") && is("toml") => texts.tests.push(text),
                 f if f.starts_with("invariants/") && is("cedar") => texts.invariants.push(text),
                 f if f.starts_with("policies/") && is("cedar") => texts.policies.push(text),
+                f if f.starts_with("stores/") => texts.stores.push(text),
+                f if f.starts_with("clients/") && is("sha256") => texts.clients.push(text),
                 _ => {}
             }
         }
@@ -60,7 +66,7 @@ impl Config {
     /// Checks everything and tells every fault, in the order of files and lines.
     pub fn check(texts: &Texts) -> Result<Self, Vec<Fault>> {
         let mut faults = Faults::default();
-        let settings = settings::read(&texts.main, &mut faults);
+        let settings = settings::read(&texts.main, &texts.clients, &mut faults);
         let portal = settings.as_ref().map(|s| &s.portal);
         let estate = estate::read(&texts.estate, portal, &mut faults);
         match settings {

@@ -17,12 +17,14 @@
 //! ```
 
 mod check;
+mod decision_point;
 mod estate;
 mod reader;
 mod settings;
 mod starter;
 
 pub use check::{Config, Texts};
+pub use decision_point::{BUILT_IN, DecisionClient, DecisionPoint, DecisionStore, Surface, TokenDigest};
 pub use estate::{CONSOLE, Estate};
 pub use reader::Text;
 pub use settings::{Link, Network, OidcProvider, Settings, TlsFiles};

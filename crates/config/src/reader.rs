@@ -232,6 +232,43 @@ impl<'t> Table<'t> {
         }
     }
 
+    /// The tables `[key.NAME]`, by name.
+    pub(crate) fn named_tables(&mut self, key: &'static str, faults: &mut Faults) -> Vec<(String, Table<'t>)> {
+        let title = self.name.trim_matches(['[', ']']).to_owned();
+        let Some(inner) = self.table(key, faults) else { return Vec::new() };
+        let mut tables = Vec::new();
+        for (name, (span, value, _)) in inner.left {
+            let at = At { file: self.source.file.clone(), line: line(&self.source.text, span.start) };
+            match value {
+                DeValue::Table(t) => {
+                    let title = format!("[{title}.{key}.{name}]");
+                    tables.push((name.to_owned(), Table::new(self.source, &title, t, span.start)));
+                }
+                other => {
+                    let remedy = format!("write it as [{title}.{key}.{name}]");
+                    faults.tell(&at, format!("`{name}` is {}, not a table", kind(other)), remedy);
+                }
+            }
+        }
+        tables
+    }
+
+    /// The texts of a table whose keys are names.
+    pub(crate) fn named_texts(&mut self, key: &'static str, faults: &mut Faults) -> Vec<(String, String)> {
+        let Some(inner) = self.table(key, faults) else { return Vec::new() };
+        let mut texts = Vec::new();
+        for (name, (span, value, _)) in inner.left {
+            match value {
+                DeValue::String(text) => texts.push((name.to_owned(), text.to_string())),
+                other => {
+                    let at = At { file: self.source.file.clone(), line: line(&self.source.text, span.start) };
+                    faults.tell(&at, format!("`{name}` is {}, not a text", kind(other)), "put it in quotes");
+                }
+            }
+        }
+        texts
+    }
+
     /// The tables of `[[key]]`.
     pub(crate) fn tables(&mut self, key: &'static str, faults: &mut Faults) -> Vec<Table<'t>> {
         let Some(found) = self.take(key) else { return Vec::new() };

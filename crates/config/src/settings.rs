@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use safeconduct_access::Lifetimes;
 use safeconduct_model::{Check, Duration, GroupId, Host};
 
+use crate::decision_point::{self, DecisionPoint};
 use crate::reader::{At, Faults, Table, Text, parse};
 
 /// What `safeconduct.toml` says.
@@ -49,6 +50,8 @@ pub struct Settings {
     pub max_connections: u64,
     /// How long ledger records may wait for the disk where nothing waits for them.
     pub ledger_sync: Duration,
+    /// The decision point for other programs and gateways, if there is one.
+    pub decision_point: Option<DecisionPoint>,
 }
 
 /// A named network.
@@ -117,7 +120,7 @@ impl Settings {
 
 const SPAN_HELP: &str = "";
 
-pub(crate) fn read(source: &Text, faults: &mut Faults) -> Option<Settings> {
+pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Option<Settings> {
     let document = parse(source, faults);
     let mut root = Table::new(source, "the file", document.get_ref(), 0);
     let organisation = root.required::<String>("organisation", "name your organisation", faults);
@@ -204,6 +207,7 @@ pub(crate) fn read(source: &Text, faults: &mut Faults) -> Option<Settings> {
         }
         t.done(faults);
     }
+    let decision_point = root.table("decision_point", faults).and_then(|t| decision_point::read(t, tokens, faults));
     root.done(faults);
     Some(Settings {
         organisation: organisation?,
@@ -224,6 +228,7 @@ pub(crate) fn read(source: &Text, faults: &mut Faults) -> Option<Settings> {
         upstream_timeout,
         max_connections,
         ledger_sync,
+        decision_point,
     })
 }
 

@@ -62,6 +62,7 @@ pub use ports::{
     RecordRefused,
 };
 pub use safeconduct_access::{LeaseId, Signal};
+pub use stages::{Elsewhere, Judgement};
 pub use tls::{Certificates, TlsError, TlsSettings, server_config};
 
 /// Paths on the host of an application that the house answers itself.

@@ -26,7 +26,7 @@ pub struct Ask {
 }
 
 /// The asker, as far as it is proven.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Who {
     /// The proven identity.
     pub principal: Principal,
@@ -94,7 +94,7 @@ pub enum Method {
 }
 
 /// How and when the identity was proven.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Auth {
     /// The session that carries the proof.
     pub session: SessionId,
@@ -123,7 +123,7 @@ impl Auth {
 }
 
 /// What is asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct What {
     /// Which application.
     pub app: AppId,
@@ -184,7 +184,7 @@ impl fmt::Display for Action {
 }
 
 /// From where the ask comes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// The address of the client.
     pub ip: IpAddr,
@@ -200,7 +200,7 @@ pub struct Place {
 }
 
 /// What the access is for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
 pub struct Why {
     /// What the person typed when asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,7 +211,7 @@ pub struct Why {
 }
 
 /// A purpose that the person stated at access.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Stated {
     /// The purpose, one of the names that the configuration lists.
     pub purpose: String,
@@ -221,7 +221,7 @@ pub struct Stated {
 }
 
 /// The facts of a grant that a verdict may read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct GrantFacts {
     /// Which grant.
     pub id: GrantId,

@@ -77,7 +77,7 @@ pub struct Report {
 }
 
 /// The facts about a device that a verdict may read. Absence of a report is not compliance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DeviceFacts {
     /// Which device.
     pub id: DeviceId,

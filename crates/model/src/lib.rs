@@ -30,6 +30,7 @@ pub use fault::Fault;
 pub use id::{AppId, AssetId, DeviceId, GrantId, GroupId, IdError, PersonId, RequestId, RuleId, SessionId, WorkloadId};
 pub use reason::{Failing, Reason, Remedy};
 pub use record::{
-    Access, Change, Cut, CutCause, Entry, Outcome, Record, Refusal, SessionEvent, SessionEventKind, SystemEvent, Would,
+    Access, Change, Cut, CutCause, Entry, Outcome, Question, Record, Refusal, Said, SessionEvent, SessionEventKind,
+    SystemEvent, Would,
 };
 pub use time::{Duration, Timestamp};

@@ -37,6 +37,8 @@ pub enum Record {
     Change(Change),
     /// The system itself: start, stop, alarm.
     System(SystemEvent),
+    /// A decision store answered a question about another program's resources.
+    Question(Box<Question>),
 }
 
 /// A verdict with everything it rests on.
@@ -245,4 +247,50 @@ pub struct SystemEvent {
     pub event: String,
     /// In words.
     pub detail: String,
+}
+
+/// A question that another program asked a decision store, with its answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Which request.
+    pub request: RequestId,
+    /// Who asked, by its name in the configuration.
+    pub client: String,
+    /// Which store answered.
+    pub store: String,
+    /// About whom, as `type:id`; without an id in a search for it.
+    pub subject: String,
+    /// About which action; empty in a search for it.
+    pub action: String,
+    /// About what, as `type:id`.
+    pub resource: String,
+    /// The answer.
+    #[serde(flatten)]
+    pub said: Said,
+    /// The rules that decided, by id or by where they stand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// The revision of the store.
+    pub revision: String,
+    /// What else was stated, properties and context, as JSON; what is too long for a record as its SHA-256.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stated: String,
+}
+
+/// What a decision store said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Said {
+    /// Yes.
+    Permit,
+    /// No.
+    Deny {
+        /// The stable reason.
+        reason: Reason,
+    },
+    /// A page of a search.
+    Found {
+        /// How many results it holds.
+        results: u64,
+    },
 }

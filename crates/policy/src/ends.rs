@@ -6,14 +6,14 @@
 
 use std::collections::BTreeSet;
 
-use jiff::tz::TimeZone;
 use safeconduct_model::{Ask, DeviceFacts, Duration, Timestamp};
 
+use crate::calendar::Calendar;
+use crate::engine::Prepared;
 use crate::expr::Expr;
 use crate::facts::local;
 use crate::rule::Rule;
 use crate::snapshot::{App, Snapshot, proven_until};
-use crate::view::View;
 
 /// How many instants are tried before the lease is simply ended and asked for anew.
 const MAX_STEPS: usize = 256;
@@ -23,10 +23,10 @@ const HORIZON: Duration = Duration::from_days(8);
 /// The instant at which a permit given at `now` ends.
 pub(crate) fn until(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp) -> Timestamp {
     let (Some(proven), Some(mut view)) = (proven_until(ask, now), snapshot.view(app, ask)) else { return now };
-    let clocks = Clocks::of(snapshot, &view);
+    let clocks = Clocks::of(snapshot, view.at(ask, now));
     let mut last = now;
     for _ in 0..MAX_STEPS {
-        let Some(at) = clocks.next(ask, last, snapshot.zone()).filter(|at| *at < proven) else { return proven };
+        let Some(at) = clocks.next(ask, last, snapshot.calendar()).filter(|at| *at < proven) else { return proven };
         if snapshot.judge_at(app, ask, at, &mut view).is_err() {
             return at;
         }
@@ -42,10 +42,10 @@ pub(crate) fn opens(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp) -
     let mut later = ask.clone();
     later.who.auth.as_mut()?.until = Timestamp::MAX;
     let mut view = snapshot.view(app, ask)?;
-    let clocks = Clocks::of(snapshot, &view);
+    let clocks = Clocks::of(snapshot, view.at(ask, now));
     let mut last = now;
     for _ in 0..MAX_STEPS {
-        let at = clocks.next(ask, last, snapshot.zone()).filter(|at| *at < now + HORIZON)?;
+        let at = clocks.next(ask, last, snapshot.calendar()).filter(|at| *at < now + HORIZON)?;
         if let Some(auth) = later.who.auth.as_mut() {
             auth.at = at - now.since(ask.who.auth.as_ref()?.at);
         }
@@ -64,15 +64,15 @@ pub(crate) fn opens(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp) -
 struct Clocks<'s>(Vec<&'s Clock>);
 
 impl<'s> Clocks<'s> {
-    fn of(snapshot: &'s Snapshot, view: &View<'_>) -> Self {
+    fn of(snapshot: &'s Snapshot, prepared: &Prepared<'_>) -> Self {
         let mut numbers = Vec::new();
-        view.candidates(&mut numbers);
+        prepared.candidates(&mut numbers);
         let clocks = numbers.into_iter().map(|number| &snapshot.kept(number).1.clock);
         Self(clocks.filter(|clock| !clock.is_still()).collect())
     }
 
     /// The first instant after `from` at which one of the rules may answer otherwise.
-    fn next(&self, ask: &Ask, from: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+    fn next(&self, ask: &Ask, from: Timestamp, calendar: &Calendar) -> Option<Timestamp> {
         let device = ask.place.device.as_ref().and_then(DeviceFacts::fresh_until);
         let grant = ask.why.grant.iter().flat_map(|g| [g.from, g.until]);
         let dated = self.0.iter().filter_map(|c| after(&c.instants, from.millis()).map(Timestamp::from_millis));
@@ -80,15 +80,16 @@ impl<'s> Clocks<'s> {
             let ages = self.0.iter().flat_map(|c| &c.ages);
             ages.map(|secs| auth.at + Duration::from_secs(*secs))
         });
-        let all = device.into_iter().chain(grant).chain(dated).chain(ages).chain(self.daily(from, zone));
+        let all = device.into_iter().chain(grant).chain(dated).chain(ages).chain(self.daily(from, calendar));
         all.filter(|at| *at > from).min()
     }
 
     /// The next minute of the local day at which a rule may change its mind, or the next shift of the clocks: there the
     /// minute jumps without passing a bound.
-    fn daily(&self, from: Timestamp, zone: &TimeZone) -> impl Iterator<Item = Timestamp> {
+    fn daily(&self, from: Timestamp, calendar: &Calendar) -> impl Iterator<Item = Timestamp> {
         let bounds: Vec<&Clock> = self.0.iter().copied().filter(|c| !c.minutes.is_empty()).collect();
         let found = (!bounds.is_empty()).then(|| {
+            let zone = calendar.zone();
             let here = local(from, zone);
             let mut minute = i64::from(here.hour()) * 60 + i64::from(here.minute());
             let mut date = Some(here.date());

@@ -1,12 +1,14 @@
 //! Why not, and what would help: the nearest permit, its failing conditions, and the cheapest way to satisfy them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use safeconduct_model::{Ask, Failing, Reason, Remedy, Timestamp};
+use safeconduct_model::{Action, Ask, Failing, Reason, Remedy, Timestamp};
 
 use crate::ends;
 use crate::engine::Prepared;
 use crate::engine::program::At;
+use crate::engine::value::EntityId;
 use crate::expr::Expr;
 use crate::facts::Facts;
 use crate::rule::Rule;
@@ -14,14 +16,128 @@ use crate::snapshot::{App, Kept, Refusal, Snapshot};
 use crate::verdict::Denial;
 use crate::words;
 
+/// One condition of a rule, ready to be asked about alone.
+pub(crate) struct Atom {
+    at: At,
+    topic: Topic,
+    /// It only asks whether something is there, and another condition of the rule reads that very thing: when both fail,
+    /// the other says more.
+    said_elsewhere: bool,
+}
+
+/// What a condition is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Topic {
+    Proof,
+    Purpose,
+    Ticket,
+    Grant,
+    Hours,
+    Period,
+    Path,
+    Method,
+    Country,
+    Network,
+    Managed,
+    Known,
+    Device,
+    Other,
+}
+
+/// What a reason depends on beside the condition that failed.
+#[derive(Clone, Copy)]
+pub(crate) struct Present {
+    pub purpose: bool,
+    pub device: bool,
+}
+
+impl Atom {
+    pub(crate) fn of(condition: &Expr, at: At, rule: &Rule) -> Self {
+        let said_elsewhere = match condition {
+            Expr::Has(path) => {
+                let path = path.join(".");
+                let others = rule.when.iter().filter(|other| *other != condition);
+                others.map(ToString::to_string).any(|other| other.contains(&path))
+            }
+            _ => false,
+        };
+        Self { at, topic: Topic::of(condition), said_elsewhere }
+    }
+
+    /// Whether it holds; what cannot be evaluated does not.
+    fn holds(&self, prepared: &Prepared<'_>) -> bool {
+        prepared.truth(self.at) == Some(true)
+    }
+}
+
+impl Topic {
+    fn of(condition: &Expr) -> Self {
+        let reads = condition.reads();
+        match reads.first().map(String::as_str).unwrap_or_default() {
+            p if p.starts_with("auth.") => Self::Proof,
+            "purpose" => Self::Purpose,
+            "ticket" => Self::Ticket,
+            "granted" => Self::Grant,
+            "weekday" | "minute" => Self::Hours,
+            "time" => Self::Period,
+            "path" => Self::Path,
+            "method" => Self::Method,
+            "net.country" => Self::Country,
+            p if p.starts_with("net.") => Self::Network,
+            "device.managed" => Self::Managed,
+            "device.known" => Self::Known,
+            p if p.starts_with("device.") => Self::Device,
+            _ => Self::Other,
+        }
+    }
+
+    fn reason(self, present: Present) -> Reason {
+        match self {
+            Self::Proof => Reason::StepUpRequired,
+            Self::Purpose if present.purpose => Reason::PurposeNotAccepted,
+            Self::Purpose => Reason::PurposeRequired,
+            Self::Ticket => Reason::TicketRequired,
+            Self::Grant => Reason::GrantRequired,
+            Self::Hours => Reason::OutsideHours,
+            Self::Period => Reason::OutsidePeriod,
+            Self::Path => Reason::PathNotAllowed,
+            Self::Method => Reason::ActionNotAllowed,
+            Self::Country => Reason::CountryNotAllowed,
+            Self::Network => Reason::NetworkNotAllowed,
+            Self::Managed | Self::Known | Self::Device if !present.device => Reason::DeviceUnknown,
+            Self::Managed => Reason::DeviceNotManaged,
+            Self::Known => Reason::DeviceUnknown,
+            Self::Device => Reason::DeviceNotCompliant,
+            Self::Other => Reason::NoRule,
+        }
+    }
+}
+
+/// Something that keeps a rule from letting an ask pass.
+#[derive(Clone, Copy)]
+pub(crate) struct Miss<'s> {
+    pub reason: Reason,
+    what: Missed<'s>,
+}
+
+#[derive(Clone, Copy)]
+enum Missed<'s> {
+    /// It does not hold.
+    Condition(&'s Expr),
+    /// It holds, and lifts the permit.
+    Lift(&'s Expr),
+    /// The rule speaks of other kinds of use.
+    Action(&'s Rule),
+}
+
 /// Turns a refusal into a denial that explains itself.
 pub(crate) fn denial(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp, refusal: Refusal) -> Denial {
     let owner = || Remedy::AskOwner { owner: app.application.owner.as_ref().map(ToString::to_string) };
-    match refusal {
+    let (misses, otherwise, grounds) = match refusal {
         Refusal::NotSignedIn => {
             let mut denial = Denial::plain(Reason::SignInRequired, vec![Remedy::SignIn]);
             denial.grounds.revision = snapshot.revision();
-            denial
+            return denial;
         }
         Refusal::Errors { errors, grounds } => {
             let failing = errors.into_iter().map(|rule| Failing {
@@ -29,80 +145,119 @@ pub(crate) fn denial(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp, 
                 words: "a rule could not be evaluated".into(),
                 found: String::new(),
             });
-            Denial { reason: Reason::EvaluationError, failing: failing.collect(), remedies: vec![owner()], grounds }
+            let failing = failing.collect();
+            return Denial { reason: Reason::EvaluationError, failing, remedies: vec![owner()], grounds };
         }
         Refusal::Forbidden { grounds } => {
-            let facts = Facts::of(ask, now, snapshot.zone());
-            let failing = snapshot.view(app, ask).map_or_else(Vec::new, |mut view| {
-                let prepared = view.at(&facts);
-                let mut lifts = Vec::new();
-                for (rule, kept) in snapshot.named(&grounds.rules) {
-                    for (lift, atoms) in rule.unless.iter().zip(&kept.unless) {
-                        let parts = lift.conjuncts().into_iter().zip(atoms);
-                        let missed = parts.filter(|(_, atom)| !holds(prepared, **atom));
-                        lifts.extend(missed.map(|(part, _)| classified(part, &facts)));
-                    }
-                }
-                merge_hasses(lifts)
-            });
-            let reason = failing.iter().map(|(r, _)| *r).max_by_key(|r| cost(*r)).unwrap_or(Reason::Forbidden);
-            let remedies = remedies(snapshot, app, ask, now, &failing);
-            Denial { reason, failing: failing.into_iter().map(|(_, f)| f).collect(), remedies, grounds }
+            let rules = snapshot.named(&grounds.rules);
+            let misses =
+                look(snapshot, app, ask, now, |prepared, _, present| lifts(rules.into_iter(), prepared, present));
+            (misses, Reason::Forbidden, grounds)
         }
         Refusal::NoPermit { grounds } => {
-            let facts = Facts::of(ask, now, snapshot.zone());
-            let nearest = snapshot.view(app, ask).and_then(|mut view| {
-                let prepared = view.at(&facts);
-                let permits = snapshot.permits(app).filter(|(rule, _)| rule.covers_principal(ask));
-                permits
-                    .map(|(rule, kept)| misses(rule, kept, prepared, ask, &facts))
-                    .min_by_key(|m| (m.iter().map(|(r, _)| cost(*r)).max(), m.len()))
+            let nearest = look(snapshot, app, ask, now, |prepared, who, present| {
+                nearest(snapshot, app, prepared, who, ask.what.action, present)
             });
-            match nearest {
-                None => Denial { reason: Reason::NoRule, failing: vec![], remedies: vec![owner()], grounds },
-                Some(failing) => {
-                    let reason = failing.iter().map(|(r, _)| *r).max_by_key(|r| cost(*r)).unwrap_or(Reason::NoRule);
-                    let remedies = remedies(snapshot, app, ask, now, &failing);
-                    Denial { reason, failing: failing.into_iter().map(|(_, f)| f).collect(), remedies, grounds }
-                }
+            match nearest.flatten() {
+                None => return Denial { reason: Reason::NoRule, failing: vec![], remedies: vec![owner()], grounds },
+                Some(misses) => (Some(misses), Reason::NoRule, grounds),
             }
         }
-    }
+    };
+    let misses = misses.unwrap_or_default();
+    let facts = Facts::of(ask, now, snapshot.calendar());
+    let failing: Vec<(Reason, Failing)> = misses.iter().map(|m| (m.reason, m.told(ask, &facts))).collect();
+    let remedies = remedies(snapshot, app, ask, now, &failing);
+    let reason = reason(&misses).unwrap_or(otherwise);
+    Denial { reason, failing: failing.into_iter().map(|(_, f)| f).collect(), remedies, grounds }
 }
 
-/// Whether a condition holds; one that cannot be evaluated does not.
-fn holds(prepared: &Prepared<'_>, atom: At) -> bool {
-    prepared.truth(atom) == Some(true)
+/// Looks at the rules through the eyes of an ask; nothing if nobody asks.
+fn look<T>(
+    snapshot: &Snapshot,
+    app: &App,
+    ask: &Ask,
+    now: Timestamp,
+    see: impl FnOnce(&Prepared<'_>, EntityId, Present) -> T,
+) -> Option<T> {
+    let mut view = snapshot.view(app, ask)?;
+    let who = view.principal();
+    let present = Present { purpose: ask.why.purpose(now).is_some(), device: ask.place.device.is_some() };
+    Some(see(view.at(ask, now), who, present))
 }
 
-/// Everything about a permit that does not hold for this ask.
-fn misses(rule: &Rule, kept: &Kept, prepared: &Prepared<'_>, ask: &Ask, facts: &Facts) -> Vec<(Reason, Failing)> {
+/// The reason that weighs most.
+pub(crate) fn reason(misses: &[Miss<'_>]) -> Option<Reason> {
+    misses.iter().map(|m| m.reason).max_by_key(|r| cost(*r))
+}
+
+/// The permit that would cost the asker least, by what it misses. Permits that do not speak of the asker are not looked at,
+/// so nobody learns of rules for others.
+pub(crate) fn nearest<'s>(
+    snapshot: &'s Snapshot,
+    app: &'s App,
+    prepared: &Prepared<'_>,
+    who: EntityId,
+    action: Action,
+    present: Present,
+) -> Option<Vec<Miss<'s>>> {
+    let permits = snapshot.permits(app).filter(|(_, kept)| prepared.fits(kept.who, who));
+    permits
+        .map(|(rule, kept)| misses(rule, kept, prepared, action, present))
+        .min_by_key(|m| (m.iter().map(|m| cost(m.reason)).max(), m.len()))
+}
+
+/// Everything about a permit that does not hold.
+fn misses<'s>(rule: &'s Rule, kept: &Kept, prepared: &Prepared<'_>, action: Action, present: Present) -> Vec<Miss<'s>> {
     let mut found = Vec::new();
-    if !rule.actions.contains(&ask.what.action) {
-        found.push((Reason::ActionNotAllowed, action_failing(rule, ask)));
+    if !rule.actions.contains(&action) {
+        found.push(Miss { reason: Reason::ActionNotAllowed, what: Missed::Action(rule) });
     }
-    let missed = rule.when.iter().zip(&kept.when).filter(|(_, atom)| !holds(prepared, **atom));
-    found.extend(missed.map(|(condition, _)| classified(condition, facts)));
+    found.extend(missed(rule.when.iter(), &kept.when, prepared, present));
     for (lift, atoms) in rule.unless.iter().zip(&kept.unless) {
         // The permit does not apply because an `unless` holds; there is nothing to satisfy, only something to leave.
-        if atoms.iter().all(|atom| holds(prepared, *atom)) {
-            found.push(classified(&Expr::Not(Box::new(lift.clone())), facts));
-        }
-    }
-    merge_hasses(found)
-}
-
-/// `context has purpose` and `context.purpose == …` fail together; the second one says more.
-fn merge_hasses(mut found: Vec<(Reason, Failing)>) -> Vec<(Reason, Failing)> {
-    let missing: BTreeSet<String> =
-        found.iter().filter_map(|(_, f)| f.condition.strip_prefix("context has ").map(str::to_owned)).collect();
-    for path in missing {
-        let says_more = |f: &Failing| f.condition.contains(&format!("context.{path}"));
-        if found.iter().any(|(_, f)| says_more(f)) {
-            found.retain(|(_, f)| f.condition != format!("context has {path}"));
+        if let Some(first) = atoms.first()
+            && atoms.iter().all(|atom| atom.holds(prepared))
+        {
+            found.push(Miss { reason: first.topic.reason(present), what: Missed::Lift(lift) });
         }
     }
     found
+}
+
+/// The conditions of the `unless` of forbids that do not hold.
+pub(crate) fn lifts<'s>(
+    forbids: impl Iterator<Item = (&'s Arc<Rule>, &'s Kept)>,
+    prepared: &Prepared<'_>,
+    present: Present,
+) -> Vec<Miss<'s>> {
+    let mut found = Vec::new();
+    for (rule, kept) in forbids {
+        for (lift, atoms) in rule.unless.iter().zip(&kept.unless) {
+            found.extend(missed(lift.conjuncts().into_iter(), atoms, prepared, present));
+        }
+    }
+    found
+}
+
+fn missed<'s>(
+    conditions: impl Iterator<Item = &'s Expr>,
+    atoms: &[Atom],
+    prepared: &Prepared<'_>,
+    present: Present,
+) -> Vec<Miss<'s>> {
+    let failing = conditions.zip(atoms).filter(|(_, atom)| !atom.holds(prepared) && !atom.said_elsewhere);
+    failing.map(|(c, atom)| Miss { reason: atom.topic.reason(present), what: Missed::Condition(c) }).collect()
+}
+
+impl Miss<'_> {
+    fn told(&self, ask: &Ask, facts: &Facts) -> Failing {
+        match self.what {
+            Missed::Condition(condition) => told(condition, facts),
+            Missed::Lift(lift) => told(&Expr::Not(Box::new(lift.clone())), facts),
+            Missed::Action(rule) => action_failing(rule, ask),
+        }
+    }
 }
 
 fn action_failing(rule: &Rule, ask: &Ask) -> Failing {
@@ -114,40 +269,14 @@ fn action_failing(rule: &Rule, ask: &Ask) -> Failing {
     }
 }
 
-fn classified(condition: &Expr, facts: &Facts) -> (Reason, Failing) {
-    let reads = condition.reads();
-    let first = reads.first().map(String::as_str).unwrap_or_default();
-    let reason = match first {
-        p if p.starts_with("auth.") => Reason::StepUpRequired,
-        "purpose" if facts.purpose.is_some() => Reason::PurposeNotAccepted,
-        "purpose" => Reason::PurposeRequired,
-        "ticket" => Reason::TicketRequired,
-        "granted" => Reason::GrantRequired,
-        "weekday" | "minute" => Reason::OutsideHours,
-        "time" => Reason::OutsidePeriod,
-        "path" => Reason::PathNotAllowed,
-        "method" => Reason::ActionNotAllowed,
-        "net.country" => Reason::CountryNotAllowed,
-        p if p.starts_with("net.") => Reason::NetworkNotAllowed,
-        p if p.starts_with("device.") => device_reason(p, facts),
-        _ => Reason::NoRule,
-    };
+fn told(condition: &Expr, facts: &Facts) -> Failing {
     let words = match words::condition(condition) {
         text if text.is_empty() => condition.to_string(),
         text => text,
     };
-    let found = reads.iter().map(|p| facts.show(p)).filter(|t| !t.is_empty()).collect::<Vec<_>>().join(", ");
-    (reason, Failing { condition: condition.to_string(), words, found })
-}
-
-fn device_reason(path: &str, facts: &Facts) -> Reason {
-    let is = |name: &str| facts.device.iter().any(|(k, v)| *k == name && *v);
-    match path {
-        _ if !is("known") => Reason::DeviceUnknown,
-        "device.managed" => Reason::DeviceNotManaged,
-        "device.known" => Reason::DeviceUnknown,
-        _ => Reason::DeviceNotCompliant,
-    }
+    let found =
+        condition.reads().iter().map(|p| facts.show(p)).filter(|t| !t.is_empty()).collect::<Vec<_>>().join(", ");
+    Failing { condition: condition.to_string(), words, found }
 }
 
 /// What a failing condition costs the asker, cheapest first: what can be done at once, then elsewhere, then later, then

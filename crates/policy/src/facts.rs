@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use jiff::tz::TimeZone;
 use safeconduct_model::{Ask, Check, Timestamp};
 
+use crate::calendar::Calendar;
+
 /// Every value that a condition may read, under the names of the schema.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Facts {
@@ -29,8 +31,8 @@ pub(crate) struct Facts {
 pub const OTHER_NETWORK: &str = "other";
 
 impl Facts {
-    pub(crate) fn of(ask: &Ask, now: Timestamp, zone: &TimeZone) -> Self {
-        let local = local(now, zone);
+    pub(crate) fn of(ask: &Ask, now: Timestamp, calendar: &Calendar) -> Self {
+        let local = calendar.local(now);
         let auth = ask.who.auth.as_ref();
         let device = ask.place.device.as_ref();
         let check = |c: Check| (c.name(), device.is_some_and(|d| d.passes(c, now)));
@@ -41,8 +43,8 @@ impl Facts {
             method: ask.what.method.clone(),
             path: ask.what.path.clone(),
             time: now.millis(),
-            weekday: i64::from(local.weekday().to_monday_one_offset()),
-            minute: i64::from(local.hour()) * 60 + i64::from(local.minute()),
+            weekday: local.weekday,
+            minute: local.minute,
             device: [
                 ("known", device.is_some()),
                 ("managed", device.is_some_and(|d| d.managed)),

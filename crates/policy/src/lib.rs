@@ -24,6 +24,8 @@
 //! );
 //! ```
 
+mod bulk;
+mod calendar;
 mod cedar;
 mod ends;
 pub mod engine;
@@ -31,13 +33,18 @@ mod explain;
 mod expr;
 mod facts;
 mod fixture;
+#[doc(hidden)]
+pub mod fuzzing;
 mod load;
+mod numbered;
 mod rule;
 mod snapshot;
+pub mod store;
 mod verdict;
 mod view;
 mod words;
 
+pub use bulk::{Bulk, Line};
 pub use cedar::SCHEMA;
 pub use expr::{Compare, Expr};
 pub use facts::OTHER_NETWORK;

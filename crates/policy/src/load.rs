@@ -28,9 +28,9 @@ pub(crate) struct Loaded {
 }
 
 /// How deep a rule may be nested, as [`nesting`] counts it: brackets, and everything that makes a chain.
-const MAX_NESTING: usize = 200;
+pub(crate) const MAX_NESTING: usize = 200;
 /// Cedar takes a rule apart by recursion, without looking at the stack: 64 KiB a level, twice of what it needs.
-const STACK: usize = MAX_NESTING * 64 * 1024;
+pub(crate) const STACK: usize = MAX_NESTING * 64 * 1024;
 
 /// Parses and validates every rule of every text, one by one, and tells all faults. It works on a stack of its own, so that
 /// a deeply nested rule is a fault and never the end of the process.
@@ -135,7 +135,8 @@ pub(crate) fn statements(text: &str) -> Vec<Statement<'_>> {
     let bytes = text.as_bytes();
     for (i, b) in bytes.iter().copied().enumerate() {
         match state {
-            In::Comment if b == b'\n' => state = In::Code,
+            // As Cedar has it; a rule after a lone carriage return must not be taken for a part of the comment.
+            In::Comment if b == b'\n' || b == b'\r' => state = In::Code,
             In::Comment => {}
             In::Text if escaped => escaped = false,
             In::Text if b == b'\\' => escaped = true,
@@ -176,6 +177,8 @@ mod tests {
         let cut: Vec<(&str, u32)> = statements(text).iter().map(|s| (s.text, s.line)).collect();
         assert_eq!(cut, [("permit(\";\\\";\") ;", 2), ("forbid\n;", 4), ("rest", 5)]);
         assert!(statements("  // only a comment\n").is_empty());
+        let cut: Vec<&str> = statements("a; // b\rforbid;\n// c\r\nd").iter().map(|s| s.text).collect();
+        assert_eq!(cut, ["a;", "forbid;", "d"]);
     }
 
     fn faults(text: &str) -> Vec<String> {

@@ -9,19 +9,21 @@ use safeconduct_model::{
     Timestamp, Would,
 };
 
+use crate::calendar::Calendar;
+use crate::cedar::Ready;
 use crate::ends::{self, Clock};
 use crate::engine::names::Names;
-use crate::engine::program::At;
 use crate::engine::term::Term;
 use crate::engine::value::{EntityId, Value};
 use crate::engine::world::{Land, Row};
-use crate::engine::{Builder, Engine, Mode, Scratch};
-use crate::explain;
-use crate::facts::Facts;
+use crate::engine::{Builder, Engine, Fits, Mode, Prepared, Scratch};
+use crate::explain::{self, Atom};
+use crate::expr::Expr;
 use crate::load::{Loaded, PolicyText, load};
+use crate::numbered::{Lens, Scene, Source};
 use crate::rule::{Effect, Rule, Scope};
 use crate::verdict::{Basis, Denial, Grounds, Permit, Verdict};
-use crate::view::{Lens, Source, View};
+use crate::view::View;
 
 /// What a snapshot is made of.
 #[derive(Clone, Debug)]
@@ -39,7 +41,7 @@ pub struct Sources {
 /// Policies and applications at a revision. Immutable; a change makes a new one.
 pub struct Snapshot {
     revision: u64,
-    zone: TimeZone,
+    calendar: Calendar,
     apps: HashMap<AppId, App>,
     rules: Vec<Arc<Rule>>,
     /// Beside `rules`.
@@ -55,7 +57,7 @@ pub struct Snapshot {
 /// An application with the rules that may speak about it.
 pub(crate) struct App {
     pub(crate) application: Arc<Application>,
-    entity: EntityId,
+    pub(crate) entity: EntityId,
     /// Every permit that covers the application, whatever the action, for explanations.
     permits: Vec<usize>,
     facts: HashMap<Action, Arc<BTreeSet<String>>>,
@@ -63,12 +65,28 @@ pub(crate) struct App {
 
 /// What the compiler made of one rule, beside the rule that a reader sees.
 pub(crate) struct Kept {
+    /// Whom it speaks of.
+    pub(crate) who: Fits,
     /// Each `when` of the rule.
-    pub(crate) when: Vec<At>,
+    pub(crate) when: Vec<Atom>,
     /// The parts of each `unless`.
-    pub(crate) unless: Vec<Vec<At>>,
+    pub(crate) unless: Vec<Vec<Atom>>,
     /// When it may change its mind.
     pub(crate) clock: Clock,
+}
+
+impl Kept {
+    fn of(rule: &Rule, ready: &Ready, builder: &mut Builder) -> Self {
+        let who = builder.fits(&ready.clause.principal);
+        let mut atoms = |conditions: &[&Expr], terms: &[Term]| -> Vec<Atom> {
+            let conditions = conditions.iter().zip(terms);
+            conditions.map(|(condition, term)| Atom::of(condition, builder.atom(term), rule)).collect()
+        };
+        let when = atoms(&rule.when.iter().collect::<Vec<_>>(), &ready.when);
+        let unless = rule.unless.iter().zip(&ready.unless);
+        let unless = unless.map(|(lift, terms)| atoms(&lift.conjuncts(), terms)).collect();
+        Self { who, when, unless, clock: Clock::of(rule) }
+    }
 }
 
 impl Snapshot {
@@ -88,9 +106,7 @@ impl Snapshot {
             if builder.compile(&ready.clause).is_some() {
                 by_number.push(at);
             }
-            let mut atoms = |terms: &[Term]| terms.iter().map(|term| builder.atom(term)).collect::<Vec<_>>();
-            let (when, unless) = (atoms(&ready.when), ready.unless.iter().map(|parts| atoms(parts)).collect());
-            kept.push(Kept { when, unless, clock: Clock::of(rule) });
+            kept.push(Kept::of(rule, ready, &mut builder));
         }
         let engine = builder.finish();
         let rules: Vec<Arc<Rule>> = rules.into_iter().map(|(rule, _)| Arc::new(rule)).collect();
@@ -106,7 +122,18 @@ impl Snapshot {
             (app.id.clone(), App { application: Arc::new(app.clone()), entity, permits, facts })
         });
         let (apps, slots) = (apps.collect(), lens.sources(&engine));
-        Ok(Self { revision, zone: sources.zone.clone(), apps, rules, kept, by_number, engine, lens, slots, sources })
+        Ok(Self {
+            revision,
+            calendar: Calendar::of(&sources.zone),
+            apps,
+            rules,
+            kept,
+            by_number,
+            engine,
+            lens,
+            slots,
+            sources,
+        })
     }
 
     /// The revision.
@@ -149,7 +176,7 @@ impl Snapshot {
     /// The time zone of weekdays and hours.
     #[must_use]
     pub fn zone(&self) -> &TimeZone {
-        &self.zone
+        self.calendar.zone()
     }
 
     /// Whether a person may pass, under which rules and until when; or why not and what would help.
@@ -211,45 +238,69 @@ impl Snapshot {
         if proven_until(ask, now).is_none() {
             return Err(Refusal::NotSignedIn);
         }
-        let mut spoken = Scratch::default();
-        view.at(&Facts::of(ask, now, &self.zone)).decide(Mode::Exhaustive, &mut spoken);
-        let Scratch { mut permits, mut forbids, mut errors } = spoken;
-        let principal = &ask.who.principal;
-        let would = answer(&permits, &forbids, &errors);
-        let mut shadow = Vec::new();
-        for list in [&mut permits, &mut forbids, &mut errors] {
-            list.retain(|number| {
-                let rule = self.numbered(*number);
-                let binds = rule.stage.binds(&rule.id, principal);
-                if !binds {
-                    shadow.push(rule.id.clone());
-                }
-                binds
-            });
-        }
-        let answered = answer(&permits, &forbids, &errors);
+        let mut spoken = Spoken::default();
+        let answered = self.hear(view.at(ask, now), &ask.who.principal, &mut spoken);
         let ids = |numbers: &[u32]| numbers.iter().map(|n| self.numbered(*n).id.clone()).collect::<Vec<_>>();
-        let grounds = Grounds {
-            revision: self.revision,
-            rules: ids(match answered {
-                Answered::Permits => &permits,
-                Answered::Forbids => &forbids,
-                Answered::Silent | Answered::Fails => &[],
-            }),
-            facts: app.facts.get(&ask.what.action).cloned().unwrap_or_default(),
-            would: (would != answered).then(|| Would { permits: would == Answered::Permits, rules: shadow }),
+        let rules = match answered {
+            Answered::Permits => &spoken.rules.permits,
+            Answered::Forbids => &spoken.rules.forbids,
+            Answered::Silent | Answered::Fails => &Vec::new(),
         };
+        let would = (spoken.would != answered)
+            .then(|| Would { permits: spoken.would == Answered::Permits, rules: ids(&spoken.shadow) });
+        let facts = app.facts.get(&ask.what.action).cloned().unwrap_or_default();
+        let grounds = Grounds { revision: self.revision, rules: ids(rules), facts, would };
         match answered {
             Answered::Permits => Ok(grounds),
             Answered::Forbids => Err(Refusal::Forbidden { grounds }),
             Answered::Silent => Err(Refusal::NoPermit { grounds }),
-            Answered::Fails => Err(Refusal::Errors { errors: ids(&errors), grounds }),
+            Answered::Fails => Err(Refusal::Errors { errors: ids(&spoken.rules.errors), grounds }),
         }
+    }
+
+    /// What the rules that bind this principal come to, and what all of them would come to.
+    pub(crate) fn hear(&self, prepared: &Prepared<'_>, principal: &Principal, spoken: &mut Spoken) -> Answered {
+        let Spoken { rules, shadow, would } = spoken;
+        prepared.decide(Mode::Exhaustive, rules);
+        shadow.clear();
+        *would = answer(rules);
+        for list in [&mut rules.permits, &mut rules.forbids, &mut rules.errors] {
+            list.retain(|number| {
+                let rule = self.numbered(*number);
+                let binds = rule.stage.binds(&rule.id, principal);
+                if !binds {
+                    shadow.push(*number);
+                }
+                binds
+            });
+        }
+        answer(rules)
     }
 
     /// An ask in the numbers of the engine; nothing if nobody asks.
     pub(crate) fn view(&self, app: &App, ask: &Ask) -> Option<View<'_>> {
-        View::of(&self.engine, &self.lens, &self.slots, ask, app.entity)
+        View::of(self, ask, app.entity)
+    }
+
+    /// Puts a scene into a request.
+    pub(crate) fn fill(&self, prepared: &mut Prepared<'_>, app: EntityId, scene: Scene<'_>) {
+        self.lens.fill(prepared, app, scene, &self.calendar, &self.slots);
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn lens(&self) -> &Lens {
+        &self.lens
+    }
+
+    pub(crate) fn calendar(&self) -> &Calendar {
+        &self.calendar
+    }
+
+    pub(crate) fn app(&self, id: &AppId) -> Option<&App> {
+        self.apps.get(id)
     }
 
     fn numbered(&self, number: u32) -> &Arc<Rule> {
@@ -263,8 +314,8 @@ impl Snapshot {
     }
 
     /// The rules with these ids.
-    pub(crate) fn named<'s>(&'s self, ids: &'s [RuleId]) -> impl Iterator<Item = (&'s Arc<Rule>, &'s Kept)> {
-        self.rules.iter().zip(&self.kept).filter(|(rule, _)| ids.contains(&rule.id))
+    pub(crate) fn named(&self, ids: &[RuleId]) -> Vec<(&Arc<Rule>, &Kept)> {
+        self.rules.iter().zip(&self.kept).filter(|(rule, _)| ids.contains(&rule.id)).collect()
     }
 
     /// Every permit that covers an application, whatever the action.
@@ -273,9 +324,25 @@ impl Snapshot {
     }
 }
 
+/// The rules that spoke about one request; a list to be filled again and again.
+pub(crate) struct Spoken {
+    /// Those that bind.
+    pub rules: Scratch,
+    /// Those in shadow.
+    pub shadow: Vec<u32>,
+    /// What all of them together would come to.
+    would: Answered,
+}
+
+impl Default for Spoken {
+    fn default() -> Self {
+        Self { rules: Scratch::default(), shadow: Vec::new(), would: Answered::Silent }
+    }
+}
+
 /// What a list of rules that hold comes to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Answered {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
     Permits,
     Forbids,
     Silent,
@@ -283,12 +350,12 @@ enum Answered {
     Fails,
 }
 
-fn answer(permits: &[u32], forbids: &[u32], errors: &[u32]) -> Answered {
-    if !errors.is_empty() {
+fn answer(rules: &Scratch) -> Answered {
+    if !rules.errors.is_empty() {
         Answered::Fails
-    } else if !forbids.is_empty() {
+    } else if !rules.forbids.is_empty() {
         Answered::Forbids
-    } else if !permits.is_empty() {
+    } else if !rules.permits.is_empty() {
         Answered::Permits
     } else {
         Answered::Silent
@@ -310,6 +377,7 @@ fn settle(sources: &Sources, land: &mut Land) -> Vec<EntityId> {
             land.world.put(above, Row { attributes, ..Row::default() });
             ancestors.push(above);
         }
+        ancestors.sort_unstable();
         let attributes = class(land, app.class);
         land.world.put(entity, Row { ancestors: ancestors.into(), attributes, ..Row::default() });
         entities.push(entity);

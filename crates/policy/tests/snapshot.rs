@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use safeconduct_model::{Application, Ask, Asset, Check, Timestamp};
 use safeconduct_policy::engine::{Cedar, Entities, Request, Rules, Schema};
-use safeconduct_policy::{Denial, Grounds, PolicyText, SCHEMA, Snapshot, Sources, Stage};
+use safeconduct_policy::{Bulk, Denial, Grounds, PolicyText, SCHEMA, Snapshot, Sources, Stage};
 use serde_json::{Value, json};
 
 const NOW: i64 = 1_790_776_920_000; // Wednesday, 2026-09-30 13:22 UTC
@@ -195,8 +195,12 @@ proptest! {
         let text: String = rules.concat();
         let named: String = rules.iter().enumerate().map(|(i, r)| format!("@id(\"policy{i}\") {r}")).collect();
         let snapshot = snapshot(&named);
+        let mut bulk = Bulk::new(&snapshot);
         for (ask, told) in asks {
             let ask: Ask = serde_json::from_value(ask).expect("the text is an ask");
+            let now = Timestamp::from_millis(NOW);
+            let line = bulk.line(&ask, now);
+            prop_assert_eq!(bulk.refuses(&line), snapshot.opinion(&ask, now).err().map(|d| d.reason));
             let (allows, determining, errors) = cedar(&text, &told);
             match snapshot.opinion(&ask, Timestamp::from_millis(NOW)) {
                 Ok(Grounds { rules, .. }) => {

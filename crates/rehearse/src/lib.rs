@@ -33,6 +33,7 @@
 
 mod answer;
 mod difference;
+mod history;
 mod lint;
 mod mine;
 pub mod prove;
@@ -41,14 +42,14 @@ mod replay;
 mod tests;
 mod words;
 
-pub use answer::{Answer, MAX_REMEMBERED};
+pub use answer::Answer;
 pub use difference::{AppChange, Difference, RuleChange, RuleText, difference};
+pub use history::History;
 pub use lint::{EXPIRES_SOON, Level, Lint, Linting, Matches, lint};
 pub use mine::{
     Conditions, Directory, Draft, Figures, LeftOut, LeftOutBecause, MAX_USES, Observed, Proposal, ProposeError,
     ProposedRule, Settings, Target, propose,
 };
 pub use replay::{
-    Against, Changes, Coverage, EXAMPLES, Example, MAX_NAMES, Options, PROGRESS_EVERY, Rehearsal, compare, rehearse,
-    replay,
+    AT_ONCE, Against, Changes, Coverage, EXAMPLES, Example, MAX_NAMES, Options, Rehearsal, compare, rehearse, replay,
 };

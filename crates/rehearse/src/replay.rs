@@ -4,19 +4,20 @@ use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use safeconduct_flows::Tally;
-use safeconduct_model::{Access, Action, AppId, Entry, Mode, Principal, Reason, Record, Timestamp};
+use safeconduct_model::{Action, AppId, Entry, Mode, PersonId, Principal, Reason, Record, Timestamp};
 use safeconduct_policy::Snapshot;
 use serde::Serialize;
 
-use crate::answer::{Answer, Decider};
+use crate::answer::Answer;
+use crate::history::{History, Row};
 use crate::words;
 
 /// How many people or applications each list tells apart.
 pub const MAX_NAMES: usize = 5_000;
 /// How many examples are kept of each kind of change, unless the caller says otherwise.
 pub const EXAMPLES: usize = 20;
-/// After how many entries progress is told, unless the caller says otherwise.
-pub const PROGRESS_EVERY: u64 = 10_000;
+/// How many verdicts are held in memory at once while a ledger is read, unless the caller says otherwise.
+pub const AT_ONCE: usize = 100_000;
 
 /// What the candidate is compared with.
 #[derive(Clone, Copy)]
@@ -32,13 +33,13 @@ pub enum Against<'s> {
 pub struct Options {
     /// How many examples are kept of each kind of change.
     pub examples: usize,
-    /// After how many entries progress is told.
-    pub progress_every: u64,
+    /// How many verdicts are held in memory at once; after each lot, progress is told.
+    pub at_once: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { examples: EXAMPLES, progress_every: PROGRESS_EVERY }
+        Self { examples: EXAMPLES, at_once: AT_ONCE }
     }
 }
 
@@ -84,6 +85,8 @@ pub struct Changes {
     pub by_person: Tally<Principal, MAX_NAMES>,
     /// By application.
     pub by_app: Tally<AppId, MAX_NAMES>,
+    /// By who answers for the application.
+    pub by_owner: Tally<PersonId, MAX_NAMES>,
     /// By the reason of the new answer, or of the old one where the new one is yes.
     pub by_reason: BTreeMap<Reason, u64>,
     /// The first ones.
@@ -134,63 +137,89 @@ pub fn rehearse<E: Borrow<Entry>>(
     progress: &mut dyn FnMut(u64),
 ) -> Rehearsal {
     let mut found = Rehearsal::default();
-    let mut new = Decider::new(candidate);
-    let mut old = match against {
-        Against::Recorded => None,
-        Against::Snapshot(current) => Some(Decider::new(current)),
-    };
-    let lacks = Lacks::of(candidate);
-    let mut read: u64 = 0;
+    let (mut history, mut read) = (History::default(), 0_u64);
     for entry in entries {
         let entry = entry.borrow();
         read += 1;
-        if read.is_multiple_of(options.progress_every.max(1)) {
+        let Record::Access(access) = &entry.record else { continue };
+        history.push(entry.seq, access);
+        if history.len() >= options.at_once.max(1) {
+            history.rehearse(against, candidate, options, &mut found);
+            history = History::default();
             progress(read);
         }
-        let Record::Access(access) = &entry.record else { continue };
-        found.coverage.records += 1;
-        let (first, last) = found.window.unwrap_or((access.decided, access.decided));
-        found.window = Some((first.min(access.decided), last.max(access.decided)));
-        if let Some(fact) = lacks.of_record(access) {
-            *found.coverage.missing.entry(fact.to_owned()).or_default() += 1;
-            continue;
-        }
-        found.coverage.sufficient += 1;
-        let before = match &mut old {
-            None => recorded(access),
-            Some(old) => old.answer(&access.ask, access.decided),
-        };
-        let after = new.answer(&access.ask, access.decided);
-        let enforced = candidate.application(&access.ask.what.app).is_none_or(|a| a.mode == Mode::Enforce);
-        if enforced && access.mode == Mode::Observe && access.passed() && !after.permitted {
-            found.would_break.add(entry.seq, access, &before, &after, options.examples);
-        }
-        if !access.passed() && after.permitted {
-            found.would_open.add(entry.seq, access, &before, &after, options.examples);
-        }
-        found.add(entry.seq, access, &before, &after, options.examples);
     }
+    history.rehearse(against, candidate, options, &mut found);
     progress(read);
     found
 }
 
-/// What policy said at the time.
-fn recorded(access: &Access) -> Answer {
-    Answer { permitted: access.permitted(), reason: access.reason(), rules: access.rules.clone() }
+impl History {
+    /// Decides every verdict again and adds what is found to a rehearsal.
+    pub fn rehearse(&self, against: Against<'_>, candidate: &Snapshot, options: Options, found: &mut Rehearsal) {
+        let mut new = self.put_to(candidate);
+        let mut old = match against {
+            Against::Recorded => None,
+            Against::Snapshot(current) => Some((current, self.put_to(current))),
+        };
+        let lacks = Lacks::of(candidate, self);
+        for row in self.rows() {
+            let now = row.line.now;
+            found.coverage.records += 1;
+            let (first, last) = found.window.unwrap_or((now, now));
+            found.window = Some((first.min(now), last.max(now)));
+            if let Some(fact) = lacks.of_row(self, row) {
+                *found.coverage.missing.entry(fact.to_owned()).or_default() += 1;
+                continue;
+            }
+            found.coverage.sufficient += 1;
+            let before = match &mut old {
+                None => row.refused,
+                Some((_, old)) => old.refuses(&row.line),
+            };
+            let after = new.refuses(&row.line);
+            let opens = after.is_none();
+            let breaks = row.observed && row.passed && !opens;
+            if before == after && !breaks && (row.passed || !opens) {
+                found.same += 1;
+                continue;
+            }
+            let enforced = new.application(row.line.what).is_none_or(|a| a.mode == Mode::Enforce);
+            let change = Change { history: self, row, before, after, candidate, against, examples: options.examples };
+            if breaks && enforced {
+                found.would_break.add(&change);
+            }
+            if !row.passed && opens {
+                found.would_open.add(&change);
+            }
+            found.add(&change);
+        }
+    }
+}
+
+/// One verdict that would go another way, or be felt where it was not.
+struct Change<'h> {
+    history: &'h History,
+    row: &'h Row,
+    before: Option<Reason>,
+    after: Option<Reason>,
+    candidate: &'h Snapshot,
+    against: Against<'h>,
+    examples: usize,
 }
 
 impl Rehearsal {
-    fn add(&mut self, seq: u64, access: &Access, before: &Answer, after: &Answer, examples: usize) {
-        let changes = match (before.permitted, after.permitted) {
-            (true, false) => &mut self.newly_denied,
-            (false, true) => &mut self.newly_allowed,
-            (false, false) if before.reason != after.reason => &mut self.reason_changed,
+    fn add(&mut self, change: &Change<'_>) {
+        let changes = match (change.before, change.after) {
+            (None, Some(_)) => &mut self.newly_denied,
+            (Some(_), None) => &mut self.newly_allowed,
+            (Some(before), Some(after)) if before != after => &mut self.reason_changed,
             _ => {
                 self.same += 1;
                 return;
             }
         };
-        changes.add(seq, access, before, after, examples);
+        changes.add(change);
     }
 
     /// Whether the candidate answers all of history as before.
@@ -215,57 +244,71 @@ impl Coverage {
 }
 
 impl Changes {
-    fn add(&mut self, seq: u64, access: &Access, before: &Answer, after: &Answer, examples: usize) {
+    fn add(&mut self, change: &Change<'_>) {
+        let Change { history, row, .. } = *change;
         self.total += 1;
-        let ask = &access.ask;
-        self.by_person.add(&ask.who.principal);
-        self.by_app.add(&ask.what.app);
-        if let Some(reason) = after.reason.or(before.reason) {
+        let (who, what) = (history.who(row), history.what(row));
+        self.by_person.add(&who.principal);
+        self.by_app.add(&what.app);
+        if let Some(owner) = change.candidate.application(&what.app).and_then(|app| app.owner.as_ref()) {
+            self.by_owner.add(owner);
+        }
+        if let Some(reason) = change.after.or(change.before) {
             *self.by_reason.entry(reason).or_default() += 1;
         }
-        if self.examples.len() < examples {
-            self.examples.push(Example {
-                seq,
-                at: access.decided,
-                who: ask.who.principal.clone(),
-                app: ask.what.app.clone(),
-                action: ask.what.action,
-                sentence: words::sentence(access),
-                before: before.words(),
-                after: after.words(),
-            });
+        if self.examples.len() < change.examples {
+            self.examples.push(change.example());
+        }
+    }
+}
+
+impl Change<'_> {
+    fn example(&self) -> Example {
+        let (row, now) = (self.row, self.row.line.now);
+        let ask = self.history.ask(row);
+        let before = match self.against {
+            Against::Recorded => Answer {
+                permitted: row.refused.is_none(),
+                reason: row.refused,
+                rules: self.history.rules(row).to_vec(),
+            },
+            Against::Snapshot(current) => Answer::of(current, &ask, now),
+        };
+        Example {
+            seq: row.seq,
+            at: now,
+            who: ask.who.principal.clone(),
+            app: ask.what.app.clone(),
+            action: ask.what.action,
+            sentence: words::sentence(&ask, now),
+            before: before.words(),
+            after: Answer::of(self.candidate, &ask, now).words(),
         }
     }
 }
 
 /// What a record may lack for a candidate: facts that were not gathered at the time, so that their absence says nothing.
 struct Lacks {
-    /// The applications and actions whose rules read the country.
-    country: Vec<(AppId, Action)>,
+    /// Beside the different things that were asked for: whether a rule about them reads the country.
+    country: Vec<bool>,
 }
 
 impl Lacks {
-    fn of(candidate: &Snapshot) -> Self {
-        let mut country = Vec::new();
-        for app in &candidate.sources().applications {
-            for action in Action::ALL {
-                let reads = |path: &str| path == "net.country" || path == "net";
-                let mut speaking =
-                    candidate.rules().iter().filter(|r| r.actions.contains(&action) && r.covers_application(app));
-                if speaking.any(|r| r.reads().iter().any(|p| reads(p))) {
-                    country.push((app.id.clone(), action));
-                }
-            }
-        }
-        Self { country }
+    fn of(candidate: &Snapshot, history: &History) -> Self {
+        let reads = |path: &str| path == "net.country" || path == "net";
+        let reading: Vec<_> = candidate.rules().iter().filter(|r| r.reads().iter().any(|p| reads(p))).collect();
+        let country = history.whats().map(|what| {
+            let Some(app) = candidate.application(&what.app) else { return false };
+            reading.iter().any(|r| r.actions.contains(&what.action) && r.covers_application(app))
+        });
+        Self { country: country.collect() }
     }
 
-    fn of_record(&self, access: &Access) -> Option<&'static str> {
-        let ask = &access.ask;
-        if ask.who.principal != Principal::Nobody && ask.who.auth.is_none() {
+    fn of_row(&self, history: &History, row: &Row) -> Option<&'static str> {
+        if row.line.auth.is_none() && history.who(row).principal != Principal::Nobody {
             return Some("auth");
         }
-        let wanted = |(app, action): &(AppId, Action)| *app == ask.what.app && *action == ask.what.action;
-        (ask.place.country.is_none() && self.country.iter().any(wanted)).then_some("net.country")
+        let wanted = self.country.get(row.line.what as usize).copied().unwrap_or_default();
+        (wanted && history.place(row).country.is_none()).then_some("net.country")
     }
 }

@@ -10,10 +10,9 @@ use safeconduct_model::{
 };
 use safeconduct_policy::{FixtureText, PolicyText, Snapshot, Sources, parse_fixtures, run_fixtures};
 
-use crate::answer::Decider;
 use crate::{
-    Against, Answer, Directory, LeftOutBecause, Observed, Options, Proposal, ProposeError, Rehearsal, Settings, Target,
-    compare, difference, propose, rehearse, replay,
+    Against, Answer, Changes, Directory, LeftOutBecause, Observed, Options, Proposal, ProposeError, Rehearsal,
+    Settings, Target, compare, difference, propose, rehearse, replay,
 };
 
 /// Monday, 2026-08-31T00:00:00Z.
@@ -354,7 +353,9 @@ fn a_replay_tells_who_would_lose_and_who_would_gain() {
     let report = r.report();
     assert!(report.starts_with("decided again: 4 of 4 recorded verdicts (100.0 %)\n"), "{report}");
     assert!(
-        report.contains("newly denied: 1\n  by person: clerk-1 1\n  by application: books 1\n  by reason: no_rule 1\n"),
+        report.contains(
+            "newly denied: 1\n  by person: clerk-1 1\n  by application: books 1\n  by owner: olga 1\n  by reason: no_rule 1\n"
+        ),
         "{report}"
     );
 }
@@ -390,7 +391,7 @@ fn results_are_json() {
 #[test]
 fn progress_is_told_and_examples_are_bounded() {
     let mut told = Vec::new();
-    let options = Options { examples: 2, progress_every: 200 };
+    let options = Options { examples: 2, at_once: 200 };
     let r = rehearse(entries(&fortnight()), Against::Recorded, &snapshot(""), options, &mut |n| told.push(n));
     assert_eq!((told, r.newly_denied.total, r.newly_denied.examples.len()), (vec![200, 400, 480], 480, 2));
 }
@@ -454,15 +455,24 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
-    fn remembered_answers_are_those_of_the_policy(uses in prop::collection::vec(any_use(), 1..80)) {
-        let built = snapshot(MANY);
-        let mut decider = Decider::new(&built);
-        let mut forgetful = Decider::remembering(&built, 1);
-        for e in entries(&uses) {
-            let Record::Access(a) = e.record else { continue };
-            prop_assert_eq!(forgetful.answer(&a.ask, a.decided), Answer::of(&built, &a.ask, a.decided));
-            prop_assert_eq!(decider.answer(&a.ask, a.decided), Answer::of(&built, &a.ask, a.decided));
+    fn a_rehearsal_finds_what_asking_one_by_one_finds(uses in prop::collection::vec(any_use(), 1..80), at_once in 1usize..90) {
+        let (built, entries) = (snapshot(MANY), entries(&uses));
+        let options = Options { at_once, examples: usize::MAX };
+        let found = rehearse(&entries, Against::Recorded, &built, options, &mut |_| {});
+        let (mut denied, mut allowed, mut other, mut same) = (vec![], vec![], vec![], 0);
+        for e in &entries {
+            let Record::Access(a) = &e.record else { continue };
+            let after = Answer::of(&built, &a.ask, a.decided);
+            match (a.reason(), after.reason) {
+                (None, Some(_)) => denied.push((e.seq, after.words())),
+                (Some(_), None) => allowed.push((e.seq, after.words())),
+                (Some(a), Some(b)) if a != b => other.push((e.seq, after.words())),
+                _ => same += 1,
+            }
         }
+        let told = |c: &Changes| c.examples.iter().map(|e| (e.seq, e.after.clone())).collect::<Vec<_>>();
+        prop_assert_eq!((told(&found.newly_denied), told(&found.newly_allowed), told(&found.reason_changed)), (denied, allowed, other));
+        prop_assert_eq!(found.same, same);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use jiff::tz::TimeZone;
-use safeconduct_model::{Access, Principal, Timestamp};
+use safeconduct_model::{Ask, Principal, Timestamp};
 
 use crate::replay::{Changes, Rehearsal};
 
@@ -42,9 +42,7 @@ pub(crate) fn date(at: Timestamp, zone: &TimeZone) -> String {
 }
 
 /// A recorded ask in one sentence.
-pub(crate) fn sentence(access: &Access) -> String {
-    let ask = &access.ask;
-    let now = access.decided;
+pub(crate) fn sentence(ask: &Ask, now: Timestamp) -> String {
     let who = match &ask.who.principal {
         Principal::Nobody => "somebody who is not signed in".to_owned(),
         other => other.to_string(),
@@ -106,6 +104,10 @@ fn changes(text: &mut String, name: &str, changes: &Changes) {
     reasons.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     let _ = writeln!(text, "  by person: {}", list(people));
     let _ = writeln!(text, "  by application: {}", list(apps));
+    let owners: Vec<_> = changes.by_owner.most_frequent().into_iter().map(|(o, n)| (o.to_string(), n)).collect();
+    if !owners.is_empty() {
+        let _ = writeln!(text, "  by owner: {}", list(owners));
+    }
     let _ = writeln!(text, "  by reason: {}", list(reasons));
     for e in &changes.examples {
         let _ = writeln!(text, "  #{} {}: {} -> {}", e.seq, e.sentence, e.before, e.after);

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use safeconduct_config::{Config, Text, Texts};
 use safeconduct_model::{AppId, Fault, GroupId, PersonId};
+use safeconduct_policy::store::{Store, StoreTexts};
 use safeconduct_policy::{Fixture, FixtureText, PolicyText, Snapshot, Sources, parse_fixtures, run_fixtures};
 use safeconduct_rehearse::prove::Invariants;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The name of the main file.
 pub const MAIN: &str = "safeconduct.toml";
@@ -25,6 +27,8 @@ pub fn read(dir: &Path) -> Result<Texts, Vec<Fault>> {
     folder(dir, "policies", "cedar", &mut files, &mut faults);
     folder(dir, "policies/tests", "toml", &mut files, &mut faults);
     folder(dir, "invariants", "cedar", &mut files, &mut faults);
+    folder(dir, "clients", "sha256", &mut files, &mut faults);
+    stores(dir, &mut files, &mut faults);
     if faults.is_empty() { Ok(Texts::from_files(files)) } else { Err(faults) }
 }
 
@@ -71,6 +75,23 @@ fn folder(dir: &Path, name: &str, ending: &str, files: &mut Vec<Text>, faults: &
     }
 }
 
+/// The files of every decision store.
+fn stores(dir: &Path, files: &mut Vec<Text>, faults: &mut Vec<Fault>) {
+    let Ok(listing) = fs::read_dir(dir.join("stores")) else { return };
+    let mut folders: Vec<PathBuf> = listing
+        .filter_map(Result::ok)
+        .filter(|e| e.path().is_dir())
+        .map(|e| Path::new("stores").join(e.file_name()))
+        .filter(|p| !hidden(p))
+        .collect();
+    folders.sort();
+    for name in folders.iter().filter_map(|p| p.to_str()) {
+        for ending in ["cedar", "cedarschema", "json"] {
+            folder(dir, name, ending, files, faults);
+        }
+    }
+}
+
 fn hidden(path: &Path) -> bool {
     path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."))
 }
@@ -106,7 +127,12 @@ pub struct Built {
     pub snapshot: Snapshot,
     /// The fixtures that were asserted.
     pub fixtures: Vec<Fixture>,
+    /// The decision stores by name, without the built-in one.
+    pub stores: Stores,
 }
+
+/// Decision stores by name.
+pub type Stores = BTreeMap<String, Arc<Store>>;
 
 /// Checks everything, or tells all faults.
 pub fn build(texts: Texts, revision: u64) -> Result<Built, Vec<Fault>> {
@@ -132,7 +158,8 @@ pub fn build(texts: Texts, revision: u64) -> Result<Built, Vec<Fault>> {
         (Ok(_), Err(faults)) => return Err(faults),
     };
     invariants(&texts, &snapshot)?;
-    let (fixtures, faults) = fixtures(&config, &texts.tests);
+    let (fixtures, mut faults) = fixtures(&config, &texts.tests);
+    let stores = decision_stores(&config, &texts.stores, &mut faults);
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -140,7 +167,26 @@ pub fn build(texts: Texts, revision: u64) -> Result<Built, Vec<Fault>> {
     if !failures.is_empty() {
         return Err(failures.into_iter().map(|f| f.fault).collect());
     }
-    Ok(Built { texts, config, snapshot, fixtures })
+    Ok(Built { texts, config, snapshot, fixtures, stores })
+}
+
+/// Builds the decision stores that are configured; every fault is told.
+fn decision_stores(config: &Config, texts: &[Text], faults: &mut Vec<Fault>) -> Stores {
+    let mut stores = Stores::new();
+    let configured = config.settings.decision_point.iter().flat_map(|d| &d.stores);
+    for (name, (folder, types)) in configured.filter_map(|(n, s)| Some((n, (s.folder.as_ref()?, &s.types)))) {
+        let mut own = StoreTexts { types: types.clone(), ..StoreTexts::default() };
+        for text in texts.iter().filter(|t| Path::new(&t.file).parent() == Some(Path::new(folder))) {
+            own.take(PolicyText { file: text.file.clone(), text: text.text.clone() });
+        }
+        match Store::build(folder, &own) {
+            Ok(store) => {
+                stores.insert(name.clone(), Arc::new(store));
+            }
+            Err(told) => faults.extend(told),
+        }
+    }
+    stores
 }
 
 /// What a snapshot of these policies is made of.

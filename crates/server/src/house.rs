@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::clock::Clock;
 use crate::devices::{Device, Devices};
-use crate::files::Built;
+use crate::files::{Built, Stores};
 use crate::handover::HandOvers;
 use crate::keep::StoreKeep;
 use crate::proposals::Proposals;
@@ -37,6 +37,8 @@ pub struct Current {
     pub snapshot: Arc<Snapshot>,
     /// The verdict fixtures that were asserted.
     pub fixtures: Vec<Fixture>,
+    /// The decision stores by name, without the built-in one.
+    pub stores: Stores,
     /// Since when it binds.
     pub since: Timestamp,
 }
@@ -45,8 +47,8 @@ impl Current {
     /// What was built, from now on.
     #[must_use]
     pub fn of(built: Built, since: Timestamp) -> Self {
-        let Built { texts, config, snapshot, fixtures } = built;
-        Self { texts, config, snapshot: Arc::new(snapshot), fixtures, since }
+        let Built { texts, config, snapshot, fixtures, stores } = built;
+        Self { texts, config, snapshot: Arc::new(snapshot), fixtures, stores, since }
     }
 }
 
@@ -283,7 +285,7 @@ pub(crate) const SESSION: &str = "session";
 /// The kind of the documents that hold devices.
 pub(crate) const DEVICE: &str = "device";
 
-fn origin(host: &str, port: u16) -> String {
+pub(crate) fn origin(host: &str, port: u16) -> String {
     if port == 443 { format!("https://{host}") } else { format!("https://{host}:{port}") }
 }
 

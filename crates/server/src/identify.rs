@@ -89,7 +89,7 @@ impl House {
         Some(self.devices().get(id)?.facts(&settings.required_checks, settings.report_max_age))
     }
 
-    fn country_of(&self, ip: IpAddr) -> Option<String> {
+    pub(crate) fn country_of(&self, ip: IpAddr) -> Option<String> {
         let found = self.geoip.as_ref()?.lookup(ip).ok()?;
         let country = found.decode::<maxminddb::geoip2::Country<'_>>().ok()??;
         country.country.iso_code.map(str::to_owned)

@@ -12,12 +12,14 @@
 //! | `portal` | which room answers a request to the portal host |
 //! | `rooms` | what the pages show, and the digest of the ledger that they rest on |
 //! | `proposals`, `publish` | changes to policy: written, rehearsed, bound |
+//! | `decision_point` | other programs and gateways ask: who may, who answers, the record |
 //! | `enrol` | making keys and certificates for devices |
 //! | `run` | start, run, drain |
 
 mod certificates;
 pub mod clock;
 mod control;
+mod decision_point;
 mod devices;
 pub mod enrol;
 pub mod evidence;

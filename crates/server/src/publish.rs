@@ -95,7 +95,8 @@ impl House {
         let revision = current.snapshot.revision() + 1;
         let built = files::build(texts, revision)?;
         let fixed = |c: &safeconduct_config::Settings| {
-            (c.https, c.health, c.portal.clone(), c.data.clone(), c.tls.clone(), c.geoip.clone())
+            let point = c.decision_point.as_ref().map(|d| (d.listen, d.tls, d.url.clone(), d.client_ca.clone()));
+            (c.https, c.health, c.portal.clone(), c.data.clone(), c.tls.clone(), c.geoip.clone(), point)
         };
         if fixed(&built.config.settings) != fixed(&current.config.settings) {
             tracing::warn!("{AT_START}");

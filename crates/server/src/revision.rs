@@ -45,6 +45,7 @@ pub(crate) async fn keep(control: &Control, revision: u64, texts: &Texts, now: T
 fn digest(texts: &Texts) -> String {
     let mut hash = Sha256::new();
     let files = [&texts.main].into_iter().chain(&texts.estate).chain(&texts.policies).chain(&texts.tests);
+    let files = files.chain(&texts.stores).chain(&texts.clients);
     for text in files {
         for part in [&text.file, &text.text] {
             hash.update((part.len() as u64).to_be_bytes());

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::certificates::{HostCertificates, authority};
 use crate::clock::Clock;
 use crate::control::Desk;
+use crate::decision_point;
 use crate::files;
 use crate::house::{House, Opening, new_request_id};
 use crate::portal::{Portal, admin};
@@ -55,6 +56,8 @@ pub struct Running {
     pub https: SocketAddr,
     /// Where health is told.
     pub health: Option<SocketAddr>,
+    /// Where other programs and gateways ask.
+    pub decision_point: Option<SocketAddr>,
     /// The one-time link of the first administrator, if there is no account yet.
     pub setup_link: Option<String>,
     gateway: Arc<Gateway>,
@@ -98,6 +101,10 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
         Some(at) => {
             Some(TcpListener::bind(at).await.with_context(|| format!("[listen] health: cannot listen on {at}"))?)
         }
+    };
+    let point = match &settings.decision_point {
+        None => None,
+        Some(point) => Some(decision_point::bind(point.listen).await?),
     };
 
     let key = LedgerKey::load_or_create(&data.join("keys/ledger.key"))?;
@@ -151,8 +158,12 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
         tasks.spawn(tell_health(Arc::clone(&house), listener, stop.clone()));
     }
     tasks.spawn(local_socket(Arc::clone(&house), socket(&house.data)?, stop.clone()));
+    let point_at = point.as_ref().map(|bound| bound.at);
+    if let Some(bound) = point {
+        tasks.spawn(decision_point::run(&house, bound, stop.clone())?);
+    }
     let setup_link = first_administrator(&house).await?;
-    Ok(Running { house, https, health: health_at, setup_link, gateway, follower: Some(follower), stop, tasks })
+    Ok(Running { house, https, health: health_at, decision_point: point_at, setup_link, gateway, follower: Some(follower), stop, tasks })
 }
 
 impl Running {

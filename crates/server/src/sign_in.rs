@@ -190,7 +190,11 @@ impl House {
         let current = self.current();
         let hosts: BTreeSet<&Host> = current.config.estate.applications.values().flat_map(|a| &a.hosts).collect();
         let with_port = |h: &&Host| OwnOrigin::from_host(&port.map_or(h.to_string(), |p| format!("{h}:{p}")));
-        hosts.iter().filter_map(with_port).collect()
+        // Other gateways that ask us serve the same hosts at ports of their own.
+        let elsewhere = current.config.settings.decision_point.iter().flat_map(|d| &d.ports);
+        let at_port = |h: &Host, p: u16| if p == 443 { h.to_string() } else { format!("{h}:{p}") };
+        let elsewhere = elsewhere.flat_map(|p| hosts.iter().filter_map(|h| OwnOrigin::from_host(&at_port(h, *p))));
+        hosts.iter().filter_map(with_port).chain(elsewhere).collect()
     }
 
     /// Where a browser goes after a sign-in: over the hand-over if it wants the host of an application. On its way it passes

@@ -1,7 +1,10 @@
 //! The five stages of a request: accept (here), identify, decide and record (`decide`), forward (`send`).
 
 mod decide;
+mod judge;
 mod send;
+
+pub use judge::{Elsewhere, Judgement};
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;

@@ -1,5 +1,6 @@
 //! Whole policy sets, entities and requests in Cedar's own types: what the compiled engine is made from, and its oracle.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::engine::Answer;
 use crate::engine::ext;
 use crate::engine::names::Names;
 use crate::engine::program::Program;
-use crate::engine::request::Asked;
+use crate::engine::request::{Asked, Overlay};
 use crate::engine::term::Clause;
 use crate::engine::value::{EntityId, Value};
 use crate::engine::world::{Land, Row};
@@ -69,11 +70,20 @@ impl Schema {
         };
         Ok(Self { inner })
     }
+
+    /// A schema in Cedar's JSON, whichever way it is written.
+    pub(crate) fn outline(text: &str) -> Result<serde_json::Value, Unreadable> {
+        if text.trim_start().starts_with('{') {
+            return serde_json::from_str(text).map_err(|e| Unreadable::of(&e));
+        }
+        let (fragment, _) = super::SchemaFragment::from_cedarschema_str(text).map_err(|e| Unreadable::of(&e))?;
+        fragment.to_json_value().map_err(|e| Unreadable::of(&e))
+    }
 }
 
-/// Cedar takes a policy apart by recursion, without looking at the stack. Up to this nesting any stack suffices.
+/// Cedar reads a policy and takes it apart by recursion, without looking at the stack. Up to this nesting any stack suffices.
 const NESTED: usize = 40;
-/// Up to this nesting [`STACK`] suffices; beyond it a rule is not taken apart, and Cedar evaluates it.
+/// Up to this nesting [`STACK`] suffices; beyond it a text is not read.
 const MOST_NESTED: usize = 2_000;
 /// For nested rules: 64 KiB a level, twice of what it needs without optimisation. Only what is used is ever there.
 const STACK: usize = MOST_NESTED * 64 * 1024;
@@ -81,8 +91,17 @@ const STACK: usize = MOST_NESTED * 64 * 1024;
 /// No less than how deep the expressions of a text are nested: brackets, and everything that makes a chain.
 pub(crate) fn nesting(text: &str) -> usize {
     let (mut depth, mut deepest, mut chained) = (0_usize, 0, 0);
-    for byte in text.bytes() {
+    let (mut quoted, mut escaped, mut comment) = (false, false, false);
+    let bytes = text.as_bytes();
+    for (i, byte) in bytes.iter().enumerate() {
         match byte {
+            b'\n' | b'\r' if comment => comment = false,
+            _ if comment => {}
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ if quoted => {}
+            b'/' if bytes.get(i + 1) == Some(&b'/') => comment = true,
             b'(' | b'[' | b'{' => {
                 depth += 1;
                 deepest = deepest.max(depth);
@@ -95,6 +114,17 @@ pub(crate) fn nesting(text: &str) -> usize {
     // An index is a link of a chain as well as a bracket.
     let chains = ["&&", "||", "if", "["].into_iter().map(|link| text.matches(link).count());
     deepest + chained + chains.sum::<usize>()
+}
+
+/// Runs it on a stack that suffices for so much nesting; nothing if there is no memory for one.
+fn with_stack<T: Send>(nesting: usize, run: impl FnOnce() -> T + Send) -> Option<T> {
+    if nesting <= NESTED {
+        return Some(run());
+    }
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, run);
+        thread.ok()?.join().ok()
+    })
 }
 
 fn translate(policy: &Policy) -> Option<Clause> {
@@ -117,7 +147,19 @@ pub(crate) enum Statement<'s> {
 }
 
 impl Statement<'_> {
-    /// Reads one statement. The line in the error counts from 0 and is relative to the text.
+    /// Reads one statement on a stack that suffices for it; one that is too deep for any is refused. The line in the error
+    /// counts from 0 and is relative to the text.
+    pub(crate) fn parse_safely(text: &str, number: usize) -> Result<Self, Unreadable> {
+        let nesting = nesting(text);
+        if nesting > MOST_NESTED {
+            let what = format!("the rule is nested too deeply: more than {MOST_NESTED} brackets, operators and paths");
+            return Err(Unreadable::plain(what));
+        }
+        with_stack(nesting, || Self::parse(text, number))
+            .unwrap_or_else(|| Err(Unreadable::plain("there is no memory to read the rule")))
+    }
+
+    /// Reads one statement on the stack of the caller.
     pub(crate) fn parse(text: &str, number: usize) -> Result<Self, Unreadable> {
         let id = PolicyId::new(format!("policy{number}"));
         match Policy::parse(Some(id.clone()), text) {
@@ -132,6 +174,17 @@ impl Statement<'_> {
         }
     }
 
+    /// Names and values of the annotations, sorted.
+    pub(crate) fn annotations(&self) -> Vec<(&str, &str)> {
+        let mut found: Vec<_> = match self {
+            Self::Read(policy) => policy.annotations().collect(),
+            Self::Kept(policy) => policy.annotations().collect(),
+            Self::Template(template) => template.annotations().collect(),
+        };
+        found.sort_unstable();
+        found
+    }
+
     /// The statement for the compiler, or for Cedar if the compiler does not cover it; nothing for a template.
     pub(crate) fn clause(&self) -> Option<Result<Clause, Single>> {
         let policy = match self {
@@ -140,16 +193,7 @@ impl Statement<'_> {
             Self::Template(_) => return None,
         };
         let nesting = policy.to_cedar().map_or(MOST_NESTED, |text| nesting(&text));
-        let clause = if nesting <= NESTED {
-            translate(policy)
-        } else if nesting <= MOST_NESTED {
-            std::thread::scope(|scope| {
-                let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || translate(policy));
-                thread.ok()?.join().ok()?
-            })
-        } else {
-            None
-        };
+        let clause = if nesting <= MOST_NESTED { with_stack(nesting, || translate(policy)).flatten() } else { None };
         Some(clause.ok_or_else(|| Single::of(policy)))
     }
 }
@@ -190,7 +234,10 @@ impl Single {
         if self.set.is_empty() {
             return None;
         }
-        let response = Authorizer::new().is_authorized(&request.inner, &self.set, &entities.inner);
+        let overlaid =
+            if request.properties.iter().any(Option::is_some) { Some(entities.under(request)?) } else { None };
+        let entities = overlaid.as_ref().unwrap_or(&entities.inner);
+        let response = Authorizer::new().is_authorized(&request.inner, &self.set, entities);
         if response.diagnostics().errors().next().is_some() {
             return None;
         }
@@ -239,6 +286,27 @@ impl Rules {
         result.validation_errors().map(ToString::to_string).collect()
     }
 
+    /// What strict validation says, each with the number of its rule where it names one.
+    pub(crate) fn findings(&self, schema: &Schema) -> Vec<(Option<usize>, String)> {
+        let result = Validator::new(schema.inner.clone()).validate(&self.set, ValidationMode::Strict);
+        let number = |id: &PolicyId| id.to_string().strip_prefix("policy").and_then(|n| n.parse().ok());
+        let mut found: Vec<_> =
+            result.validation_errors().map(|e| (number(e.policy_id()), super::plain(&e.to_string()))).collect();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// An annotation of a rule.
+    pub(crate) fn note(&self, number: usize, name: &str) -> Option<String> {
+        self.set.annotation(&PolicyId::new(format!("policy{number}")), name).map(str::to_owned)
+    }
+
+    /// Whether there are templates, which decide nothing until they are linked.
+    pub(crate) fn has_templates(&self) -> bool {
+        self.set.templates().next().is_some()
+    }
+
     pub(crate) fn statements(&self) -> impl Iterator<Item = Statement<'_>> {
         self.set.policies().map(Statement::Kept)
     }
@@ -260,13 +328,40 @@ impl Entities {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// The entities as a request sees them: what it states of principal and resource goes before what is stored.
+    fn under(&self, request: &Request) -> Option<super::Entities> {
+        let [principal, _, resource] = request.uids.as_ref();
+        let mut entities = self.inner.as_ref().clone();
+        // What is said of the principal goes first where both are one.
+        for (uid, stated) in [(resource, &request.properties[1]), (principal, &request.properties[0])] {
+            let Some(stated) = stated else { continue };
+            let (mut attributes, parents, tags) = match entities.get(uid) {
+                Some(entity) => {
+                    let json = entity.to_json_value().ok()?;
+                    let attributes = Context::from_json_value(json.get("attrs")?.clone(), None).ok()?;
+                    let tags = json.get("tags").cloned().unwrap_or_else(|| serde_json::json!({}));
+                    let tags = Context::from_json_value(tags, None).ok()?;
+                    let parents = entities.ancestors(uid)?.cloned().collect::<Vec<_>>();
+                    (attributes.into_iter().collect::<HashMap<_, _>>(), parents, tags.into_iter().collect::<Vec<_>>())
+                }
+                None => (HashMap::new(), Vec::new(), Vec::new()),
+            };
+            attributes.extend(stated.clone());
+            let entity = super::Entity::new_with_tags(uid.clone(), attributes, parents, tags).ok()?;
+            entities = entities.upsert_entities([entity], None).ok()?;
+        }
+        Some(entities)
+    }
+
     pub(crate) fn describe(&self, land: &mut Land) -> Result<(), Unreadable> {
         for entity in self.inner.iter() {
             let own = entity.uid();
             let number = number(&own, &mut land.names);
             let mut row = Row::default();
             if let Some(ancestors) = self.inner.ancestors(&own) {
-                row.ancestors = ancestors.map(|uid| self::number(uid, &mut land.names)).collect();
+                let mut ancestors: Vec<EntityId> = ancestors.map(|uid| self::number(uid, &mut land.names)).collect();
+                ancestors.sort_unstable();
+                row.ancestors = ancestors.into();
             }
             let mut field = |(name, result): (&str, Result<EvalResult, _>)| {
                 let result =
@@ -287,6 +382,8 @@ pub struct Request {
     inner: Arc<super::Request>,
     uids: Arc<[EntityUid; 3]>,
     context: Context,
+    /// What it states of principal and resource, before what is stored.
+    properties: [Option<Context>; 2],
 }
 
 impl Request {
@@ -310,10 +407,50 @@ impl Request {
             Some(context) => Context::from_json_value(context.clone(), schema.map(|s| (&s.inner, &action)))
                 .map_err(|e| Unreadable::plain(format!("`context`: {}", Unreadable::of(&e).what)))?,
         };
-        let uids = [principal.clone(), action.clone(), resource.clone()];
+        Self::of([principal, action, resource], context, [None, None])
+    }
+
+    fn of(uids: [EntityUid; 3], context: Context, properties: [Option<Context>; 2]) -> Result<Self, Unreadable> {
+        let [principal, action, resource] = uids.clone();
         let inner =
             super::Request::new(principal, action, resource, context.clone(), None).map_err(|e| Unreadable::of(&e))?;
-        Ok(Self { inner: Arc::new(inner), uids: Arc::new(uids), context })
+        Ok(Self { inner: Arc::new(inner), uids: Arc::new(uids), context, properties })
+    }
+
+    /// Adds attributes of the principal and of the resource that count for this request only, before the stored ones; as
+    /// JSON objects with Cedar's escapes.
+    ///
+    /// # Errors
+    /// If one of them is not an object of plain values.
+    pub fn with_properties(
+        mut self,
+        principal: Option<serde_json::Value>,
+        resource: Option<serde_json::Value>,
+    ) -> Result<Self, Unreadable> {
+        for (slot, json, name) in [(0, principal, "principal"), (1, resource, "resource")] {
+            let Some(json) = json else { continue };
+            let read = Context::from_json_value(json, None);
+            let read =
+                read.map_err(|e| Unreadable::plain(format!("attributes of the {name}: {}", Unreadable::of(&e).what)))?;
+            self.properties[slot] = Some(read);
+        }
+        Ok(self)
+    }
+
+    /// The same request with another principal (0), action (1) or resource (2). `None` if that is no entity.
+    pub(crate) fn turned(&self, slot: usize, kind: &str, id: &str) -> Option<Self> {
+        let mut uids = self.uids.as_ref().clone();
+        let kind = super::EntityTypeName::from_str(kind).ok()?;
+        *uids.get_mut(slot)? = EntityUid::from_type_name_and_id(kind, super::EntityId::new(id));
+        Self::of(uids, self.context.clone(), self.properties.clone()).ok()
+    }
+
+    pub(crate) fn overlay(&self, names: &mut dyn Names) -> Result<Option<Overlay>, Unreadable> {
+        if self.properties.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let mut side = |slot: usize| self.properties[slot].as_ref().map(|c| record(c, names)).transpose();
+        Ok(Some(Overlay { principal: side(0)?, resource: side(1)? }))
     }
 
     /// What the schema says about the request; nothing if it is valid.
@@ -329,16 +466,19 @@ impl Request {
     }
 
     pub(crate) fn context(&self, names: &mut dyn Names) -> Result<Value, Unreadable> {
-        let keys = self.context.clone().into_iter().map(|(key, _)| key);
-        let mut fields = Vec::new();
-        for key in keys {
-            let found = self.context.get(&key);
-            let found =
-                found.ok_or_else(|| Unreadable::plain(format!("`{key}` in the context is not a plain value")))?;
-            fields.push((names.sym(&key), value(&found, names)?));
-        }
-        Ok(Value::record(fields))
+        record(&self.context, names)
     }
+}
+
+fn record(context: &Context, names: &mut dyn Names) -> Result<Value, Unreadable> {
+    let keys = context.clone().into_iter().map(|(key, _)| key);
+    let mut fields = Vec::new();
+    for key in keys {
+        let found = context.get(&key);
+        let found = found.ok_or_else(|| Unreadable::plain(format!("`{key}` in the context is not a plain value")))?;
+        fields.push((names.sym(&key), value(&found, names)?));
+    }
+    Ok(Value::record(fields))
 }
 
 fn number(uid: &EntityUid, names: &mut dyn Names) -> EntityId {
@@ -398,13 +538,23 @@ impl Cedar {
 
     /// Whether Cedar allows the request.
     pub fn allows(&self, request: &Request) -> bool {
-        let response = self.authorizer.is_authorized(&request.inner, &self.rules.set, &self.entities.inner);
-        response.decision() == Decision::Allow
+        self.respond(request).is_some_and(|response| response.decision() == Decision::Allow)
+    }
+
+    /// Nothing if the attributes that the request states cannot be put before the stored ones.
+    fn respond(&self, request: &Request) -> Option<super::Response> {
+        if request.properties.iter().all(Option::is_none) {
+            return Some(self.authorizer.is_authorized(&request.inner, &self.rules.set, &self.entities.inner));
+        }
+        let entities = self.entities.under(request)?;
+        Some(self.authorizer.is_authorized(&request.inner, &self.rules.set, &entities))
     }
 
     /// What Cedar says.
     pub fn answer(&self, request: &Request) -> Answer {
-        let response = self.authorizer.is_authorized(&request.inner, &self.rules.set, &self.entities.inner);
+        let Some(response) = self.respond(request) else {
+            return Answer::new(false, Vec::new(), Vec::new());
+        };
         let determining = response.diagnostics().reason().map(ToString::to_string).collect();
         let errors = response
             .diagnostics()

@@ -5,6 +5,8 @@ use crate::engine::term::{Actions, Anchor, Binary, Clause, Piece, Side, Term, Un
 
 /// How deep conditions may be nested; deeper ones stay with Cedar.
 const MAX_DEPTH: usize = 200;
+/// How much of the depth `e is T in g` takes for its `e`, which its term says twice: else terms grow by powers of two.
+const DOUBLED: usize = crate::engine::parse::DOUBLED as usize;
 
 /// A policy as a clause, or nothing if it says something that the engine does not know.
 pub(super) fn clause(id: &str, policy: &pst::Template) -> Option<Clause> {
@@ -122,10 +124,13 @@ pub(super) fn term(e: &pst::Expr, depth: usize) -> Option<Term> {
             Term::Like(boxed(expr)?, pattern.iter().map(piece).collect())
         }
         pst::Expr::Is { expr, entity_type, in_expr } => {
-            let is = Term::Is(boxed(expr)?, entity_type.to_string());
+            let is = |of: Term| Term::Is(Box::new(of), entity_type.to_string());
             match in_expr {
-                None => is,
-                Some(group) => Term::All(vec![is, binary(BinaryOp::In, inner(expr)?, inner(group)?)?]),
+                None => is(inner(expr)?),
+                Some(group) => {
+                    let of = term(expr, depth + 1 + DOUBLED)?;
+                    Term::All(vec![is(of.clone()), binary(BinaryOp::In, of, inner(group)?)?])
+                }
             }
         }
         pst::Expr::IfThenElse { cond, then_expr, else_expr } => {

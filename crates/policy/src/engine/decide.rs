@@ -1,12 +1,15 @@
 //! The engine: a compiled policy set over a store of entities, and its decisions.
 
+use std::sync::Arc;
+
 use super::eval::{Fails, Frame};
 use super::index::{Above, Index, Key};
-use super::names::{Behind, Known, Names};
+use super::names::{Behind, Known, Names, Strange};
+use super::parse;
 use super::program::{At, Program};
 use super::request::{Asked, Facts, Slot};
 use super::term::{Actions, Anchor, Clause, Side, Term};
-use super::value::{EntityId, Sym};
+use super::value::{EntityId, Sym, Value};
 use super::world::Land;
 use crate::cedar::sets::{Entities, Request, Rules, Single, Statement, Unreadable};
 
@@ -71,6 +74,8 @@ pub struct Metrics {
     pub dead: usize,
     /// Rules that Cedar evaluates, because the compiler does not cover them.
     pub fallbacks: usize,
+    /// Rules and templates of texts that the engine's own parser refused and Cedar's read.
+    pub reread: usize,
     /// Different steps of all conditions together.
     pub nodes: usize,
     /// Entities that are described.
@@ -84,6 +89,14 @@ struct Rule {
     resource_kind: u32,
     /// The very principal, action and resource; not one below it.
     exact: [u32; 3],
+}
+
+/// One side of the scope of a rule, in numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fits {
+    kind: Option<Sym>,
+    exact: Option<EntityId>,
+    within: Option<EntityId>,
 }
 
 #[derive(Clone, Copy)]
@@ -105,15 +118,16 @@ pub struct Builder {
 /// A compiled policy set over a store of entities; immutable.
 #[derive(Default)]
 pub struct Engine {
-    land: Land,
+    pub(super) land: Land,
     program: Program,
     rules: Vec<Rule>,
     ids: Vec<Box<str>>,
-    permits: Index,
+    pub(super) permits: Index,
     forbids: Index,
     elsewhere: Vec<Single>,
     entities: Option<Entities>,
     dead: usize,
+    reread: usize,
 }
 
 impl Builder {
@@ -139,6 +153,17 @@ impl Builder {
         self.engine.program.compile(term, &mut self.engine.land)
     }
 
+    /// One side of a scope in numbers.
+    pub(crate) fn fits(&mut self, side: &Side) -> Fits {
+        let names = &mut self.engine.land.names;
+        let (exact, within) = match &side.anchor {
+            Anchor::Any => (None, None),
+            Anchor::Is(kind, id) => (Some(names.entity(kind, id)), None),
+            Anchor::In(kind, id) => (None, Some(names.entity(kind, id))),
+        };
+        Fits { kind: side.kind.as_deref().map(|kind| names.sym(kind)), exact, within }
+    }
+
     /// Adds the rules of a text, one at a time; they are called `policy0`, `policy1`, … through all texts. Templates take a
     /// number and decide nothing.
     ///
@@ -146,9 +171,18 @@ impl Builder {
     /// At the first rule that is not Cedar.
     pub fn add_text(&mut self, text: &str) -> Result<(), Unreadable> {
         for statement in crate::load::statements(text) {
-            let read = Statement::parse(statement.text, self.next).map_err(|e| e.at(statement.line))?;
-            self.next += 1;
-            self.add(&read);
+            let number = self.next;
+            if let Ok(parsed) = parse::statement(statement.text) {
+                if let Some(mut clause) = parsed.clause {
+                    clause.id = format!("policy{number}");
+                    self.compile(&clause);
+                }
+            } else {
+                let read = Statement::parse_safely(statement.text, number).map_err(|e| e.at(statement.line))?;
+                self.engine.reread += 1;
+                self.add(&read);
+            }
+            self.next = number + 1;
         }
         Ok(())
     }
@@ -278,6 +312,7 @@ impl Engine {
             rules: self.rules.len() + self.dead,
             dead: self.dead,
             fallbacks: self.elsewhere.len(),
+            reread: self.reread,
             nodes: self.program.len(),
             entities: self.land.world.len(),
         }
@@ -291,7 +326,9 @@ impl Engine {
         let mut names = Behind::new(&self.land.names);
         let asked = request.asked(&mut names);
         let context = request.context(&mut names)?;
+        let overlay = request.overlay(&mut names)?;
         let mut facts = Facts::new(asked, context, names.finish());
+        facts.overlay = overlay.map(Box::new);
         facts.slots = self.paths().iter().map(|path| self.walk(&facts, path)).collect();
         let original = (!self.elsewhere.is_empty()).then(|| request.clone());
         Ok(Prepared { engine: self, asked, facts, original })
@@ -306,23 +343,47 @@ pub struct Scratch {
     pub(crate) errors: Vec<u32>,
 }
 
+impl Scratch {
+    /// Whether every candidate of the last decision could be evaluated.
+    pub(crate) fn is_clean(&self) -> bool {
+        self.errors.is_empty()
+    }
+}
+
 /// A request in the numbers of one engine.
 pub struct Prepared<'e> {
     engine: &'e Engine,
-    asked: Asked,
-    facts: Facts,
-    original: Option<Request>,
+    pub(super) asked: Asked,
+    pub(super) facts: Facts,
+    pub(super) original: Option<Request>,
 }
 
 impl<'e> Prepared<'e> {
-    /// A request whose facts are in the numbers of the engine already.
-    pub(crate) fn of(engine: &'e Engine, asked: Asked, facts: Facts) -> Self {
+    /// A request that says nothing yet; its facts come in the numbers of the engine.
+    pub(crate) fn empty(engine: &'e Engine, strange: Strange) -> Self {
+        let nobody = EntityId(NONE);
+        let asked = Asked { principal: nobody, action: nobody, resource: nobody };
+        let facts = Facts::new(asked, Value::Record(Arc::default()), strange);
         Self { engine, asked, facts, original: None }
     }
 
-    /// The engine, and the facts to be changed.
-    pub(crate) fn parts(&mut self) -> (&'e Engine, &mut Facts) {
-        (self.engine, &mut self.facts)
+    /// Changes who asks for what.
+    pub(crate) fn ask(&mut self, asked: Asked) -> &'e Engine {
+        self.asked = asked;
+        self.facts.principal = Value::Entity(asked.principal);
+        self.facts.action = Value::Entity(asked.action);
+        self.facts.resource = Value::Entity(asked.resource);
+        self.engine
+    }
+
+    /// The facts, to be changed.
+    pub(crate) fn facts_mut(&mut self) -> &mut Facts {
+        &mut self.facts
+    }
+
+    /// Reads the paths below the context anew: one may lead through an entity of which the request states something.
+    pub(super) fn refill(&mut self) {
+        self.facts.slots = self.engine.paths().iter().map(|path| self.engine.walk(&self.facts, path)).collect();
     }
 
     fn frame(&self) -> Frame<'_> {
@@ -332,6 +393,14 @@ impl<'e> Prepared<'e> {
     /// Whether a condition holds; nothing if it cannot be evaluated.
     pub(crate) fn truth(&self, at: At) -> Option<bool> {
         self.frame().truth(at).ok()
+    }
+
+    /// Whether an entity is one that a side of a scope speaks of.
+    pub(crate) fn fits(&self, side: Fits, entity: EntityId) -> bool {
+        let frame = self.frame();
+        side.kind.is_none_or(|kind| frame.kind(entity) == Some(kind))
+            && side.exact.is_none_or(|exact| exact == entity)
+            && side.within.is_none_or(|group| frame.within(entity, group))
     }
 
     /// Every rule whose principal, action and resource may fit, in no order; some come twice.

@@ -101,12 +101,14 @@ impl<'a> Frame<'a> {
         self.row(entity).map_or(&[], |row| &row.ancestors)
     }
 
-    fn within(&self, entity: EntityId, other: EntityId) -> bool {
+    pub(crate) fn within(&self, entity: EntityId, other: EntityId) -> bool {
         entity == other || self.ancestors(entity).binary_search(&other).is_ok()
     }
 
+    /// An attribute of an entity: as the request states it, else as it is known.
     fn attribute(&self, entity: EntityId, name: Sym) -> Option<&'a Value> {
-        field(&self.row(entity)?.attributes, name)
+        let stated = self.facts.and_then(|facts| facts.stated(entity, name));
+        stated.or_else(|| field(&self.row(entity)?.attributes, name))
     }
 
     fn tag(&self, entity: EntityId, name: Sym) -> Option<&'a Value> {
@@ -177,6 +179,7 @@ impl<'a> Frame<'a> {
         }
     }
 
+    /// An attribute of an entity: as the request states it, else as it is stored.
     /// A field of a record or an attribute of an entity, if it is there; an error for anything else.
     fn part(&self, of: &'a Value, name: Sym) -> Result<Option<&'a Value>, Fails> {
         match of {

@@ -82,6 +82,26 @@ impl Index {
         index
     }
 
+    /// Every key that it was built from, in no particular order.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        let named = |raw: u32| (raw != ANY).then_some(EntityId(raw));
+        let of_resource = (0_u32..).zip(&self.by_resource).filter_map(move |(resource, at)| {
+            let shelf = self.shelves.get((*at as usize).checked_sub(1)?)?;
+            Some((Some(EntityId(resource)), *shelf))
+        });
+        std::iter::once((None, self.any)).chain(of_resource).flat_map(move |(resource, (first, end))| {
+            self.lists[first as usize..end as usize].iter().flat_map(move |list| {
+                let entries = self.entries[list.start as usize..list.end as usize].iter();
+                entries.map(move |e| Key {
+                    resource,
+                    action: named(list.action),
+                    principal: named(e.principal),
+                    rule: e.rule,
+                })
+            })
+        })
+    }
+
     /// Calls `visit` with every rule whose anchors fit, until it says no. A rule that names several actions can come twice.
     /// Says whether all were visited.
     pub(crate) fn walk(&self, asked: Asked, above: Above<'_>, visit: &mut impl FnMut(u32) -> bool) -> bool {

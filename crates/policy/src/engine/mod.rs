@@ -28,18 +28,22 @@
 //! ```
 
 mod decide;
-mod eval;
+pub(crate) mod eval;
 pub(crate) mod ext;
 pub(crate) mod index;
 pub(crate) mod names;
+pub(crate) mod parse;
 pub(crate) mod program;
 pub(crate) mod request;
+mod search;
 pub(crate) mod term;
 pub(crate) mod value;
 pub(crate) mod world;
 
 pub use crate::cedar::sets::{Cedar, Entities, Request, Rules, Schema, Unreadable};
+pub(crate) use decide::Fits;
 pub use decide::{Answer, Builder, Engine, Metrics, Mode, Outcome, Prepared, Scratch};
+pub use search::{Directory, Found, Quest, Sought};
 
 /// The value of a compiled constant expression.
 pub(crate) fn constant(program: &program::Program, land: &world::Land, at: program::At) -> Option<value::Value> {

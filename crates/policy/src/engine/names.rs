@@ -13,6 +13,14 @@ pub(crate) trait Names {
     fn entity(&mut self, kind: &str, id: &str) -> EntityId;
 }
 
+/// Something that gives numbers to the names of requests, whose types are numbered already.
+pub(crate) trait Number {
+    /// The number of a text.
+    fn sym(&mut self, text: &str) -> Sym;
+    /// The number of an entity.
+    fn entity(&mut self, kind: Sym, id: &str) -> EntityId;
+}
+
 /// The names of a snapshot.
 #[derive(Default)]
 pub(crate) struct Known {
@@ -68,6 +76,21 @@ impl Known {
     pub(crate) fn kind(&self, entity: EntityId) -> Option<Sym> {
         self.entities.get(entity.0 as usize).map(|(kind, _)| *kind)
     }
+
+    /// The id of an entity, without its type.
+    pub(crate) fn id(&self, entity: EntityId) -> Option<&str> {
+        self.entities.get(entity.0 as usize).and_then(|(_, id)| self.text(*id))
+    }
+
+    /// The number of a text that is known.
+    pub(crate) fn known(&self, text: &str) -> Option<Sym> {
+        self.by_text.get(text).copied()
+    }
+
+    /// Every entity that is known, described or only named.
+    pub(crate) fn entities(&self) -> impl Iterator<Item = (EntityId, Sym)> + '_ {
+        (0_u32..).zip(&self.entities).map(|(number, (kind, _))| (EntityId(number), *kind))
+    }
 }
 
 /// The names that only one request knows, numbered behind those of the snapshot.
@@ -85,37 +108,55 @@ impl Strange {
         Self { first_text: known.texts.len(), first_entity: known.entities.len(), ..Self::default() }
     }
 
-    /// The number of a text. For few texts: what is not known is looked for one by one.
-    pub(crate) fn sym(&mut self, known: &Known, text: &str) -> Sym {
-        if let Some(sym) = known.find(text) {
-            return sym;
-        }
-        let at = self.texts.iter().position(|t| **t == *text).unwrap_or_else(|| {
-            self.texts.push(text.into());
-            self.texts.len() - 1
-        });
-        Sym(number(self.first_text + at))
-    }
-
-    /// The number of an entity. For few entities, like [`Strange::sym`].
-    pub(crate) fn entity(&mut self, known: &Known, kind: Sym, id: &str) -> EntityId {
-        if let Some(entity) = known.find_entity(kind, id) {
-            return entity;
-        }
-        let key = (kind, self.sym(known, id));
-        let at = self.entities.iter().position(|e| *e == key).unwrap_or_else(|| {
-            self.entities.push(key);
-            self.entities.len() - 1
-        });
-        EntityId(number(self.first_entity + at))
-    }
-
     pub(crate) fn text(&self, sym: Sym) -> Option<&str> {
         self.texts.get((sym.0 as usize).checked_sub(self.first_text)?).map(AsRef::as_ref)
     }
 
     pub(crate) fn kind(&self, entity: EntityId) -> Option<Sym> {
         self.entities.get((entity.0 as usize).checked_sub(self.first_entity)?).map(|(kind, _)| *kind)
+    }
+}
+
+/// Few names of a request: what is not known is looked for one by one.
+pub(crate) struct Few<'k> {
+    known: &'k Known,
+    strange: Strange,
+}
+
+impl<'k> Few<'k> {
+    pub(crate) fn behind(known: &'k Known) -> Self {
+        Self { known, strange: Strange::behind(known) }
+    }
+
+    pub(crate) fn finish(self) -> Strange {
+        self.strange
+    }
+}
+
+impl Number for Few<'_> {
+    fn sym(&mut self, text: &str) -> Sym {
+        if let Some(sym) = self.known.find(text) {
+            return sym;
+        }
+        let strange = &mut self.strange;
+        let at = strange.texts.iter().position(|t| **t == *text).unwrap_or_else(|| {
+            strange.texts.push(text.into());
+            strange.texts.len() - 1
+        });
+        Sym(number(strange.first_text + at))
+    }
+
+    fn entity(&mut self, kind: Sym, id: &str) -> EntityId {
+        if let Some(entity) = self.known.find_entity(kind, id) {
+            return entity;
+        }
+        let key = (kind, self.sym(id));
+        let strange = &mut self.strange;
+        let at = strange.entities.iter().position(|e| *e == key).unwrap_or_else(|| {
+            strange.entities.push(key);
+            strange.entities.len() - 1
+        });
+        EntityId(number(strange.first_entity + at))
     }
 }
 
@@ -135,6 +176,11 @@ impl<'k> Behind<'k> {
     pub(crate) fn finish(self) -> Strange {
         self.strange
     }
+
+    /// The names so far, to be put back with the next call.
+    pub(crate) fn swap(&mut self, strange: &mut Strange) {
+        std::mem::swap(&mut self.strange, strange);
+    }
 }
 
 impl Names for Behind<'_> {
@@ -149,7 +195,18 @@ impl Names for Behind<'_> {
     }
 
     fn entity(&mut self, kind: &str, id: &str) -> EntityId {
-        let key = (self.sym(kind), self.sym(id));
+        let kind = Names::sym(self, kind);
+        Number::entity(self, kind, id)
+    }
+}
+
+impl Number for Behind<'_> {
+    fn sym(&mut self, text: &str) -> Sym {
+        Names::sym(self, text)
+    }
+
+    fn entity(&mut self, kind: Sym, id: &str) -> EntityId {
+        let key = (kind, Names::sym(self, id));
         if let Some(known) = self.known.by_entity.get(&key).or_else(|| self.by_entity.get(&key)) {
             return *known;
         }
@@ -169,10 +226,10 @@ mod tests {
         let mut known = Known::default();
         let ann = known.entity("User", "ann");
         let mut behind = Behind::new(&known);
-        assert_eq!(behind.entity("User", "ann"), ann);
-        let bob = behind.entity("User", "bob");
-        assert_eq!((behind.entity("User", "bob"), bob.0), (bob, 1));
-        let (user, text) = (behind.sym("User"), behind.sym("bob"));
+        assert_eq!(Names::entity(&mut behind, "User", "ann"), ann);
+        let bob = Names::entity(&mut behind, "User", "bob");
+        assert_eq!((Names::entity(&mut behind, "User", "bob"), bob.0), (bob, 1));
+        let (user, text) = (Names::sym(&mut behind, "User"), Names::sym(&mut behind, "bob"));
         let strange = behind.finish();
         assert_eq!((strange.kind(bob), strange.text(text)), (Some(user), Some("bob")));
         assert_eq!((known.kind(bob), known.text(text), strange.kind(ann)), (None, None, None));

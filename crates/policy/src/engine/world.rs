@@ -1,5 +1,7 @@
 //! The entities of a snapshot, by number: kind, ancestors, attributes, tags.
 
+use std::sync::Arc;
+
 use super::names::Known;
 use super::value::{EntityId, Sym, Value};
 
@@ -10,7 +12,7 @@ type Fields = Box<[(Sym, Value)]>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Row {
     /// Sorted, transitive, without the entity itself.
-    pub ancestors: Box<[EntityId]>,
+    pub ancestors: Arc<[EntityId]>,
     pub attributes: Fields,
     pub tags: Fields,
 }
@@ -22,8 +24,9 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// The ancestors must be sorted.
     pub(crate) fn put(&mut self, entity: EntityId, mut row: Row) {
-        row.ancestors.sort_unstable();
+        debug_assert!(row.ancestors.is_sorted(), "ancestors are searched by halves");
         row.attributes.sort_unstable_by_key(|(name, _)| *name);
         row.tags.sort_unstable_by_key(|(name, _)| *name);
         let at = entity.0 as usize;
@@ -40,6 +43,17 @@ impl World {
 
     pub(crate) fn row(&self, entity: EntityId) -> Option<&Row> {
         self.rows.get(entity.0 as usize)?.as_ref()
+    }
+}
+
+impl World {
+    /// Sorted, transitive, without the entity itself.
+    pub(crate) fn ancestors(&self, entity: EntityId) -> &[EntityId] {
+        self.row(entity).map_or(&[], |row| &row.ancestors)
+    }
+
+    pub(crate) fn is_in(&self, entity: EntityId, other: EntityId) -> bool {
+        entity == other || self.ancestors(entity).binary_search(&other).is_ok()
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use http::{Method, StatusCode};
-use safeconduct_model::{Entry, Record, SessionId, Timestamp};
+use safeconduct_model::{Entry, Record, Said, SessionId, Timestamp};
 use serde_json::Value;
 
 use crate::commands::offline;
@@ -45,6 +45,14 @@ fn sentence(entry: &Entry) -> Option<String> {
         Record::Cut(c) => format!("{at}  cut  {} {} after {}", c.principal, c.app, c.lasted),
         Record::Session(s) => format!("{at}  session {:?}  {} {}", s.event, s.person, s.session),
         Record::Change(c) => format!("{at}  {} {} by {} {}", c.verb, c.object, c.by, c.detail),
+        Record::Question(q) => {
+            let answer = match q.said {
+                Said::Permit => "allowed".to_owned(),
+                Said::Deny { reason } => format!("denied ({reason})"),
+                Said::Found { results } => format!("found {results}"),
+            };
+            format!("{at}  {answer:<28} {} {} {} in {}, asked by {}", q.subject, q.action, q.resource, q.store, q.client)
+        }
         Record::System(_) => return None,
     })
 }

@@ -80,6 +80,7 @@ pub(super) const fn kind(record: &Record) -> &'static str {
         Record::Session(_) => "session",
         Record::Change(_) => "change",
         Record::System(_) => "system",
+        Record::Question(_) => "question",
     }
 }
 
@@ -88,6 +89,7 @@ fn request(record: &Record) -> Option<&str> {
         Record::Access(a) => Some(a.ask.request.as_str()),
         Record::Refusal(r) => Some(r.request.as_str()),
         Record::Cut(c) => Some(c.request.as_str()),
+        Record::Question(q) => Some(q.request.as_str()),
         Record::Session(_) | Record::Change(_) | Record::System(_) => None,
     }
 }
@@ -144,7 +146,8 @@ async fn accesses(tx: &mut Tx, part: &[Located]) -> Result<(), IndexError> {
 async fn other(tx: &mut Tx, entry: &Entry) -> Result<(), IndexError> {
     let (seq, at) = (int(entry.seq), entry.at.millis());
     let insert = match &entry.record {
-        Record::Access(_) => return Ok(()),
+        // Questions are found by their lines.
+        Record::Access(_) | Record::Question(_) => return Ok(()),
         Record::Session(s) => sqlx::query("INSERT INTO sessions VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
             .bind(seq)
             .bind(at)
