@@ -136,7 +136,7 @@ fn report(records: u64, bytes: u64, machine: &str, made: Took, verified: Took) -
     })
 }
 
-fn rows(report: &Value) -> Vec<Vec<String>> {
+pub(crate) fn rows(report: &Value) -> Vec<Vec<String>> {
     let word = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
     let mut rows = vec![["case", "metric", "ours", "unit"].map(str::to_owned).to_vec()];
     for row in report["rows"].as_array().into_iter().flatten() {

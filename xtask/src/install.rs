@@ -1,4 +1,4 @@
-//! What the browser tests need from Debian and npm, installed where it is missing, never in silence.
+//! What the tests with a browser or a solver need from Debian and npm, installed where it is missing, never in silence.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,12 +9,13 @@ use crate::step::Steps;
 use crate::terminal::say;
 
 /// A program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("certutil", "libnss3-tools"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("cvc5", "cvc5"),
 ];
 /// The OpenID provider that the sign-in test runs against.
 const PROVIDER: &str = "oidc-provider@9.13.3";
@@ -32,13 +33,15 @@ fn debian(steps: &Steps) -> Result<bool> {
     if missing.is_empty() {
         return Ok(true);
     }
-    say(format!("installing the Debian packages {} for the browser tests", missing.join(" ")));
+    say(format!("installing the Debian packages {} for the tests", missing.join(" ")));
     let update = steps.run("apt-get update", apt()?.args(["-q", "update"]))?;
     let mut install = apt()?;
     install.args(["-q", "install", "-y", "--no-install-recommends"]).args(&missing);
     let install = steps.run("apt-get install", &mut install)?;
     if !install.well {
-        say("without these packages the browser tests fail; install them and run this again");
+        say(
+            "without these packages the browser tests fail and the solver's are skipped; install them and run this again",
+        );
     }
     Ok(update.well && install.well)
 }
@@ -79,7 +82,9 @@ mod tests {
 
     #[test]
     fn only_what_is_in_no_folder_is_installed() {
-        let there = |file: &Path| ["/usr/bin/chromium", "/opt/node", "/opt/npm"].iter().any(|f| file == Path::new(f));
+        let there = |file: &Path| {
+            ["/usr/bin/chromium", "/opt/node", "/opt/npm", "/usr/bin/cvc5"].iter().any(|f| file == Path::new(f))
+        };
         assert_eq!(missing("/usr/bin:/opt", there), ["chromium-driver", "libnss3-tools"]);
         assert_eq!(missing("/usr/bin:/opt", |_| true), [""; 0]);
     }

@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod install;
 mod mining;
+mod prove;
 mod shots;
 mod step;
 mod terminal;
@@ -23,6 +24,8 @@ cargo xtask tidy                              the rules of the house that no com
 cargo xtask bench ledger [--records N] [--quick]
                                               how fast the ledger is verified
 cargo xtask bench mine [--quick]              how well mined rules fit the time after
+cargo xtask bench prove [--quick] [--symcc PAIRS]
+                                              how fast and how right proofs are, and whether SymCC agrees
 cargo xtask shots [--all]                     screenshots of the browser tests into docs/images: those that a page shows, or all";
 
 fn main() -> ExitCode {
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["bench", "ledger", options @ ..] => bench::ledger(options),
         ["bench", "mine", options @ ..] => mining::mine(options),
+        ["bench", "prove", options @ ..] => prove::run(options),
         ["shots", options @ ..] => shots::run(options),
         _ => {
             say(USAGE);

@@ -17,6 +17,8 @@ pub struct Texts {
     pub policies: Vec<Text>,
     /// `policies/tests/*.toml`.
     pub tests: Vec<Text>,
+    /// `invariants/*.cedar`: what the policies must never permit.
+    pub invariants: Vec<Text>,
     /// `stores/NAME/*`: policies, schemas and entities of decision stores.
     pub stores: Vec<Text>,
     /// `clients/*.sha256`: digests of the tokens of clients.
@@ -40,6 +42,7 @@ impl Texts {
                 "safeconduct.toml" => texts.main = text,
                 f if f.starts_with("estate/") && is("toml") => texts.estate.push(text),
                 f if f.starts_with("policies/tests/") && is("toml") => texts.tests.push(text),
+                f if f.starts_with("invariants/") && is("cedar") => texts.invariants.push(text),
                 f if f.starts_with("policies/") && is("cedar") => texts.policies.push(text),
                 f if f.starts_with("stores/") => texts.stores.push(text),
                 f if f.starts_with("clients/") && is("sha256") => texts.clients.push(text),

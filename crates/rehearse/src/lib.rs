@@ -2,6 +2,8 @@
 //!
 //! - [`replay`] decides every recorded ask again and lists what would be newly denied and newly allowed; [`compare`] does the
 //!   same between two snapshots; [`difference`] compares their rules.
+//! - [`prove`] shows for every request that there can be that a candidate permits no more, or shows the request; [`lint`] finds
+//!   rules that are valid and odd.
 //! - [`propose`] writes a readable rule set for one application from observed use, with its figures, its fixtures and
 //!   everything that it leaves out.
 //!
@@ -32,7 +34,9 @@
 mod answer;
 mod difference;
 mod history;
+mod lint;
 mod mine;
+pub mod prove;
 mod replay;
 #[cfg(test)]
 mod tests;
@@ -41,9 +45,10 @@ mod words;
 pub use answer::Answer;
 pub use difference::{AppChange, Difference, RuleChange, RuleText, difference};
 pub use history::History;
+pub use lint::{EXPIRES_SOON, Level, Lint, Linting, Matches, lint};
 pub use mine::{
     BREAK_GLASS, Baseline, Conditions, Directory, Draft, Figures, Kept, LEAST_WINDOW_DAYS, LeftOut, LeftOutBecause,
-    MAX_USES, MIN_RELIABILITY, Measured, Narrowing, Observed, Period, ProofNote, Proposal, ProposeError, ProposedRule,
+    MAX_USES, MIN_RELIABILITY, Measured, Narrowing, Observed, Period, Proposal, ProposeError, ProposedRule,
     Reliability, Season, Settings, Split, Target, Today, WINDOW_DAYS, Within, is_exceptional, is_superseded, propose,
     propose_within, weight,
 };

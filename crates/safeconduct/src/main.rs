@@ -76,7 +76,7 @@ enum Command {
     /// Who uses what.
     #[command(subcommand)]
     Map(MapVerb),
-    /// Rules: test, propose, rehearse, publish.
+    /// Rules: test, lint, propose, rehearse, prove, publish.
     #[command(subcommand)]
     Policy(PolicyVerb),
     /// What is happening.
@@ -177,6 +177,50 @@ enum PolicyVerb {
         dir: PathBuf,
         #[command(flatten)]
         config: Config,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Proves that the policies in a folder permit no more than those that bind, or shows the request that they newly allow.
+    /// Exit 1 if they widen, if that is not proven, or if an invariant is broken.
+    Prove {
+        /// A folder with *.cedar and perhaps tests/*.toml.
+        dir: PathBuf,
+        #[command(flatten)]
+        config: Config,
+        /// Prove the standing invariants in invariants/*.cedar too.
+        #[arg(long)]
+        invariants: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// One page about two sets of policies: what changed, which one permits more, which rules do nothing any more.
+    Diff {
+        /// A folder with *.cedar, or a whole configuration.
+        first: PathBuf,
+        /// The other one.
+        second: PathBuf,
+        #[command(flatten)]
+        config: Config,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Finds rules that are valid and odd: that do nothing, let in everybody, expire, or that nobody needs or answers for.
+    /// Exit 1 if one of the findings is an error.
+    Lint {
+        #[command(flatten)]
+        config: Config,
+        /// After how many days without a decision a rule counts as unused.
+        #[arg(long, default_value_t = 90)]
+        days: u64,
+        /// Exit 1 for warnings too.
+        #[arg(long)]
+        deny_warnings: bool,
+        /// List pairs of rules that speak of one request too.
+        #[arg(long)]
+        overlaps: bool,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -370,7 +414,9 @@ fn main() -> ExitCode {
 }
 
 async fn run(command: Command) -> anyhow::Result<Answer> {
-    use commands::{assess, bundle, config, device, eval, explain, ledger, map, person, policy, protect, up, watch};
+    use commands::{
+        assess, bundle, config, device, eval, explain, ledger, lint, map, person, policy, protect, prove, up, watch,
+    };
     match command {
         Command::Demo { port, dir, check, quiet, days, records } => {
             let options = demo::Options { port, dir, check, quiet, days, records };
@@ -399,6 +445,12 @@ async fn run(command: Command) -> anyhow::Result<Answer> {
             PolicyVerb::Bundle { verb: None, make } => bundle::make(&make),
             PolicyVerb::Key(KeyVerb::New { file }) => bundle::new_key(&file),
             PolicyVerb::Explain(asked) => explain::explain(&asked),
+            PolicyVerb::Prove { dir, config, invariants, json } => prove::prove(&config.config, &dir, invariants, json),
+            PolicyVerb::Diff { first, second, config, json } => prove::diff(&config.config, &first, &second, json),
+            PolicyVerb::Lint { config, days, deny_warnings, overlaps, json } => {
+                let asked = lint::Asked { days, deny_warnings, overlaps, json };
+                lint::lint(&config.config, &asked)
+            }
             PolicyVerb::Eval(asked) => eval::eval(&asked),
         },
         Command::Watch(verb) => match verb {

@@ -7,6 +7,7 @@ use safeconduct_config::{Config, Text, Texts};
 use safeconduct_model::{AppId, Fault, GroupId, PersonId};
 use safeconduct_policy::store::{Store, StoreTexts};
 use safeconduct_policy::{Fixture, FixtureText, PolicyText, Snapshot, Sources, parse_fixtures, run_fixtures};
+use safeconduct_rehearse::prove::Invariants;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ pub fn read(dir: &Path) -> Result<Texts, Vec<Fault>> {
     folder(dir, "estate", "toml", &mut files, &mut faults);
     folder(dir, "policies", "cedar", &mut files, &mut faults);
     folder(dir, "policies/tests", "toml", &mut files, &mut faults);
+    folder(dir, "invariants", "cedar", &mut files, &mut faults);
     folder(dir, "clients", "sha256", &mut files, &mut faults);
     stores(dir, &mut files, &mut faults);
     if faults.is_empty() { Ok(Texts::from_files(files)) } else { Err(faults) }
@@ -155,6 +157,7 @@ pub fn build(texts: Texts, revision: u64) -> Result<Built, Vec<Fault>> {
         }
         (Ok(_), Err(faults)) => return Err(faults),
     };
+    invariants(&texts, &snapshot)?;
     let (fixtures, mut faults) = fixtures(&config, &texts.tests);
     let stores = decision_stores(&config, &texts.stores, &mut faults);
     if !faults.is_empty() {
@@ -195,6 +198,11 @@ pub fn sources(config: &Config, policies: &[Text]) -> Sources {
         assets: config.estate.assets.values().cloned().collect(),
         zone: config.settings.zone.clone(),
     }
+}
+
+/// What the policies must never permit, checked as policies are.
+pub fn invariants(texts: &Texts, snapshot: &Snapshot) -> Result<Invariants, Vec<Fault>> {
+    Invariants::read(policy_texts(&texts.invariants), snapshot.sources())
 }
 
 fn policy_texts(texts: &[Text]) -> Vec<PolicyText> {

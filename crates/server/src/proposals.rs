@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use safeconduct_config::{Text, Texts};
 use safeconduct_model::{AppId, Fault, Group, Mode, Person, Timestamp};
 use safeconduct_policy::Snapshot;
+use safeconduct_rehearse::prove::{Proof, permits_no_more};
 use safeconduct_rehearse::{
     Against, Directory, Measured, Observed, Options, Rehearsal, Settings, Today, is_superseded, propose_within,
     rehearse,
@@ -68,6 +69,9 @@ pub struct Proposal {
     pub basis: BTreeMap<String, String>,
     /// What it does not permit, worth a look, in words.
     pub left_out: Vec<String>,
+    /// Whether it permits no more than what bound when it was made, in words; empty where nobody asked.
+    #[serde(default)]
+    pub proof: String,
 }
 
 /// Every proposal, in memory.
@@ -112,6 +116,8 @@ impl House {
             tokio::task::spawn_blocking(move || write(&current, &ledger, &of, &Settings::default())).await??;
         let id = format!("{app}-{}", crate::house::random_hex::<3>()?);
         let figures = &written.figures;
+        let proof = proof(&self.current(), app, &written.cedar, &written.fixtures, self.now())
+            .map_or_else(|faults| told(&faults), |proof| proof_in_words(&proof));
         let basis = |r: &safeconduct_rehearse::ProposedRule| {
             let words = format!(
                 "{} uses by {} people; lets in {}; reliability {:.2}",
@@ -138,6 +144,7 @@ impl House {
             left_out: written.left_out.iter().map(left_out).collect(),
             cedar: written.cedar,
             fixtures: written.fixtures,
+            proof,
         };
         self.record_change(by, "policy.propose", app.as_str(), &format!("proposal {id}")).await?;
         self.keep_proposal(proposal.clone()).await?;
@@ -215,6 +222,18 @@ pub fn write(
         seen.add_under(&entry?.entry, &mut today);
     }
     Ok(propose_within(&seen, application, &directory, settings, Some(&current.snapshot))?)
+}
+
+/// Whether the policies with a proposal in place permit no more than those that bind.
+pub fn proof(current: &Current, app: &AppId, cedar: &str, fixtures: &str, now: Timestamp) -> Result<Proof, Vec<Fault>> {
+    let candidate = files::build(with_proposal(current, app, cedar, fixtures), current.snapshot.revision() + 1)?;
+    Ok(permits_no_more(&current.snapshot, &candidate.snapshot, now))
+}
+
+/// The proof of a proposal as its report shows it.
+#[must_use]
+pub fn proof_in_words(proof: &Proof) -> String {
+    proof.report("it permits no more than the rules that bind", "it permits more: this request would become allowed")
 }
 
 /// Decides everything that a ledger holds under the candidate and under what binds now, and compares: the question is what

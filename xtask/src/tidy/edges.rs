@@ -23,7 +23,7 @@ pub(crate) enum Class {
 }
 
 /// Every crate and its class. A new crate is a room of the house: see `docs/decisions`.
-const CLASSES: [(&str, Class); 21] = [
+const CLASSES: [(&str, Class); 22] = [
     ("safeconduct-model", Class::Words),
     ("safeconduct-policy", Class::Core),
     ("safeconduct-rehearse", Class::Core),
@@ -44,6 +44,7 @@ const CLASSES: [(&str, Class); 21] = [
     ("safeconduct-server", Class::Root),
     ("safeconduct", Class::Program),
     ("safeconduct-e2e", Class::Tool),
+    ("safeconduct-symcc", Class::Tool),
     ("xtask", Class::Tool),
 ];
 
@@ -53,6 +54,10 @@ const CORE_EDGES: [(&str, &str, &str); 3] = [
     ("safeconduct-rehearse", "safeconduct-flows", "proposals are mined from observed edges"),
     ("safeconduct-config", "safeconduct-access", "the configuration names the lifetimes of sessions in their own type"),
 ];
+
+/// The tools that build on ours all the same, because they hold it against another implementation of the same thing.
+const COMPARING: [(&str, &str); 1] =
+    [("safeconduct-symcc", "the prover is compared with Cedar's symbolic compiler, in one process")];
 
 const WHY_CLASS: &str = "a crate's class says what it may touch; without one nothing can be checked";
 const WHY_DOWN: &str =
@@ -120,6 +125,7 @@ fn objection(from: &str, to: &str) -> Option<&'static str> {
     let (from_class, to_class) = (class(from)?, class(to)?);
     let told = CORE_EDGES.iter().any(|(a, b, _)| (*a, *b) == (from, to));
     match (from_class, to_class) {
+        (Class::Tool, Class::Words | Class::Core) if COMPARING.iter().any(|(tool, _)| *tool == from) => None,
         (Class::Tool, _) => Some(WHY_TOOL),
         (Class::Core, Class::Core) if told => None,
         (Class::Core, Class::Core) => Some(WHY_CORE),
@@ -164,6 +170,7 @@ mod tests {
     fn tools_build_on_nothing_of_ours() {
         assert_eq!(findings("safeconduct-e2e", &["model"]), [WHY_TOOL]);
         assert_eq!(findings("xtask", &[]), [""; 0]);
+        assert_eq!(findings("safeconduct-symcc", &["rehearse", "policy", "server"]), [WHY_TOOL]);
     }
 
     #[test]

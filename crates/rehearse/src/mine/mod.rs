@@ -31,8 +31,8 @@ pub use left_out::{LeftOut, LeftOutBecause};
 pub use measure::{Figures, Measured, Split, weight};
 pub use observe::{MAX_USES, Observed};
 pub use propose::{
-    Baseline, Directory, LEAST_WINDOW_DAYS, MIN_RELIABILITY, Narrowing, ProofNote, Proposal, ProposeError,
-    ProposedRule, Settings, WINDOW_DAYS, propose, propose_within,
+    Baseline, Directory, LEAST_WINDOW_DAYS, MIN_RELIABILITY, Narrowing, Proposal, ProposeError, ProposedRule, Settings,
+    WINDOW_DAYS, propose, propose_within,
 };
 pub use reliable::Reliability;
 pub use season::{Kept, Period, Season};

@@ -187,15 +187,6 @@ pub struct Narrowing {
     pub remaining: Vec<RuleId>,
 }
 
-/// A proof that the proposal permits no more than what binds now, or that it does; whoever can prove attaches it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ProofNote {
-    /// Whether it is proved that nothing is widened.
-    pub holds: bool,
-    /// In words: what was proved, or the request that would be newly allowed.
-    pub words: String,
-}
-
 /// A rule set that was written from observed use. It is a change not yet made: somebody else applies it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Proposal {
@@ -215,8 +206,6 @@ pub struct Proposal {
     pub season: Season,
     /// Whether it only narrows.
     pub narrowing: Narrowing,
-    /// The proof of it, where one was attached.
-    pub proof: Option<ProofNote>,
     /// What it does not permit, worth a look.
     pub left_out: Vec<LeftOut>,
 }
@@ -352,18 +341,7 @@ pub fn propose_within(
         ProposedRule { draft, words, cedar, uses, people, granted, reliability }
     });
     let rules = rules.collect();
-    Ok(Proposal {
-        app: app.id.clone(),
-        rules,
-        cedar,
-        fixtures,
-        figures,
-        measured,
-        season,
-        narrowing,
-        proof: None,
-        left_out,
-    })
+    Ok(Proposal { app: app.id.clone(), rules, cedar, fixtures, figures, measured, season, narrowing, left_out })
 }
 
 /// The proposed rules and nothing else, checked.

@@ -122,8 +122,7 @@ fn narrowing(p: &Proposal) -> Vec<String> {
             named.join(", ")
         )
     });
-    let proof = p.proof.as_ref().map(|proof| format!("proof: {}", proof.words));
-    std::iter::once(words).chain(remaining).chain(proof).collect()
+    std::iter::once(words).chain(remaining).collect()
 }
 
 /// What is kept, what cannot be judged, and whether it only narrows, one line each.

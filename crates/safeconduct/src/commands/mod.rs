@@ -8,10 +8,12 @@ pub(crate) mod device;
 pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod ledger;
+pub(crate) mod lint;
 pub(crate) mod map;
 pub(crate) mod person;
 pub(crate) mod policy;
 pub(crate) mod protect;
+pub(crate) mod prove;
 pub(crate) mod up;
 pub(crate) mod watch;
 

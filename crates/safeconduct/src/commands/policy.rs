@@ -1,4 +1,4 @@
-//! `policy show`, `test`, `propose`, `rehearse`, `publish`.
+//! `policy show`, `test`, `propose`, `rehearse`, `publish`. The proofs stand in `prove`, the lints in `lint`.
 
 use std::path::Path;
 
@@ -7,6 +7,7 @@ use http::Method;
 use safeconduct_config::{Text, Texts};
 use safeconduct_model::{AppId, Duration, Fault, Principal};
 use safeconduct_rehearse::{ProposeError, Settings, difference};
+use safeconduct_server::clock;
 use safeconduct_server::files::{self, Built};
 use safeconduct_server::proposals;
 use serde_json::json;
@@ -113,15 +114,25 @@ pub(crate) fn propose(config: &Path, app: &AppId, mining: &Mining, out: Option<&
             None => return Err(error),
         },
     };
+    let now = clock::system();
+    let proof = match proposals::proof(&offline.current, app, &proposal.cedar, &proposal.fixtures, now) {
+        Ok(proof) => proof,
+        Err(faults) => return Ok(Answer::BadInput(faults)),
+    };
     if let Some(folder) = out {
         let texts = proposals::with_proposal(&offline.current, app, &proposal.cedar, &proposal.fixtures);
         write_candidate(folder, &texts)?;
         aside(format!("the candidate is in {0}; next: safeconduct policy rehearse {0}", folder.display()));
     }
     if json {
-        out::json(&proposal)?;
+        let mut whole = serde_json::to_value(&proposal)?;
+        if let Some(fields) = whole.as_object_mut() {
+            fields.insert("proof".to_owned(), serde_json::to_value(&proof)?);
+        }
+        out::json(&whole)?;
     } else {
         put(proposal.report());
+        put(proposals::proof_in_words(&proof));
     }
     Ok(Answer::Done)
 }

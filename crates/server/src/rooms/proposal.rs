@@ -58,7 +58,7 @@ pub(crate) async fn view(house: &Arc<House>, id: &str) -> Result<Proposal, Troub
         since: kept.since,
         coverage: Share::new(kept.covered.0, kept.covered.1),
         over_grant: Share::new(kept.unused.0, kept.unused.1),
-        measured: kept.measured.as_ref().map(|m| measured(m, &kept.notes)),
+        measured: kept.measured.as_ref().map(|m| measured(m, &kept.notes, &kept.proof)),
         rehearsal,
         tests,
         live: effect_now,
@@ -71,7 +71,7 @@ pub(crate) async fn view(house: &Arc<House>, id: &str) -> Result<Proposal, Troub
 }
 
 /// The figures of the whole split first, then the weeks, the latest first.
-fn measured(m: &safeconduct_rehearse::Measured, notes: &[String]) -> Measured {
+fn measured(m: &safeconduct_rehearse::Measured, notes: &[String], proof: &str) -> Measured {
     let split = |s: &safeconduct_rehearse::Split| Split {
         train_days: s.train_days,
         test_days: s.test_days,
@@ -86,7 +86,7 @@ fn measured(m: &safeconduct_rehearse::Measured, notes: &[String]) -> Measured {
         least_reliability: m.least_reliability.map(hundredths),
         stable_after: m.stable_after,
         weight: m.weight,
-        notes: notes.to_vec(),
+        notes: notes.iter().cloned().chain(proof.lines().map(str::to_owned)).collect(),
         blind: m.blind.clone(),
     }
 }
