@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod conformance;
 mod install;
 mod shots;
 mod step;
@@ -21,6 +22,7 @@ cargo xtask check                             format, clippy, tidy: what to run 
 cargo xtask tidy                              the rules of the house that no compiler knows
 cargo xtask bench ledger [--records N] [--quick]
                                               how fast the ledger is verified
+cargo xtask conformance authzen               every level of the AuthZEN certification scenario, and the Todo interop
 cargo xtask shots [--all]                     screenshots of the browser tests into docs/images: those that a page shows, or all";
 
 fn main() -> ExitCode {
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         ["check"] => check::run(),
         ["tidy"] => tidy::run(),
         ["bench", "ledger", options @ ..] => bench::ledger(options),
+        ["conformance", "authzen"] => conformance::authzen(),
         ["shots", options @ ..] => shots::run(options),
         _ => {
             say(USAGE);

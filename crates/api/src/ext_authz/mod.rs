@@ -46,7 +46,21 @@ async fn over_http(State(point): Point, ByGateway(proof): ByGateway, parts: Part
         client: client(&parts.headers)?,
         headers: fields(&parts.headers, single(&parts.headers, "upgrade")),
     };
-    relayed(point.judge(&asker, original).await?)
+    let judged = point.judge(&asker, original).await?;
+    let remove = if let Judged::Allowed { headers } = &judged { unsaid(headers).join(",") } else { String::new() };
+    let mut response = relayed(judged)?;
+    if let Ok(names) = HeaderValue::from_str(&remove)
+        && !names.is_empty()
+    {
+        response.headers_mut().insert("x-envoy-auth-headers-to-remove", names);
+    }
+    Ok(response)
+}
+
+/// The fields of which we have nothing to say this time; a client may not send them either.
+fn unsaid(said: &[(HeaderName, HeaderValue)]) -> Vec<&'static str> {
+    let ours = ["cookie", "x-safeconduct-assertion"];
+    ours.into_iter().filter(|name| said.iter().all(|(n, _)| n != name)).collect()
 }
 
 async fn over_grpc(State(point): Point, ByProgram(proof): ByProgram, headers: HeaderMap, body: Bytes) -> Response {
@@ -80,10 +94,9 @@ async fn check(point: &dyn DecisionPoint, proof: crate::Proof, body: &[u8]) -> R
     let judged = point.judge(&asker, original(check)?).await?;
     Ok(match judged {
         Judged::Allowed { headers } => {
-            // A client may not send what only we say.
-            let without: &[&str] = if headers.iter().any(|(name, _)| *name == header::COOKIE) { &[] } else { &["cookie"] };
+            let without = unsaid(&headers);
             let fields: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();
-            proto::allowed(&fields, without)
+            proto::allowed(&fields, &without)
         }
         Judged::Denied { status, sign_in, headers, body, .. } => {
             let mut fields: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();
