@@ -39,7 +39,7 @@ async fn who_is_not_signed_in_is_sent_to_sign_in_if_it_is_a_person() {
     let person = stage.ask(&asked(GATEWAY, "GET", "/page", "accept: text/html\r\n")).await;
     assert_eq!(status(&person), 302);
     let to = header(&person, "location").expect("a way to sign in");
-    let back = format!("/sign-in?return=https%3A%2F%2F{WIKI}%2Fpage");
+    let back = format!("/sign-in?return=https%3A//{WIKI}/page");
     assert!(to.starts_with(&stage.running.house.origin) && to.ends_with(&back), "{to}");
     let program = stage.ask(&asked(GATEWAY, "GET", "/page", "accept: application/json\r\n")).await;
     assert_eq!((status(&program), header(&program, "location")), (401, None));
