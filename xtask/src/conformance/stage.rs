@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -87,7 +87,8 @@ impl Stage {
 
     fn wait(&mut self) -> Result<()> {
         let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        // The listener is bound before the authority is there, so only an answer says that it serves.
+        while !self.get("/.well-known/authzen-configuration").is_ok_and(|reply| reply.status == 200) {
             if self.child.try_wait()?.is_some() || began.elapsed() > START {
                 bail!("the server does not serve: {}", fs::read_to_string(self.folder.join("server.log"))?);
             }
