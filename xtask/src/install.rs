@@ -97,7 +97,11 @@ mod tests {
 
     #[test]
     fn only_what_is_in_no_folder_is_installed() {
-        let there = |file: &Path| ["/usr/bin/chromium", "/opt/node", "/opt/npm", "/opt/nginx", "/opt/pip3"].iter().any(|f| file == Path::new(f));
+        let there = |file: &Path| {
+            ["/usr/bin/chromium", "/opt/node", "/opt/npm", "/opt/nginx", "/opt/pip3"]
+                .iter()
+                .any(|f| file == Path::new(f))
+        };
         assert_eq!(missing("/usr/bin:/opt", there), ["chromium-driver", "libnss3-tools"]);
         assert_eq!(missing("/usr/bin:/opt", |_| true), [""; 0]);
     }

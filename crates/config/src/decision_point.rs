@@ -171,7 +171,11 @@ pub(crate) fn read(mut t: Table<'_>, tokens: &[Text], faults: &mut Faults) -> Op
         }
     }
     if let Some(name) = default_store.as_ref().filter(|name| !stores.contains_key(*name)) {
-        faults.tell(&t.at, format!("`default_store`: there is no store `{name}`"), "name one of [decision_point.stores]");
+        faults.tell(
+            &t.at,
+            format!("`default_store`: there is no store `{name}`"),
+            "name one of [decision_point.stores]",
+        );
     }
     t.done(faults);
     // One store is the default without saying so.
@@ -204,7 +208,8 @@ fn store(name: String, mut t: Table<'_>, faults: &mut Faults) -> Option<(String,
         return Some((name, DecisionStore::default()));
     }
     let folder = folder.unwrap_or_else(|| format!("{STORES}{name}"));
-    let below = folder.strip_prefix(STORES).filter(|rest| !rest.is_empty() && !rest.contains(['/', '\\']) && *rest != "..");
+    let below =
+        folder.strip_prefix(STORES).filter(|rest| !rest.is_empty() && !rest.contains(['/', '\\']) && *rest != "..");
     if below.is_none() {
         faults.tell(&at, format!("`folder`: `{folder}` is not a folder in `stores`"), "write it as in \"stores/todo\"");
     }
@@ -239,7 +244,11 @@ fn client(
     }
     let certificate = t.parsed::<String>("certificate", "", faults);
     if certificate.is_some() && !certificates {
-        faults.tell(&at, "`certificate` needs the authority of client certificates", "add client_ca to [decision_point]");
+        faults.tell(
+            &at,
+            "`certificate` needs the authority of client certificates",
+            "add client_ca to [decision_point]",
+        );
     }
     if token.is_none() && certificate.is_none() {
         let remedy = "add token_sha256, token_sha256_file or certificate";
@@ -248,16 +257,28 @@ fn client(
     let may: BTreeSet<Surface> =
         t.list::<Surface>("may", "name what it may ask", faults).unwrap_or_default().into_iter().collect();
     if may.is_empty() {
-        faults.tell(&at, format!("the client `{name}` may ask nothing"), format!("add may = [...] with {}", Surface::WORDS));
+        faults.tell(
+            &at,
+            format!("the client `{name}` may ask nothing"),
+            format!("add may = [...] with {}", Surface::WORDS),
+        );
     }
     let asked: BTreeSet<String> =
         t.list::<String>("stores", "name stores", faults).unwrap_or_default().into_iter().collect();
     for store in asked.iter().filter(|s| !stores.contains_key(*s)) {
-        faults.tell(&at, format!("`stores`: there is no store `{store}`"), format!("add [decision_point.stores.{store}]"));
+        faults.tell(
+            &at,
+            format!("`stores`: there is no store `{store}`"),
+            format!("add [decision_point.stores.{store}]"),
+        );
     }
     let about_stores = may.iter().any(|s| s.asks_stores());
     if about_stores && asked.is_empty() {
-        faults.tell(&at, format!("the client `{name}` may ask no store"), "add stores = [\"NAME\"]; an empty list is none");
+        faults.tell(
+            &at,
+            format!("the client `{name}` may ask no store"),
+            "add stores = [\"NAME\"]; an empty list is none",
+        );
     }
     t.done(faults);
     Some(DecisionClient { token, certificate, stores: asked, may })

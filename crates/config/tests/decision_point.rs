@@ -65,12 +65,24 @@ fn every_fault_is_told_with_what_to_do() {
         (client("certificate = \"x\"\nmay = [\"search\"]\nstores = [\"gone\"]"), "there is no store `gone`"),
         (client("certificate = \"x\"\nmay = [\"everything\"]"), "`everything` is none of evaluate, search"),
         (client("token_sha256 = \"abc\"\nmay = [\"ext_authz\"]"), "not a SHA-256"),
-        (client("token_sha256_file = \"clients/gone.sha256\"\nmay = [\"ext_authz\"]"), "there is no file `clients/gone.sha256`"),
-        (client("token_sha256_file = \"clients/broken.sha256\"\nmay = [\"ext_authz\"]"), "clients/broken.sha256 is not a SHA-256"),
-        (client("certificate = \"x\"\nmay = [\"ext_authz\"]\ncolour = 1"), "[decision_point.clients.x] has no key `colour`"),
+        (
+            client("token_sha256_file = \"clients/gone.sha256\"\nmay = [\"ext_authz\"]"),
+            "there is no file `clients/gone.sha256`",
+        ),
+        (
+            client("token_sha256_file = \"clients/broken.sha256\"\nmay = [\"ext_authz\"]"),
+            "clients/broken.sha256 is not a SHA-256",
+        ),
+        (
+            client("certificate = \"x\"\nmay = [\"ext_authz\"]\ncolour = 1"),
+            "[decision_point.clients.x] has no key `colour`",
+        ),
         (format!("{GOOD}\n[decision_point.stores.other]\nfolder = \"../etc\""), "`../etc` is not a folder in `stores`"),
         (format!("{GOOD}\n[decision_point.stores.Other]"), "is not a"),
-        (format!("{GOOD}\n[decision_point.stores.safeconduct]\nfolder = \"stores/x\""), "is built in and has no folder"),
+        (
+            format!("{GOOD}\n[decision_point.stores.safeconduct]\nfolder = \"stores/x\""),
+            "is built in and has no folder",
+        ),
     ] {
         let told = told(&more);
         assert!(told.contains(wanted), "{wanted}\n--\n{told}");

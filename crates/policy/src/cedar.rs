@@ -12,8 +12,8 @@ use std::str::FromStr;
 use cedar_policy::pst::{self, BinaryOp, Clause, EntityOrSlot, Literal, PatternElem, UnaryOp, Var};
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Effect as Permission, Entities, Entity, EntityId,
-    EntityTypeName, EntityUid, EvalResult, Policy, PolicyId, PolicySet, Request, Response, RestrictedExpression, Schema,
-    SchemaFragment, Template, ValidationMode, Validator,
+    EntityTypeName, EntityUid, EvalResult, Policy, PolicyId, PolicySet, Request, Response, RestrictedExpression,
+    Schema, SchemaFragment, Template, ValidationMode, Validator,
 };
 use safeconduct_model::{Action, Application, Ask, Class, Principal, RuleId};
 

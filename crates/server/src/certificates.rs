@@ -67,7 +67,8 @@ impl HostCertificates {
     fn is_published(&self, host: &Host) -> bool {
         let current = self.house.current();
         let point = current.config.settings.decision_point.as_ref().and_then(|d| d.url.as_deref());
-        let named = |url: &str| url.split_once("://").and_then(|(_, rest)| rest.split(':').next()) == Some(host.as_str());
+        let named =
+            |url: &str| url.split_once("://").and_then(|(_, rest)| rest.split(':').next()) == Some(host.as_str());
         point.is_some_and(named) || current.config.estate.applications.values().any(|a| a.hosts.contains(host))
     }
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use safeconduct_config::{Config, Text, Texts};
 use safeconduct_model::{AppId, Fault, GroupId, PersonId};
-use safeconduct_policy::{Fixture, FixtureText, PolicyText, Snapshot, Sources, parse_fixtures, run_fixtures};
 use safeconduct_policy::store::{Store, StoreTexts};
+use safeconduct_policy::{Fixture, FixtureText, PolicyText, Snapshot, Sources, parse_fixtures, run_fixtures};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -163,7 +163,17 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
         tasks.spawn(decision_point::run(&house, bound, stop.clone())?);
     }
     let setup_link = first_administrator(&house).await?;
-    Ok(Running { house, https, health: health_at, decision_point: point_at, setup_link, gateway, follower: Some(follower), stop, tasks })
+    Ok(Running {
+        house,
+        https,
+        health: health_at,
+        decision_point: point_at,
+        setup_link,
+        gateway,
+        follower: Some(follower),
+        stop,
+        tasks,
+    })
 }
 
 impl Running {

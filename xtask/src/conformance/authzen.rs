@@ -46,11 +46,7 @@ pub(crate) fn run() -> Result<bool> {
     let root = tree::root()?;
     let data = std::env::var_os("SAFECONDUCT_TESTDATA").map_or_else(|| root.join("../shared/data"), PathBuf::from);
     let data = data.join("authzen");
-    ensure!(
-        data.is_dir(),
-        "there is no {}; set SAFECONDUCT_TESTDATA to the folder of the test data",
-        data.display()
-    );
+    ensure!(data.is_dir(), "there is no {}; set SAFECONDUCT_TESTDATA to the folder of the test data", data.display());
     let built = Command::new("cargo").args(["build", "-p", "safeconduct"]).current_dir(&root).status()?;
     ensure!(built.success(), "the build failed");
     let out = root.join("target/conformance");
@@ -70,7 +66,9 @@ pub(crate) fn run() -> Result<bool> {
     let levels = scenario["levels"].as_object().context("the scenario has no levels")?;
     let needs: BTreeMap<String, Vec<String>> = levels
         .iter()
-        .map(|(l, n)| (l.clone(), n.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect()))
+        .map(|(l, n)| {
+            (l.clone(), n.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect())
+        })
         .collect();
     tell(&score, &needs, &out)
 }
@@ -85,7 +83,8 @@ fn todo(stage: &Stage, data: &Path, draft: &str, score: &mut Score) -> Result<()
     let level = format!("todo-{draft}");
     for (n, case) in file["evaluation"].as_array().into_iter().flatten().enumerate() {
         let request = if draft == "00" { in_final_form(&case["request"]) } else { case["request"].clone() };
-        let reply = stage.post(&format!("{INTEROP}/access/v1/evaluation"), "application/json", &[], &request.to_string())?;
+        let reply =
+            stage.post(&format!("{INTEROP}/access/v1/evaluation"), "application/json", &[], &request.to_string())?;
         let body: Value = serde_json::from_str(&reply.body).unwrap_or_default();
         let well = reply.status == 200 && body["decision"] == case["expected"];
         score.add(&level, &format!("evaluation {n}"), (!well).then_some(reply.body));
@@ -94,7 +93,8 @@ fn todo(stage: &Stage, data: &Path, draft: &str, score: &mut Score) -> Result<()
         let path = format!("{INTEROP}/access/v1/evaluations");
         let reply = stage.post(&path, "application/json", &[], &case["request"].to_string())?;
         let body: Value = serde_json::from_str(&reply.body).unwrap_or_default();
-        let wanted: Vec<Value> = case["expected"].as_array().into_iter().flatten().map(|e| e["decision"].clone()).collect();
+        let wanted: Vec<Value> =
+            case["expected"].as_array().into_iter().flatten().map(|e| e["decision"].clone()).collect();
         let well = reply.status == 200 && cases::decisions(&body, &json!(wanted));
         score.add(&level, &format!("batch {n}"), (!well).then_some(reply.body));
     }
@@ -111,7 +111,8 @@ fn in_final_form(request: &Value) -> Value {
     if let Some(resource) = request["resource"].as_object_mut() {
         let known = ["type", "id", "properties"];
         let extra: Vec<String> = resource.keys().filter(|k| !known.contains(&k.as_str())).cloned().collect();
-        let moved: serde_json::Map<String, Value> = extra.into_iter().filter_map(|k| resource.remove_entry(&k)).collect();
+        let moved: serde_json::Map<String, Value> =
+            extra.into_iter().filter_map(|k| resource.remove_entry(&k)).collect();
         if !moved.is_empty() {
             resource.insert("properties".to_owned(), Value::Object(moved));
         }
@@ -130,9 +131,16 @@ fn tell(score: &Score, needs: &BTreeMap<String, Vec<String>>, out: &Path) -> Res
         let reached = needed.map(String::as_str).chain(shared).chain([name.as_str()]).all(|l| score.holds(l));
         well &= reached;
         let (passed, failed) = (level.passed, level.failed.len() as u64);
-        rows.push(vec![name.clone(), passed.to_string(), failed.to_string(), if reached { "yes" } else { "NO" }.to_owned()]);
+        rows.push(vec![
+            name.clone(),
+            passed.to_string(),
+            failed.to_string(),
+            if reached { "yes" } else { "NO" }.to_owned(),
+        ]);
         told.push(json!({ "case": name, "metric": "cases passed", "unit": format!("of {}", passed + failed), "ours": passed, "peers": {} }));
-        goals.push(json!({ "name": name, "value": failed, "op": "<=", "goal": 0, "unit": "failed cases", "holds": reached }));
+        goals.push(
+            json!({ "name": name, "value": failed, "op": "<=", "goal": 0, "unit": "failed cases", "holds": reached }),
+        );
     }
     let machine = format!("{} cores", std::thread::available_parallelism().map_or(1, usize::from));
     let report = json!({ "name": "authzen", "machine": machine, "rows": told, "goals": goals });
@@ -141,7 +149,11 @@ fn tell(score: &Score, needs: &BTreeMap<String, Vec<String>>, out: &Path) -> Res
     for why in score.0.values().flat_map(|l| &l.failed) {
         say(format!("FAILED {why}"));
     }
-    say(if well { "every level is reached; see target/conformance/authzen.json" } else { "NOT every level is reached" });
+    say(if well {
+        "every level is reached; see target/conformance/authzen.json"
+    } else {
+        "NOT every level is reached"
+    });
     Ok(well)
 }
 

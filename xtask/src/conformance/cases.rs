@@ -64,18 +64,24 @@ fn judge(expect: &Value, reply: &Reply, earlier: &Earlier, origin: &str) -> Fail
     }
     let Ok(body) = serde_json::from_str::<Value>(&reply.body) else { return Some("the body is not JSON".to_owned()) };
     let checks: [(&str, &dyn Fn(&Value) -> bool); 9] = [
-        ("decision", &|wanted| body["decision"] == *wanted && (body["context"].is_null() || body["context"].is_object())),
+        ("decision", &|wanted| {
+            body["decision"] == *wanted && (body["context"].is_null() || body["context"].is_object())
+        }),
         ("decisions", &|wanted| decisions(&body, wanted)),
         ("includes", &|wanted| wanted.as_array().into_iter().flatten().all(|row| results(&body).contains(row))),
         ("results", &|wanted| body["results"] == *wanted),
         ("same_as", &|of| earlier.get(of.as_str().unwrap_or_default()).is_some_and(|o| results(o) == results(&body))),
         ("all_of_type", &|kind| results(&body).iter().all(|row| row["type"] == *kind)),
         ("page", &|wanted| body["page"]["next_token"].is_string() || (wanted == "optional" && body["page"].is_null())),
-        ("required", &|names| names.as_array().into_iter().flatten().all(|n| body[n.as_str().unwrap_or("?")].is_string())),
-        ("https_urls_if_present", &|names| names.as_array().into_iter().flatten().all(|n| {
-            let value = &body[n.as_str().unwrap_or("?")];
-            value.is_null() || value.as_str().is_some_and(|v| v.starts_with("https://"))
-        })),
+        ("required", &|names| {
+            names.as_array().into_iter().flatten().all(|n| body[n.as_str().unwrap_or("?")].is_string())
+        }),
+        ("https_urls_if_present", &|names| {
+            names.as_array().into_iter().flatten().all(|n| {
+                let value = &body[n.as_str().unwrap_or("?")];
+                value.is_null() || value.as_str().is_some_and(|v| v.starts_with("https://"))
+            })
+        }),
     ];
     for (name, holds) in checks {
         if !expect[name].is_null() && !holds(&expect[name]) {
@@ -96,7 +102,10 @@ fn results(body: &Value) -> Vec<Value> {
 pub(crate) fn decisions(body: &Value, wanted: &Value) -> bool {
     let (Some(got), Some(wanted)) = (body["evaluations"].as_array(), wanted.as_array()) else { return false };
     got.len() == wanted.len()
-        && got.iter().zip(wanted).all(|(got, wanted)| got["decision"].is_boolean() && (wanted.is_null() || got["decision"] == *wanted))
+        && got
+            .iter()
+            .zip(wanted)
+            .all(|(got, wanted)| got["decision"].is_boolean() && (wanted.is_null() || got["decision"] == *wanted))
 }
 
 #[cfg(test)]
@@ -113,7 +122,10 @@ mod tests {
     fn a_wrong_answer_fails() {
         assert_eq!(told(&json!({ "status": 200, "decision": true }), 200, &json!({ "decision": true })), None);
         assert!(told(&json!({ "status": 200, "decision": true }), 200, &json!({ "decision": false })).is_some());
-        assert!(told(&json!({ "status": 200, "decision": true }), 200, &json!({ "decision": true, "context": 1 })).is_some());
+        assert!(
+            told(&json!({ "status": 200, "decision": true }), 200, &json!({ "decision": true, "context": 1 }))
+                .is_some()
+        );
         assert!(told(&json!({ "status": 400 }), 200, &json!({ "decision": true })).is_some());
         let wanted = json!({ "status": 200, "decisions": [true, null] });
         assert_eq!(told(&wanted, 200, &json!({ "evaluations": [{ "decision": true }, { "decision": false }] })), None);

@@ -123,7 +123,11 @@ impl Stage {
         if body.is_some() {
             command.args(["--data-binary", "@-"]);
         }
-        command.arg(format!("{}{path}", self.origin())).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .arg(format!("{}{path}", self.origin()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot run curl; install the Debian package curl")?;
         // Dropped at the end of the statement, so that curl sees the end of the body.
         child.stdin.take().context("curl takes input")?.write_all(body.unwrap_or_default().as_bytes())?;

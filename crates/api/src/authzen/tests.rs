@@ -77,7 +77,13 @@ fn a_search_needs_everything_but_what_it_seeks() {
     assert!(wire::search(&object(body.clone()), Sought::Principal).is_ok());
     assert!(wire::search(&object(body.clone()), Sought::Resource).is_err());
     assert!(wire::search(&object(body.clone()), Sought::Action).is_err());
-    for (page, fits) in [(json!({ "limit": 1 }), true), (json!({ "limit": 0 }), false), (json!({ "limit": "1" }), false), (json!({ "token": 1 }), false), (json!([]), false)] {
+    for (page, fits) in [
+        (json!({ "limit": 1 }), true),
+        (json!({ "limit": 0 }), false),
+        (json!({ "limit": "1" }), false),
+        (json!({ "token": 1 }), false),
+        (json!([]), false),
+    ] {
         body["page"] = page.clone();
         assert_eq!(wire::search(&object(body.clone()), Sought::Principal).is_ok(), fits, "{page}");
     }
@@ -87,7 +93,8 @@ fn a_search_needs_everything_but_what_it_seeks() {
 fn a_yes_says_no_more_and_a_no_says_why() {
     let mut decision = Decision { permitted: true, reason: None, for_user: None, detail: "d".into(), rules: vec![] };
     assert_eq!(wire::decision(&decision), json!({ "decision": true }));
-    decision = Decision { permitted: false, reason: Some(Reason::Forbidden), for_user: Some("Ask Bo.".into()), ..decision };
+    decision =
+        Decision { permitted: false, reason: Some(Reason::Forbidden), for_user: Some("Ask Bo.".into()), ..decision };
     let told = json!({ "decision": false, "context": { "reason": "forbidden", "reason_user": { "en": "Ask Bo." }, "reason_admin": { "en": "d" } } });
     assert_eq!(wire::decision(&decision), told);
 }
@@ -96,6 +103,8 @@ fn a_yes_says_no_more_and_a_no_says_why() {
 fn the_page_stands_first_and_its_token_is_always_a_text() {
     let seek = wire::search(&object(whole()), Sought::Resource).unwrap();
     let page = Page { rows: vec![Row { id: "1".into() }], next: None };
-    let told = wire::results(&seek, &page).to_string();
-    assert_eq!(told, r#"{"page":{"count":1,"next_token":""},"results":[{"id":"1","type":"doc"}]}"#);
+    let told = wire::results(&seek, &page);
+    assert!(told.to_string().starts_with(r#"{"page":"#), "{told}");
+    let page = json!({ "next_token": "", "count": 1 });
+    assert_eq!(told, json!({ "page": page, "results": [{ "type": "doc", "id": "1" }] }));
 }

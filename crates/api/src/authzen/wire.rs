@@ -71,7 +71,9 @@ pub(crate) fn evaluations(body: &Object) -> Result<Asked, ApiError> {
         return evaluation(body).map(|one| Asked::One(Box::new(one)));
     }
     if items.len() > MAX_EVALUATIONS {
-        return Err(bad(format!("`evaluations` may hold {MAX_EVALUATIONS} at most; send the rest in another request.")));
+        return Err(bad(format!(
+            "`evaluations` may hold {MAX_EVALUATIONS} at most; send the rest in another request."
+        )));
     }
     let options = members(body, "options").map_err(bad)?;
     let until = match options.and_then(|o| o.get("evaluations_semantic")).filter(|v| !v.is_null()) {

@@ -39,7 +39,8 @@ async fn over_http(State(point): Point, ByGateway(proof): ByGateway, parts: Part
     let target = parts.uri.path_and_query().map_or("", |t| t.as_str());
     let host = single(&parts.headers, "host").or_else(|| parts.uri.authority().map(|a| a.as_str()));
     let proto = single(&parts.headers, "x-forwarded-proto");
-    let missing = |what: &str| ApiError::bad_request(format!("The gateway must send {what}; see docs/decision-point.md."));
+    let missing =
+        |what: &str| ApiError::bad_request(format!("The gateway must send {what}; see docs/decision-point.md."));
     let original = Original {
         method: parts.method.to_string(),
         scheme: proto.ok_or_else(|| missing("x-forwarded-proto"))?.to_owned(),

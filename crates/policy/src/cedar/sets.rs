@@ -201,7 +201,8 @@ impl Single {
         if self.set.is_empty() {
             return None;
         }
-        let overlaid = if request.properties.iter().any(Option::is_some) { Some(entities.under(request)?) } else { None };
+        let overlaid =
+            if request.properties.iter().any(Option::is_some) { Some(entities.under(request)?) } else { None };
         let entities = overlaid.as_ref().unwrap_or(&entities.inner);
         let response = Authorizer::new().is_authorized(&request.inner, &self.set, entities);
         if response.diagnostics().errors().next().is_some() {
@@ -394,7 +395,8 @@ impl Request {
         for (slot, json, name) in [(0, principal, "principal"), (1, resource, "resource")] {
             let Some(json) = json else { continue };
             let read = Context::from_json_value(json, None);
-            let read = read.map_err(|e| Unreadable::plain(format!("attributes of the {name}: {}", Unreadable::of(&e).what)))?;
+            let read =
+                read.map_err(|e| Unreadable::plain(format!("attributes of the {name}: {}", Unreadable::of(&e).what)))?;
             self.properties[slot] = Some(read);
         }
         Ok(self)

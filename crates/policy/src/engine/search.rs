@@ -205,8 +205,10 @@ mod tests {
         }
         for n in 0..THINGS {
             let folder = parents[n] / 4 % 3;
-            all.push(json!({ "uid": uid("Thing", n), "attrs": { "owner": { "__entity": uid("User", parents[n] % PEOPLE) } },
-                "parents": [uid("Folder", folder)] }));
+            all.push(
+                json!({ "uid": uid("Thing", n), "attrs": { "owner": { "__entity": uid("User", parents[n] % PEOPLE) } },
+                "parents": [uid("Folder", folder)] }),
+            );
         }
         Entities::parse(&json!(all).to_string(), None).unwrap()
     }
@@ -240,7 +242,8 @@ mod tests {
 
     fn ask(sides: [Json; 3], stated: &Option<i64>) -> Request {
         let [principal, action, resource] = sides;
-        let json = json!({ "principal": principal, "action": action, "resource": resource, "context": { "open": true } });
+        let json =
+            json!({ "principal": principal, "action": action, "resource": resource, "context": { "open": true } });
         let properties = stated.map(|level| json!({ "level": level }));
         Request::from_json(&json, None).unwrap().with_properties(properties, None).unwrap()
     }
@@ -302,7 +305,8 @@ mod tests {
         rules.add_text("permit(principal, action, resource);").unwrap();
         let engine = Engine::compile(&rules, &entities(&[0; 2 * PEOPLE])).unwrap();
         let directory = Directory::of(&engine);
-        let sides = [uid("User", 0), json!({ "type": "Action", "id": "a" }), json!({ "type": "Thing", "id": "nowhere" })];
+        let sides =
+            [uid("User", 0), json!({ "type": "Action", "id": "a" }), json!({ "type": "Thing", "id": "nowhere" })];
         let mut prepared = engine.prepare(&ask(sides, &None)).unwrap();
         let quest = Quest { sought: Sought::Principal, kind: "User", after: None, limit: 100, looks: 100 };
         assert_eq!(engine.search(&directory, &mut prepared, quest).ids.len(), PEOPLE);

@@ -109,7 +109,12 @@ fn build_here(folder: &str, texts: &StoreTexts) -> Result<Store, Vec<Fault>> {
         Err(e) => {
             let line = serde_json::from_str::<serde_json::Value>(&entities_text.text).err().map_or(0, |e| e.line());
             let line = u32::try_from(line).unwrap_or(0);
-            faults.push(Fault::new(&entities_text.file, line, e.what, "write it as Cedar's entity JSON, as the schema says"));
+            faults.push(Fault::new(
+                &entities_text.file,
+                line,
+                e.what,
+                "write it as Cedar's entity JSON, as the schema says",
+            ));
             None
         }
     };
@@ -117,7 +122,8 @@ fn build_here(folder: &str, texts: &StoreTexts) -> Result<Store, Vec<Fault>> {
         faults.sort();
         return Err(faults);
     };
-    let engine = Engine::compile(&rules, &entities).map_err(|e| one(&entities_text.file, e.line, e.what, "correct it"))?;
+    let engine =
+        Engine::compile(&rules, &entities).map_err(|e| one(&entities_text.file, e.line, e.what, "correct it"))?;
     let directory = Directory::of(&engine);
     Ok(Store { revision: texts.revision(), shapes, types: texts.types.clone(), engine, directory, labels })
 }
@@ -144,7 +150,8 @@ fn rules(texts: &[PolicyText], faults: &mut Vec<Fault>) -> (Rules, Vec<Label>) {
                 faults.push(Fault::new(&source.file, line, what, remedy));
             };
             if nesting(statement.text) > MAX_NESTING {
-                let what = format!("the rule is nested too deeply: more than {MAX_NESTING} brackets, operators and paths");
+                let what =
+                    format!("the rule is nested too deeply: more than {MAX_NESTING} brackets, operators and paths");
                 tell(statement.line, what, "split it into several rules");
                 continue;
             }
@@ -160,7 +167,11 @@ fn rules(texts: &[PolicyText], faults: &mut Vec<Fault>) -> (Rules, Vec<Label>) {
             }
             let number = labels.len();
             if rules.has_templates() {
-                tell(statement.line, "templates decide nothing here".to_owned(), "write the rule without ?principal and ?resource");
+                tell(
+                    statement.line,
+                    "templates decide nothing here".to_owned(),
+                    "write the rule without ?principal and ?resource",
+                );
                 return (rules, labels);
             }
             let place = format!("{}:{}", source.file, statement.line);

@@ -168,7 +168,8 @@ impl Store {
         let mut scratch = Scratch::default();
         let outcome = prepared.decide(Mode::Exhaustive, &mut scratch);
         let answer = prepared.answer(outcome, &scratch);
-        let names = |ids: &[String]| ids.iter().filter_map(|id| self.label(id)).map(|l| l.name.clone()).collect::<Vec<_>>();
+        let names =
+            |ids: &[String]| ids.iter().filter_map(|id| self.label(id)).map(|l| l.name.clone()).collect::<Vec<_>>();
         if !answer.errors.is_empty() {
             let rules = names(&answer.errors);
             let detail = format!("these rules could not be evaluated: {}", rules.join(", "));

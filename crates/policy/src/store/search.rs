@@ -50,7 +50,9 @@ pub struct Page {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SearchRefused {
     /// It was not given out here, or something else of the request changed.
-    #[error("`page.token` does not belong to this question; repeat the request with which the search began, and its token")]
+    #[error(
+        "`page.token` does not belong to this question; repeat the request with which the search began, and its token"
+    )]
     Foreign,
     /// Policies or entities changed since.
     #[error("`page.token` is of revision {was}, and the store is at {is} now; begin the search again without a token")]
@@ -93,7 +95,13 @@ impl Store {
         Ok(Page { next: key.map(token), rows })
     }
 
-    fn entities(&self, side: Sought, ask: &Evaluation, after: Option<&str>, limit: usize) -> (Vec<String>, Option<String>) {
+    fn entities(
+        &self,
+        side: Sought,
+        ask: &Evaluation,
+        after: Option<&str>,
+        limit: usize,
+    ) -> (Vec<String>, Option<String>) {
         let named = if side == Sought::Principal { &ask.subject.kind } else { &ask.resource.kind };
         // A question that the schema does not know has no answer: nothing is found.
         let (Some(kind), Ok(request)) = (self.kind(named), self.request(ask)) else { return Default::default() };
@@ -123,13 +131,14 @@ fn digest(seek: &Seek) -> String {
     let subject_id = (seek.sought != Sought::Principal).then_some(&subject.id);
     let resource_id = (seek.sought != Sought::Resource).then_some(&resource.id);
     let action_name = (seek.sought != Sought::Action).then_some(&action.name);
-    let question = serde_json::json!([
+    let mut question = serde_json::json!([
         format!("{:?}", seek.sought),
         [serde_json::json!(subject.kind), serde_json::json!(subject_id), serde_json::json!(subject.properties)],
         [serde_json::json!(action_name), serde_json::json!(action.properties)],
         [serde_json::json!(resource.kind), serde_json::json!(resource_id), serde_json::json!(resource.properties)],
         context,
     ]);
+    question.sort_all_objects();
     let digest = Sha256::digest(question.to_string());
     URL_SAFE_NO_PAD.encode(digest.get(..12).unwrap_or_default())
 }
@@ -140,8 +149,7 @@ fn write(cursor: &Cursor) -> String {
 
 fn read(token: &str, question: &str, revision: &str) -> Result<Cursor, SearchRefused> {
     let bytes = Some(token).filter(|t| t.len() <= MAX_TOKEN).and_then(|t| URL_SAFE_NO_PAD.decode(t).ok());
-    let cursor: Cursor =
-        bytes.and_then(|b| serde_json::from_slice(&b).ok()).ok_or(SearchRefused::Foreign)?;
+    let cursor: Cursor = bytes.and_then(|b| serde_json::from_slice(&b).ok()).ok_or(SearchRefused::Foreign)?;
     if cursor.q != question {
         return Err(SearchRefused::Foreign);
     }

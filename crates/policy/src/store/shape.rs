@@ -215,7 +215,9 @@ fn value_of(shape: &Shape, value: &Json, path: &str) -> Result<Json, String> {
             }
         }
         Shape::Set(element) => match value.as_array() {
-            Some(items) => items.iter().map(|item| value_of(element, item, path)).collect::<Result<_, _>>().map(Json::Array),
+            Some(items) => {
+                items.iter().map(|item| value_of(element, item, path)).collect::<Result<_, _>>().map(Json::Array)
+            }
             None => wrong("a list"),
         },
         Shape::Record(fields) => match value.as_object() {
@@ -254,7 +256,10 @@ mod tests {
     fn names_are_followed_through_namespaces() {
         let shapes = shapes();
         let read = shapes.actions().iter().find(|a| a.id == "read").unwrap();
-        assert_eq!((read.kind.as_str(), read.principals.iter().map(String::as_str).collect::<Vec<_>>()), ("Shop::Action", vec!["Shop::User"]));
+        assert_eq!(
+            (read.kind.as_str(), read.principals.iter().map(String::as_str).collect::<Vec<_>>()),
+            ("Shop::Action", vec!["Shop::User"])
+        );
         assert_eq!(read.context["ip"], (Shape::Extension("ip"), true));
         let enter = shapes.actions().iter().find(|a| a.id == "enter").unwrap();
         assert_eq!(enter.principals.iter().collect::<Vec<_>>(), ["Guest", "Shop::User"]);
@@ -267,11 +272,17 @@ mod tests {
     fn what_is_not_declared_is_left_out_and_what_does_not_fit_is_told() {
         let given = json!({ "role": "admin", "shoe": 44, "place": { "ip": "10.0.0.1", "x": 1 }, "teams": ["a", { "type": "Shop::Team", "id": "b" }] });
         let fitted = r#"{"place":{"ip":{"__extn":{"arg":"10.0.0.1","fn":"ip"}}},"role":"admin","teams":[{"__entity":{"id":"a","type":"Shop::Team"}},{"__entity":{"id":"b","type":"Shop::Team"}}]}"#;
-        assert_eq!(serde_json::from_str::<Json>(&told("Shop::User", given.clone(), false)).unwrap(), serde_json::from_str::<Json>(fitted).unwrap());
+        assert_eq!(
+            serde_json::from_str::<Json>(&told("Shop::User", given.clone(), false)).unwrap(),
+            serde_json::from_str::<Json>(fitted).unwrap()
+        );
         assert_eq!(told("Shop::User", given, true), "`subject.pay` is missing");
         assert_eq!(told("Shop::User", json!({ "role": 1 }), false), "`subject.role` is not a text");
         assert_eq!(told("Shop::User", json!({ "place": {} }), false), "`subject.place.ip` is missing");
-        assert_eq!(told("Shop::User", json!({ "teams": [{ "type": "Guest", "id": "b" }] }), false), "`subject.teams` is not the id of a Shop::Team");
+        assert_eq!(
+            told("Shop::User", json!({ "teams": [{ "type": "Guest", "id": "b" }] }), false),
+            "`subject.teams` is not the id of a Shop::Team"
+        );
         assert_eq!(told("Shop::User", json!({ "role": null }), false), "{}");
     }
 }

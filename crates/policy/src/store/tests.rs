@@ -54,7 +54,9 @@ fn ids(page: &Page) -> Vec<&str> {
 fn the_eight_rules_of_the_certification_hold() {
     let store = certification();
     let plain = |s, a, r| store.evaluate(&ask(s, a, r)).permitted;
-    assert!(plain("alice", "read", "record-1") && plain("alice", "write", "record-1") && plain("bob", "read", "record-1"));
+    assert!(
+        plain("alice", "read", "record-1") && plain("alice", "write", "record-1") && plain("bob", "read", "record-1")
+    );
     assert!(!plain("bob", "write", "record-1"), "an admin opens only what is archived");
     let mut archived = ask("alice", "write", "record-1");
     archived.resource.properties.insert("status".into(), "archived".into());
@@ -142,7 +144,8 @@ fn actions_come_in_pages_too() {
 
 #[test]
 fn types_are_found_by_the_configured_name_else_by_their_own() {
-    let schema = "namespace App { entity User; entity Doc; action see appliesTo { principal: [User], resource: [Doc] }; }";
+    let schema =
+        "namespace App { entity User; entity Doc; action see appliesTo { principal: [User], resource: [Doc] }; }";
     let mut texts = small(schema, "permit(principal, action == App::Action::\"see\", resource);", "[]");
     let asked = Evaluation {
         subject: Thing::new("person", "a"),
@@ -159,7 +162,8 @@ fn types_are_found_by_the_configured_name_else_by_their_own() {
 
 #[test]
 fn a_rule_that_cannot_be_evaluated_denies_and_is_named() {
-    let schema = "entity User = { level: Long }; entity Doc; action see appliesTo { principal: [User], resource: [Doc] };";
+    let schema =
+        "entity User = { level: Long }; entity Doc; action see appliesTo { principal: [User], resource: [Doc] };";
     let rules = "@id(\"all\") permit(principal, action, resource);\npermit(principal, action, resource) when { principal.level > 1 };";
     let store = built(&small(schema, rules, "[]"));
     let mut asked = ask("nobody", "see", "1");

@@ -51,7 +51,10 @@ fn sentence(entry: &Entry) -> Option<String> {
                 Said::Deny { reason } => format!("denied ({reason})"),
                 Said::Found { results } => format!("found {results}"),
             };
-            format!("{at}  {answer:<28} {} {} {} in {}, asked by {}", q.subject, q.action, q.resource, q.store, q.client)
+            format!(
+                "{at}  {answer:<28} {} {} {} in {}, asked by {}",
+                q.subject, q.action, q.resource, q.store, q.client
+            )
         }
         Record::System(_) => return None,
     })

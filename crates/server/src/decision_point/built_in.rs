@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use safeconduct_access::{Grant, grant_for};
 use safeconduct_model::{
-    Action, AppId, Ask, Auth, Check, DeviceFacts, Duration, Method, PersonId, Place, Principal, Reason, RequestId, Stated,
-    Timestamp, What, Who, Why,
+    Action, AppId, Ask, Auth, Check, DeviceFacts, Duration, Method, PersonId, Place, Principal, Reason, RequestId,
+    Stated, Timestamp, What, Who, Why,
 };
 use safeconduct_policy::Verdict;
 use safeconduct_policy::engine::Sought;
@@ -129,7 +129,13 @@ fn text<'o>(of: &'o Object, name: &str) -> Result<Option<&'o str>, String> {
 }
 
 /// The question as the gateway would put it.
-fn ask(house: &House, current: &Current, asked: &Evaluation, request: &RequestId, now: Timestamp) -> Result<Ask, String> {
+fn ask(
+    house: &House,
+    current: &Current,
+    asked: &Evaluation,
+    request: &RequestId,
+    now: Timestamp,
+) -> Result<Ask, String> {
     if asked.subject.kind != "person" {
         return Err(format!("this store knows no subject type `{}`; ask about a `person`", asked.subject.kind));
     }
@@ -144,9 +150,7 @@ fn ask(house: &House, current: &Current, asked: &Evaluation, request: &RequestId
     let groups = estate.groups_of(&person).filter(|_| house.is_active(&person));
     let auth = part(context, "auth")?.map(|given| auth(given, now)).transpose()?;
     let why = Why {
-        stated: text(context, "purpose")?
-            .map(|purpose| stated(purpose, text(context, "ticket")))
-            .transpose()?,
+        stated: text(context, "purpose")?.map(|purpose| stated(purpose, text(context, "ticket"))).transpose()?,
         grant: groups.as_ref().and_then(|g| grant_for(&estate.grants, &person, g, &app, now)).map(Grant::facts),
     };
     let ip = part(context, "net")?.map(|net| text(net, "ip")).transpose()?.flatten();
@@ -197,7 +201,11 @@ fn auth(given: &Object, now: Timestamp) -> Result<Auth, String> {
 }
 
 /// A device as the caller vouches for it. Whether it is compliant is worked out from its checks.
-fn device(given: &Object, settings: &safeconduct_config::Settings, now: Timestamp) -> Result<Option<DeviceFacts>, String> {
+fn device(
+    given: &Object,
+    settings: &safeconduct_config::Settings,
+    now: Timestamp,
+) -> Result<Option<DeviceFacts>, String> {
     if given.get("known").is_some_and(|known| known != &Value::Bool(true)) {
         return Ok(None);
     }

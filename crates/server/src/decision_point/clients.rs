@@ -24,7 +24,8 @@ pub(super) fn admit(
     let store = match surface {
         Surface::Evaluate | Surface::Search | Surface::Review => {
             let wanted = store.or(point.default_store.as_deref());
-            let wanted = wanted.ok_or_else(|| ApiError::not_found("There is no default store; name one in the path."))?;
+            let wanted =
+                wanted.ok_or_else(|| ApiError::not_found("There is no default store; name one in the path."))?;
             // Whether a store exists is no business of a client that may not ask it.
             if !client.stores.contains(wanted) || !point.stores.contains_key(wanted) {
                 return Err(forbidden("The client may not ask this store."));
@@ -61,12 +62,13 @@ mod tests {
     const SECRET: &str = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b";
 
     fn point() -> DecisionPoint {
-        let client = |token: Option<&str>, certificate: Option<&str>, stores: &[&str], may: &[Surface]| DecisionClient {
-            token: token.map(|t| t.parse().expect("a digest")),
-            certificate: certificate.map(str::to_owned),
-            stores: stores.iter().map(|s| (*s).to_owned()).collect(),
-            may: may.iter().copied().collect(),
-        };
+        let client =
+            |token: Option<&str>, certificate: Option<&str>, stores: &[&str], may: &[Surface]| DecisionClient {
+                token: token.map(|t| t.parse().expect("a digest")),
+                certificate: certificate.map(str::to_owned),
+                stores: stores.iter().map(|s| (*s).to_owned()).collect(),
+                may: may.iter().copied().collect(),
+            };
         DecisionPoint {
             listen: ([127, 0, 0, 1], 0).into(),
             tls: true,

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use http::{HeaderValue, Request, StatusCode, header};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use safeconduct_api::{ApiError, Answer, Asker, Batch, Judged, Original, Proof};
+use safeconduct_api::{Answer, ApiError, Asker, Batch, Judged, Original, Proof};
 use safeconduct_config::{BUILT_IN, Surface};
 use safeconduct_gateway::{Elsewhere, Judgement, TlsSettings, server_config};
 use safeconduct_model::{Question, Reason, Record, RequestId, Said};
@@ -44,7 +44,11 @@ pub(crate) async fn bind(at: SocketAddr) -> Result<Bound> {
 }
 
 /// Serves until it is stopped.
-pub(crate) fn run(house: &Arc<House>, bound: Bound, stop: CancellationToken) -> Result<impl Future<Output = ()> + use<>> {
+pub(crate) fn run(
+    house: &Arc<House>,
+    bound: Bound,
+    stop: CancellationToken,
+) -> Result<impl Future<Output = ()> + use<>> {
     let current = house.current();
     let settings = &current.config.settings;
     let point = settings.decision_point.as_ref().context("there is a decision point")?;
@@ -84,7 +88,13 @@ impl safeconduct_api::DecisionPoint for Desk {
         clients::admit(point, proof, surface, store).inspect_err(|_| {
             let Some(ip) = proof.ip else { return };
             let detail = format!("decision_point_{}", surface.name());
-            let refusal = safeconduct_model::Refusal { request: new_request_id(), ip, reason: Reason::Forbidden, detail, app: None };
+            let refusal = safeconduct_model::Refusal {
+                request: new_request_id(),
+                ip,
+                reason: Reason::Forbidden,
+                detail,
+                app: None,
+            };
             if let Err(error) = self.house.record(Record::Refusal(refusal)) {
                 tracing::warn!(%error, "the ledger took no record of a refused client");
             }
@@ -207,7 +217,11 @@ fn unreadable(detail: String) -> Decision {
 fn unrecorded(error: &safeconduct_store::WriteError) -> ApiError {
     tracing::warn!(%error, "an answer could not be recorded, so it is not given");
     let reason = Reason::RecordUnavailable;
-    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, reason.code(), "The answer could not be recorded, so it is not given.")
+    ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        reason.code(),
+        "The answer could not be recorded, so it is not given.",
+    )
 }
 
 fn question(
@@ -225,7 +239,8 @@ fn question(
         "resource": ask.resource.properties,
         "context": ask.context,
     });
-    let nothing = stated.as_object().is_some_and(|s| s.values().all(|v| v.as_object().is_some_and(serde_json::Map::is_empty)));
+    let nothing =
+        stated.as_object().is_some_and(|s| s.values().all(|v| v.as_object().is_some_and(serde_json::Map::is_empty)));
     let mut stated = if nothing { String::new() } else { stated.to_string() };
     if stated.len() > MAX_STATED {
         let digest = Sha256::digest(&stated);

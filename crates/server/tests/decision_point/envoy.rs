@@ -4,7 +4,9 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::stage::{GATEWAY, Stage, WIKI, application, beside, body_of, free_port, header, needed, repository, status, through};
+use crate::stage::{
+    GATEWAY, Stage, WIKI, application, beside, body_of, free_port, header, needed, repository, status, through,
+};
 
 fn envoy() -> PathBuf {
     let installed = repository("target/e2e-python/envoy/_bin");
@@ -16,7 +18,10 @@ fn envoy() -> PathBuf {
 /// Every file called `envoy` below a folder.
 fn walk(folder: &std::path::Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok).map(|e| e.path());
-    entries.flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] }).filter(|p| p.ends_with("envoy")).collect()
+    entries
+        .flat_map(|path| if path.is_dir() { walk(&path) } else { vec![path] })
+        .filter(|p| p.ends_with("envoy"))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,7 +55,8 @@ async fn behind(variant: usize) {
     let _envoy = beside(&envoy, &arguments, at, &stage.dir.path().join("envoy.log")).await;
 
     let cookie = stage.cookie().await;
-    let get = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nhost: {WIKI}\r\nconnection: close\r\n{more}\r\n");
+    let get =
+        |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nhost: {WIKI}\r\nconnection: close\r\n{more}\r\n");
     let forged = "x-safeconduct-assertion: forged\r\nx-forwarded-for: 1.2.3.4\r\n";
     let yes = through(at, &get("/page?x=1", &format!("cookie: theme=dark; {cookie}\r\n{forged}"))).await;
     assert_eq!(status(&yes), 200, "{yes}");

@@ -3,7 +3,9 @@
 use std::fs;
 use std::net::SocketAddr;
 
-use crate::stage::{GATEWAY, Stage, WIKI, application, beside, body_of, free_port, header, needed, repository, status, through};
+use crate::stage::{
+    GATEWAY, Stage, WIKI, application, beside, body_of, free_port, header, needed, repository, status, through,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_lets_pass_what_is_permitted_and_tells_why_not() {
@@ -34,7 +36,8 @@ async fn nginx_lets_pass_what_is_permitted_and_tells_why_not() {
     let _nginx = beside(&nginx, &["-p", &place, "-e", "stderr", "-c", &file], at, &folder.join("log")).await;
 
     let cookie = stage.cookie().await;
-    let get = |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nhost: {WIKI}\r\nconnection: close\r\n{more}\r\n");
+    let get =
+        |path: &str, more: &str| format!("GET {path} HTTP/1.1\r\nhost: {WIKI}\r\nconnection: close\r\n{more}\r\n");
     let forged = "x-safeconduct-assertion: forged\r\nx-forwarded-for: 1.2.3.4\r\n";
     let yes = through(at, &get("/page?x=1", &format!("cookie: theme=dark; {cookie}\r\n{forged}"))).await;
     assert_eq!(status(&yes), 200, "{yes}");

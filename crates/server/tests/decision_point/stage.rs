@@ -80,7 +80,12 @@ impl Stage {
         };
         put("clients/gateway.sha256", &format!("{}  -\n", sha256(GATEWAY)));
         put("policies/wiki.cedar", RULES);
-        put("estate/surface.toml", &fs::read_to_string(dir.path().join("estate/surface.toml")).expect("readable").replace("observe", "enforce"));
+        put(
+            "estate/surface.toml",
+            &fs::read_to_string(dir.path().join("estate/surface.toml"))
+                .expect("readable")
+                .replace("observe", "enforce"),
+        );
         for store in ["certification", "cluster"] {
             for entry in fs::read_dir(repository("tests/stores").join(store)).expect("the store is there") {
                 let entry = entry.expect("readable");
@@ -88,7 +93,8 @@ impl Stage {
                 put(&format!("stores/{store}/{name}"), &fs::read_to_string(entry.path()).expect("readable"));
             }
         }
-        let asked = Start { dir: dir.path().to_owned(), clock: Clock::system(), https: Some(([127, 0, 0, 1], 0).into()) };
+        let asked =
+            Start { dir: dir.path().to_owned(), clock: Clock::system(), https: Some(([127, 0, 0, 1], 0).into()) };
         let running = start(asked).await.unwrap_or_else(|error| panic!("{error}"));
         let point = running.decision_point.expect("it is configured");
         Self { running, dir, point }
@@ -103,8 +109,12 @@ impl Stage {
     /// A JSON body to the decision point, from the program.
     pub(crate) async fn post(&self, path: &str, body: &serde_json::Value) -> (u16, serde_json::Value) {
         let body = body.to_string();
-        let head = format!("authorization: Bearer {PROGRAM}\r\ncontent-type: application/json\r\ncontent-length: {}", body.len());
-        let answer = self.ask(&format!("POST {path} HTTP/1.1\r\nhost: pdp\r\nconnection: close\r\n{head}\r\n\r\n{body}")).await;
+        let head = format!(
+            "authorization: Bearer {PROGRAM}\r\ncontent-type: application/json\r\ncontent-length: {}",
+            body.len()
+        );
+        let answer =
+            self.ask(&format!("POST {path} HTTP/1.1\r\nhost: pdp\r\nconnection: close\r\n{head}\r\n\r\n{body}")).await;
         (status(&answer), serde_json::from_str(body_of(&answer)).unwrap_or_default())
     }
 
@@ -130,10 +140,13 @@ impl Stage {
         let request = format!("POST {path} HTTP/1.1\r\n{head}\r\ncontent-length: {}\r\n\r\n{form}", form.len());
         let at_portal = cookie_of(&self.visit(portal, &request).await);
         let to = format!("https%3A%2F%2F{WIKI}%3A{}%2F", self.running.https.port());
-        let request = format!("GET /continue?return={to} HTTP/1.1\r\nhost: {portal}\r\nconnection: close\r\ncookie: {at_portal}\r\n\r\n");
+        let request = format!(
+            "GET /continue?return={to} HTTP/1.1\r\nhost: {portal}\r\nconnection: close\r\ncookie: {at_portal}\r\n\r\n"
+        );
         let onward = self.visit(portal, &request).await;
         let arrive = header(&onward, "location").unwrap_or_else(|| panic!("no way on: {onward}"));
-        let path = arrive.split_once(WIKI).and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| format!("/{path}"));
+        let path =
+            arrive.split_once(WIKI).and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| format!("/{path}"));
         let path = path.unwrap_or_else(|| panic!("not to the wiki: {arrive}"));
         cookie_of(&self.visit(WIKI, &format!("GET {path} HTTP/1.1\r\nhost: {WIKI}\r\nconnection: close\r\n\r\n")).await)
     }

@@ -12,7 +12,10 @@ fn alice(action: &str, record: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_asks_and_every_answer_is_recorded_before_it_is_given() {
     let stage = Stage::put_up().await;
-    assert_eq!(stage.post("/access/v1/evaluation", &alice("read", "record-1")).await, (200, json!({ "decision": true })));
+    assert_eq!(
+        stage.post("/access/v1/evaluation", &alice("read", "record-1")).await,
+        (200, json!({ "decision": true }))
+    );
     let (_, no) = stage.post("/stores/certification/access/v1/evaluation", &alice("read", "record-2")).await;
     assert_eq!((&no["decision"], &no["context"]["reason"]), (&json!(false), &json!("no_rule")));
     let batch = json!({
@@ -29,7 +32,10 @@ async fn a_program_asks_and_every_answer_is_recorded_before_it_is_given() {
     let mut next = find.clone();
     next["page"] = json!({ "token": page["page"]["next_token"] });
     let (_, page) = stage.post("/access/v1/search/subject", &next).await;
-    assert_eq!((&page["results"], &page["page"]["next_token"]), (&json!([{ "type": "user", "id": "bob" }]), &json!("")));
+    assert_eq!(
+        (&page["results"], &page["page"]["next_token"]),
+        (&json!([{ "type": "user", "id": "bob" }]), &json!(""))
+    );
     next["action"]["name"] = json!("write");
     assert_eq!(stage.post("/access/v1/search/subject", &next).await.0, 400, "the cursor is of another question");
 
@@ -57,7 +63,10 @@ async fn who_does_not_prove_itself_or_may_not_gets_no_answer() {
     let stage = Stage::put_up().await;
     let body = alice("read", "record-1").to_string();
     let post = |path: &str, proof: &str| {
-        format!("POST {path} HTTP/1.1\r\nhost: pdp\r\nconnection: close\r\nx-request-id: r-7\r\n{proof}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: pdp\r\nconnection: close\r\nx-request-id: r-7\r\n{proof}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
     };
     let answer = stage.ask(&post("/access/v1/evaluation", "")).await;
     assert_eq!((status(&answer), header(&answer, "x-request-id").as_deref()), (401, Some("r-7")));
