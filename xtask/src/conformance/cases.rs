@@ -12,6 +12,9 @@ pub(crate) type Earlier = BTreeMap<String, Value>;
 /// Why a case failed; nothing if it passed.
 pub(crate) type Failed = Option<String>;
 
+/// What is compared: the name of the expectation, and whether it holds.
+type Check<'c> = (&'static str, &'c dyn Fn(&Value) -> bool);
+
 /// Puts a case to the server.
 pub(crate) fn run(stage: &Stage, case: &Value, paths: &Value, earlier: &mut Earlier) -> anyhow::Result<Failed> {
     let text = |name: &str| case[name].as_str().unwrap_or_default();
@@ -63,7 +66,7 @@ fn judge(expect: &Value, reply: &Reply, earlier: &Earlier, origin: &str) -> Fail
         return None;
     }
     let Ok(body) = serde_json::from_str::<Value>(&reply.body) else { return Some("the body is not JSON".to_owned()) };
-    let checks: [(&str, &dyn Fn(&Value) -> bool); 9] = [
+    let checks: [Check<'_>; 9] = [
         ("decision", &|wanted| {
             body["decision"] == *wanted && (body["context"].is_null() || body["context"].is_object())
         }),
