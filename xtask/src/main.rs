@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod conformance;
 mod install;
 mod mining;
 mod prove;
@@ -26,6 +27,7 @@ cargo xtask bench ledger [--records N] [--quick]
 cargo xtask bench mine [--quick]              how well mined rules fit the time after
 cargo xtask bench prove [--quick] [--symcc PAIRS]
                                               how fast and how right proofs are, and whether SymCC agrees
+cargo xtask conformance authzen               every level of the AuthZEN certification scenario, and the Todo interop
 cargo xtask shots [--all]                     screenshots of the browser tests into docs/images: those that a page shows, or all";
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ["bench", "ledger", options @ ..] => bench::ledger(options),
         ["bench", "mine", options @ ..] => mining::mine(options),
         ["bench", "prove", options @ ..] => prove::run(options),
+        ["conformance", "authzen"] => conformance::authzen(),
         ["shots", options @ ..] => shots::run(options),
         _ => {
             say(USAGE);

@@ -99,7 +99,6 @@ async fn actions(point: Point, store: Named, proof: ByProgram, headers: HeaderMa
     search(point, store, proof, headers, body, Sought::Action).await
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "what the routes are given")]
 async fn search(
     State(point): Point,
     store: Named,

@@ -16,12 +16,14 @@ use http_body_util::{BodyExt, Full};
 use safeconduct_config::Surface;
 
 use crate::ApiError;
-use crate::forward_auth::{Judged, Original, client, fields, relayed, single};
+use crate::forward_auth::{Judged, Original, fields, last_address, relayed, single};
 use crate::point::{ByGateway, ByProgram, DecisionPoint, Point};
 use proto::{Check, Message};
 
 /// What stands in front of the original path.
 const PREFIX: &str = "/ext-authz";
+/// The header that carries the address of the client. Not the usual one: to that, Envoy adds an address of its own when it asks.
+const CLIENT: &str = "x-safeconduct-client";
 /// The frame of a message: whether it is compressed, and its length.
 const FRAME: usize = 5;
 
@@ -37,16 +39,31 @@ async fn over_http(State(point): Point, ByGateway(proof): ByGateway, parts: Part
     let target = parts.uri.path_and_query().map_or("", |t| t.as_str());
     let host = single(&parts.headers, "host").or_else(|| parts.uri.authority().map(|a| a.as_str()));
     let proto = single(&parts.headers, "x-forwarded-proto");
-    let missing = |what: &str| ApiError::bad_request(format!("The gateway must send {what}; see allowed_headers."));
+    let missing =
+        |what: &str| ApiError::bad_request(format!("The gateway must send {what}; see docs/decision-point.md."));
     let original = Original {
         method: parts.method.to_string(),
         scheme: proto.ok_or_else(|| missing("x-forwarded-proto"))?.to_owned(),
         host: host.ok_or_else(|| missing("the host"))?.to_owned(),
         target: target.strip_prefix(PREFIX).unwrap_or_default().to_owned(),
-        client: client(&parts.headers)?,
+        client: single(&parts.headers, CLIENT).and_then(last_address).ok_or_else(|| missing(CLIENT))?,
         headers: fields(&parts.headers, single(&parts.headers, "upgrade")),
     };
-    relayed(point.judge(&asker, original).await?)
+    let judged = point.judge(&asker, original).await?;
+    let remove = if let Judged::Allowed { headers } = &judged { unsaid(headers).join(",") } else { String::new() };
+    let mut response = relayed(judged)?;
+    if let Ok(names) = HeaderValue::from_str(&remove)
+        && !names.is_empty()
+    {
+        response.headers_mut().insert("x-envoy-auth-headers-to-remove", names);
+    }
+    Ok(response)
+}
+
+/// The fields of which we have nothing to say this time; a client may not send them either.
+fn unsaid(said: &[(HeaderName, HeaderValue)]) -> Vec<&'static str> {
+    let ours = ["cookie", "x-safeconduct-assertion"];
+    ours.into_iter().filter(|name| said.iter().all(|(n, _)| n != name)).collect()
 }
 
 async fn over_grpc(State(point): Point, ByProgram(proof): ByProgram, headers: HeaderMap, body: Bytes) -> Response {
@@ -80,11 +97,9 @@ async fn check(point: &dyn DecisionPoint, proof: crate::Proof, body: &[u8]) -> R
     let judged = point.judge(&asker, original(check)?).await?;
     Ok(match judged {
         Judged::Allowed { headers } => {
-            // A client may not send what only we say.
-            let without: &[&str] =
-                if headers.iter().any(|(name, _)| *name == header::COOKIE) { &[] } else { &["cookie"] };
+            let without = unsaid(&headers);
             let fields: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();
-            proto::allowed(&fields, without)
+            proto::allowed(&fields, &without)
         }
         Judged::Denied { status, sign_in, headers, body, .. } => {
             let mut fields: Vec<_> = headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();

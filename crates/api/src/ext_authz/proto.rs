@@ -96,9 +96,9 @@ fn parts(message: &[u8]) -> Result<Vec<(u64, &[u8])>, Malformed> {
 }
 
 /// The last message of a number: an absent one is empty.
-fn inner<'b>(message: &'b [u8], number: u64) -> Result<&'b [u8], Malformed> {
-    let found = parts(message)?.into_iter().filter(|(n, _)| *n == number).map(|(_, bytes)| bytes);
-    Ok(found.last().unwrap_or_default())
+fn inner(message: &[u8], number: u64) -> Result<&[u8], Malformed> {
+    let found = parts(message)?.into_iter().rfind(|(n, _)| *n == number);
+    Ok(found.map_or(&[], |(_, bytes)| bytes))
 }
 
 fn text(bytes: &[u8]) -> Result<String, Malformed> {

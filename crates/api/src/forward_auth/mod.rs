@@ -86,7 +86,7 @@ pub(crate) fn last_address(list: &str) -> Option<IpAddr> {
     bare.parse().ok().or_else(|| last.parse::<std::net::SocketAddr>().ok().map(|at| at.ip()))
 }
 
-pub(crate) fn client(headers: &HeaderMap) -> Result<IpAddr, ApiError> {
+fn client(headers: &HeaderMap) -> Result<IpAddr, ApiError> {
     let all: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|v| v.to_str().ok()).collect();
     let found = all.last().copied().and_then(last_address);
     found.ok_or_else(|| ApiError::bad_request("The gateway must send the address of the client in X-Forwarded-For."))

@@ -204,10 +204,10 @@ mod tests {
                 all.push(json!({ "uid": uid("Group", n), "attrs": {}, "parents": above }));
             }
         }
-        for n in 0..THINGS {
-            let folder = parents[n] / 4 % 3;
+        for (n, parent) in parents.iter().enumerate().take(THINGS) {
+            let folder = parent / 4 % 3;
             all.push(
-                json!({ "uid": uid("Thing", n), "attrs": { "owner": { "__entity": uid("User", parents[n] % PEOPLE) } },
+                json!({ "uid": uid("Thing", n), "attrs": { "owner": { "__entity": uid("User", parent % PEOPLE) } },
                 "parents": [uid("Folder", folder)] }),
             );
         }

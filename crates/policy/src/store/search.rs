@@ -131,13 +131,14 @@ fn digest(seek: &Seek) -> String {
     let subject_id = (seek.sought != Sought::Principal).then_some(&subject.id);
     let resource_id = (seek.sought != Sought::Resource).then_some(&resource.id);
     let action_name = (seek.sought != Sought::Action).then_some(&action.name);
-    let question = serde_json::json!([
+    let mut question = serde_json::json!([
         format!("{:?}", seek.sought),
         [serde_json::json!(subject.kind), serde_json::json!(subject_id), serde_json::json!(subject.properties)],
         [serde_json::json!(action_name), serde_json::json!(action.properties)],
         [serde_json::json!(resource.kind), serde_json::json!(resource_id), serde_json::json!(resource.properties)],
         context,
     ]);
+    question.sort_all_objects();
     let digest = Sha256::digest(question.to_string());
     URL_SAFE_NO_PAD.encode(digest.get(..12).unwrap_or_default())
 }

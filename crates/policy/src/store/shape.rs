@@ -246,7 +246,7 @@ mod tests {
         Shapes::read(&Schema::outline(SCHEMA).unwrap()).unwrap()
     }
 
-    fn told(kind: &str, given: Json, whole: bool) -> String {
+    fn told(kind: &str, given: &Json, whole: bool) -> String {
         let shapes = shapes();
         let fitted = fit(shapes.entity(kind).unwrap(), given.as_object().unwrap(), whole, "subject");
         fitted.map_or_else(|e| e, |json| json.to_string())
@@ -273,16 +273,16 @@ mod tests {
         let given = json!({ "role": "admin", "shoe": 44, "place": { "ip": "10.0.0.1", "x": 1 }, "teams": ["a", { "type": "Shop::Team", "id": "b" }] });
         let fitted = r#"{"place":{"ip":{"__extn":{"arg":"10.0.0.1","fn":"ip"}}},"role":"admin","teams":[{"__entity":{"id":"a","type":"Shop::Team"}},{"__entity":{"id":"b","type":"Shop::Team"}}]}"#;
         assert_eq!(
-            serde_json::from_str::<Json>(&told("Shop::User", given.clone(), false)).unwrap(),
+            serde_json::from_str::<Json>(&told("Shop::User", &given, false)).unwrap(),
             serde_json::from_str::<Json>(fitted).unwrap()
         );
-        assert_eq!(told("Shop::User", given, true), "`subject.pay` is missing");
-        assert_eq!(told("Shop::User", json!({ "role": 1 }), false), "`subject.role` is not a text");
-        assert_eq!(told("Shop::User", json!({ "place": {} }), false), "`subject.place.ip` is missing");
+        assert_eq!(told("Shop::User", &given, true), "`subject.pay` is missing");
+        assert_eq!(told("Shop::User", &json!({ "role": 1 }), false), "`subject.role` is not a text");
+        assert_eq!(told("Shop::User", &json!({ "place": {} }), false), "`subject.place.ip` is missing");
         assert_eq!(
-            told("Shop::User", json!({ "teams": [{ "type": "Guest", "id": "b" }] }), false),
+            told("Shop::User", &json!({ "teams": [{ "type": "Guest", "id": "b" }] }), false),
             "`subject.teams` is not the id of a Shop::Team"
         );
-        assert_eq!(told("Shop::User", json!({ "role": null }), false), "{}");
+        assert_eq!(told("Shop::User", &json!({ "role": null }), false), "{}");
     }
 }

@@ -19,6 +19,8 @@ use crate::house::{Current, House, new_request_id};
 
 /// Results of a page where nothing is said.
 const PAGE: usize = 100;
+/// The most candidates that are decided for one page.
+const MAX_LOOKS: usize = 5_000;
 /// How long a question lasts.
 const MOMENT: Duration = Duration::from_secs(60);
 
@@ -81,7 +83,13 @@ pub(super) fn search(house: &House, seek: &Seek) -> Result<Page, SearchRefused> 
     };
     let limit = seek.limit.unwrap_or(PAGE).min(MAX_PAGE);
     let mut page = Page::default();
-    for id in ids.into_iter().filter(|id| after.is_none_or(|after| *id > after)) {
+    let mut last = "";
+    for (looks, id) in ids.into_iter().filter(|id| after.is_none_or(|after| *id > after)).enumerate() {
+        if page.rows.len() == limit || looks == MAX_LOOKS {
+            page.next = Some(format!("{revision}~{last}"));
+            break;
+        }
+        last = id;
         let mut asked = seek.ask.clone();
         let side = match seek.sought {
             Sought::Principal => &mut asked.subject.id,
@@ -89,14 +97,9 @@ pub(super) fn search(house: &House, seek: &Seek) -> Result<Page, SearchRefused> 
             Sought::Resource => &mut asked.resource.id,
         };
         id.clone_into(side);
-        if !evaluate(house, &current, &asked, &new_request_id()).permitted {
-            continue;
+        if evaluate(house, &current, &asked, &new_request_id()).permitted {
+            page.rows.push(Row { id: id.to_owned() });
         }
-        if page.rows.len() == limit {
-            page.next = page.rows.last().map(|last| format!("{revision}~{}", last.id));
-            break;
-        }
-        page.rows.push(Row { id: id.to_owned() });
     }
     Ok(page)
 }

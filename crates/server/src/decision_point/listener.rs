@@ -168,3 +168,20 @@ async fn answer(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_of_a_certificate_are_its_dns_names_and_uris() {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let mut params = rcgen::CertificateParams::new(vec!["Edge.Example.com".to_owned()]).expect("names");
+        let uri = "spiffe://acme/edge".try_into().expect("a URI");
+        params.subject_alt_names.push(rcgen::SanType::URI(uri));
+        params.distinguished_name.push(rcgen::DnType::CommonName, "common.example.com");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        assert_eq!(*names(certificate.der()).0, ["edge.example.com", "spiffe://acme/edge"]);
+        assert!(names(b"nothing").0.is_empty());
+    }
+}
