@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod conformance;
 mod install;
 mod shots;
 mod step;
@@ -19,6 +20,10 @@ use terminal::say;
 const USAGE: &str = "cargo xtask test                              everything, with all that it needs installed first
 cargo xtask check                             format, clippy, tidy: what to run before a commit
 cargo xtask tidy                              the rules of the house that no compiler knows
+cargo xtask bench decide [--quick] [--up-to N]  how fast the engine decides, beside Cedar and regorus
+cargo xtask bench differential [--decisions N] [--seed N]
+                                              random decisions, the engine against Cedar
+cargo xtask conformance cedar                 Cedar's integration tests through the engine
 cargo xtask bench ledger [--records N] [--quick]
                                               how fast the ledger is verified
 cargo xtask shots [--all]                     screenshots of the browser tests into docs/images: those that a page shows, or all";
@@ -30,7 +35,10 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["check"] => check::run(),
         ["tidy"] => tidy::run(),
+        ["bench", "decide", options @ ..] => bench::decide(options),
+        ["bench", "differential", options @ ..] => bench::differential(options),
         ["bench", "ledger", options @ ..] => bench::ledger(options),
+        ["conformance", "cedar"] => conformance::cedar(),
         ["shots", options @ ..] => shots::run(options),
         _ => {
             say(USAGE);

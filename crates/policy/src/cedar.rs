@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::pst::{self, BinaryOp, Clause, EntityOrSlot, Literal, PatternElem, UnaryOp, Var};
 use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Decision, Effect as Permission, Entities, EntityUid, EvalResult, Policy,
-    PolicyId, PolicySet, Request, Schema, Template, ValidationMode, Validator,
+    AuthorizationError, Authorizer, Context, Decision, Effect as Permission, Entities, EntityUid, EvalResult,
+    ParseErrors, Policy, PolicyId, PolicySet, Request, Schema, SlotId, Template, ValidationMode, Validator,
 };
 use safeconduct_model::Action;
 

@@ -1,16 +1,23 @@
 //! Cedar's integration tests: every handwritten one, and a sample of the generated ones. All of them:
-//! `cargo run --release -p safeconduct-policy --example corpus`.
+//! `cargo xtask conformance cedar`.
 
-#[expect(unreachable_pub, reason = "the example runs the same module")]
+#[expect(unreachable_pub, reason = "`conformance cedar` runs the same module")]
 mod corpus_run;
 
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use corpus_run::{Score, files, folder, run, unpack};
+use corpus_run::{Score, files, run, unpack};
 
 /// One in so many generated tests.
 const SAMPLE: usize = 20;
+
+/// The folder with the tests: `SAFECONDUCT_TESTDATA`, or `shared/data` beside the workspace.
+fn folder() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let data = std::env::var_os("SAFECONDUCT_TESTDATA").map_or_else(beside, PathBuf::from);
+    Some(data.join("cedar-corpus")).filter(|folder| folder.join("corpus-tests.tar.gz").is_file())
+}
 
 fn check(root: &Path, tests: &Path, step: usize) -> Result<Score, Box<dyn Error>> {
     let mut score = Score::default();
@@ -18,7 +25,7 @@ fn check(root: &Path, tests: &Path, step: usize) -> Result<Score, Box<dyn Error>
         run(root, test, false, &mut score).map_err(|e| format!("{}: {e}", test.display()))?;
     }
     assert_eq!(score.differences, Vec::<String>::new());
-    assert_eq!((score.right, score.refused_wrongly), (score.requests, 0));
+    assert_eq!((score.right, score.refused_wrongly, score.early_wrong), (score.requests, 0, 0));
     Ok(score)
 }
 

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use super::machine;
 use crate::terminal::{say, table};
 use crate::tree;
 
@@ -99,17 +100,6 @@ fn size(folder: &Path) -> Result<u64> {
         sum += entry?.metadata()?.len();
     }
     Ok(sum)
-}
-
-fn machine() -> String {
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info
-        .lines()
-        .find_map(|l| l.strip_prefix("model name"))
-        .unwrap_or("unknown")
-        .trim_start_matches([' ', '\t', ':']);
-    format!("{cpus} cores, {model}")
 }
 
 /// The figures in the shape that every bench writes.
