@@ -31,6 +31,19 @@ fn the_engine_says_what_cedar_says() {
 }
 
 #[test]
+fn a_crowded_set_is_decided_as_cedar_does() {
+    // Long lists of rules with the same resource and action are searched, not walked. The cases with odd numbers have no schema, so
+    // that the rules of many can stand in one set.
+    for first in [1, 101, 201] {
+        let mut case = Case::of(first, REQUESTS);
+        case.policies.extend((0..30).flat_map(|n| Case::of(first + 2 * n, 0).policies));
+        let mut tally = Tally::default();
+        assert_eq!(check(&case, &mut tally), Vec::new());
+        assert!(tally.rules > 120, "{}", tally.rules);
+    }
+}
+
+#[test]
 fn a_difference_is_told_as_small_as_it_goes() {
     // As if the engines differed wherever a policy says `like` and anybody asks.
     let like = |case: &Case| case.to_string().contains(" like ") && !case.requests.is_empty();

@@ -87,7 +87,7 @@ impl fmt::Display for Policy {
 pub(crate) struct Case {
     /// Given to both engines, if the case keeps to it.
     schema: Option<String>,
-    policies: Vec<Policy>,
+    pub(crate) policies: Vec<Policy>,
     entities: Vec<Value>,
     pub(crate) requests: Vec<Value>,
 }
