@@ -1,28 +1,54 @@
-//! Measures beside peers, one process per figure: `safeconduct-bench engine NAME RULES` prints one JSON object.
-//! `cargo xtask bench decide` runs them all and compares.
+//! Measures beside peers, one process per figure; `cargo xtask bench` and `cargo xtask conformance` run it and compare. Everything
+//! is printed as JSON, one object a line.
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
+mod corpus;
+#[expect(unreachable_pub, dead_code, reason = "the tests of the engine run the same module")]
+#[path = "../../crates/policy/tests/corpus_run/mod.rs"]
+mod corpus_run;
+#[path = "../../crates/policy/tests/dice/mod.rs"]
+mod dice;
+mod differential;
 mod engines;
 mod figures;
+#[path = "../../crates/policy/tests/generate/mod.rs"]
+mod generate;
+mod scenarios;
+mod scenarios_run;
 mod shape;
 
-use anyhow::{Context, Result, bail};
+use std::path::Path;
 
-const USAGE: &str = "safeconduct-bench engine NAME RULES | groups RULES";
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+const USAGE: &str = "safeconduct-bench engine NAME RULES | scenario NAME ENGINE EACH | groups RULES | corpus FOLDER INTO \
+                     | differential DECISIONS SEED";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
-        ["engine", name, rules] => {
-            let size = shape::Size::of(rules.parse().context("RULES is a number")?);
-            println!("{}", engines::run(name, size)?);
+        ["engine", name, rules] => print(&engines::run(name, size(rules)?)?),
+        ["scenario", name, engine, each] => {
+            let each = each.parse().context("EACH is a number")?;
+            print(&scenarios_run::run(name, engine, each)?);
         }
-        ["groups", rules] => {
-            let size = shape::Size::of(rules.parse().context("RULES is a number")?);
-            println!("{:.1}", shape::Estate::of(size).groups_each());
+        ["groups", rules] => println!("{:.1}", shape::Estate::of(size(rules)?).groups_each()),
+        ["corpus", folder, into] => print(&corpus::run(Path::new(folder), Path::new(into))?),
+        ["differential", decisions, seed] => {
+            let decisions = decisions.parse().context("DECISIONS is a number")?;
+            differential::run(decisions, seed.parse().context("SEED is a number")?)?;
         }
         _ => bail!("{USAGE}"),
     }
     Ok(())
+}
+
+fn size(rules: &str) -> Result<shape::Size> {
+    Ok(shape::Size::of(rules.parse().context("RULES is a number")?))
+}
+
+fn print(rows: &[Value]) {
+    rows.iter().for_each(|row| println!("{row}"));
 }

@@ -1,31 +1,19 @@
 //! The work: rules of the five-Ws shape, people in about twenty groups each, applications, requests. The same in every run.
 
+use std::fmt::Write;
+
 use serde_json::{Value, json};
+
+use crate::dice::Dice;
 
 /// People in every workload.
 pub(crate) const PEOPLE: usize = 10_000;
 /// Resources in every workload.
 pub(crate) const RESOURCES: usize = 10_000;
+/// What applications belong to.
+const DATA_SETS: usize = 20;
 /// Requests in every workload.
 pub(crate) const REQUESTS: usize = 20_000;
-
-/// Numbers that are the same in every run.
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn below(&mut self, n: usize) -> usize {
-        // splitmix64
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((z ^ (z >> 31)) % n.max(1) as u64).unwrap_or(0)
-    }
-}
 
 /// How large a workload is.
 #[derive(Clone, Copy, Debug)]
@@ -128,18 +116,24 @@ impl Estate {
         Self { size, groups, people, resources }
     }
 
-    /// As Cedar's JSON.
-    pub(crate) fn json(&self) -> Value {
-        let uid = |kind: &str, n: usize| json!({ "type": kind, "id": n.to_string() });
-        let row =
-            |kind: &str, n: usize, parents: Vec<Value>| json!({ "uid": uid(kind, n), "attrs": {}, "parents": parents });
-        let within = |all: &[usize]| all.iter().map(|g| uid("Group", *g)).collect::<Vec<_>>();
-        let mut all = Vec::new();
-        all.extend(self.groups.iter().enumerate().map(|(g, above)| row("Group", g, within(above))));
-        all.extend(self.people.iter().enumerate().map(|(u, above)| row("User", u, within(above))));
-        all.extend(self.resources.iter().enumerate().map(|(r, app)| row("Resource", r, vec![uid("App", *app)])));
-        all.extend((0..self.size.apps).map(|a| row("App", a, vec![uid("DataSet", a % 20)])));
-        Value::Array(all)
+    /// As Cedar's JSON, written without a tree of it: the tree would be in the memory that is measured.
+    pub(crate) fn json(&self) -> String {
+        let mut text = String::from("[");
+        let mut row = |kind: &str, n: usize, above: &str, parents: &[usize]| {
+            let comma = if text.len() > 1 { ",\n" } else { "" };
+            let _ = write!(text, r#"{comma}{{"uid":{{"type":"{kind}","id":"{n}"}},"attrs":{{}},"parents":["#);
+            for (i, parent) in parents.iter().enumerate() {
+                let comma = if i > 0 { "," } else { "" };
+                let _ = write!(text, r#"{comma}{{"type":"{above}","id":"{parent}"}}"#);
+            }
+            text.push_str("]}");
+        };
+        self.groups.iter().enumerate().for_each(|(g, above)| row("Group", g, "Group", above));
+        self.people.iter().enumerate().for_each(|(u, above)| row("User", u, "Group", above));
+        self.resources.iter().enumerate().for_each(|(r, app)| row("Resource", r, "App", &[*app]));
+        (0..self.size.apps).for_each(|a| row("App", a, "DataSet", &[a % DATA_SETS]));
+        text.push(']');
+        text
     }
 
     fn all_groups(&self, person: usize) -> Vec<String> {

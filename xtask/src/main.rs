@@ -6,8 +6,6 @@ mod bench;
 mod check;
 mod conformance;
 mod install;
-mod mining;
-mod prove;
 mod shots;
 mod step;
 mod terminal;
@@ -22,6 +20,10 @@ use terminal::say;
 const USAGE: &str = "cargo xtask test                              everything, with all that it needs installed first
 cargo xtask check                             format, clippy, tidy: what to run before a commit
 cargo xtask tidy                              the rules of the house that no compiler knows
+cargo xtask bench decide [--quick] [--up-to N]  how fast the engine decides, beside Cedar and regorus
+cargo xtask bench differential [--decisions N] [--seed N]
+                                              random decisions, the engine against Cedar
+cargo xtask conformance cedar                 Cedar's integration tests through the engine
 cargo xtask bench ledger [--records N] [--quick]
                                               how fast the ledger is verified
 cargo xtask bench mine [--quick]              how well mined rules fit the time after
@@ -37,10 +39,13 @@ fn main() -> ExitCode {
         ["test"] => test::run(),
         ["check"] => check::run(),
         ["tidy"] => tidy::run(),
+        ["bench", "decide", options @ ..] => bench::decide(options),
+        ["bench", "differential", options @ ..] => bench::differential(options),
         ["bench", "ledger", options @ ..] => bench::ledger(options),
-        ["bench", "mine", options @ ..] => mining::mine(options),
-        ["bench", "prove", options @ ..] => prove::run(options),
+        ["bench", "mine", options @ ..] => bench::mine(options),
+        ["bench", "prove", options @ ..] => bench::prove(options),
         ["conformance", "authzen"] => conformance::authzen(),
+        ["conformance", "cedar"] => conformance::cedar(),
         ["shots", options @ ..] => shots::run(options),
         _ => {
             say(USAGE);

@@ -22,6 +22,15 @@ pub(crate) fn table(rows: &[Vec<String>]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// 62472 as 62 472.
+pub(crate) fn spaced(n: u64) -> String {
+    let digits = n.to_string();
+    let first = digits.len() % 3;
+    let mut parts: Vec<&str> = if first > 0 { vec![&digits[..first]] } else { Vec::new() };
+    parts.extend((first..digits.len()).step_by(3).map(|at| &digits[at..at + 3]));
+    parts.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +39,10 @@ mod tests {
     fn columns_stand_below_each_other() {
         let rows = [["case", "ours"], ["a longer one", "5"]].map(|r| r.map(str::to_owned).to_vec());
         assert_eq!(table(&rows), "case          ours\na longer one  5");
+    }
+
+    #[test]
+    fn numbers_are_read_by_thousands() {
+        assert_eq!([0, 74, 999, 62_472, 10_000_000].map(spaced), ["0", "74", "999", "62 472", "10 000 000"]);
     }
 }

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::pst::{self, BinaryOp, Clause, EntityOrSlot, Literal, PatternElem, UnaryOp, Var};
 use cedar_policy::{
     AuthorizationError, Authorizer, Context, Decision, Effect as Permission, Entities, Entity, EntityId,
-    EntityTypeName, EntityUid, EvalResult, Policy, PolicyId, PolicySet, Request, Response, Schema, SchemaFragment,
-    Template, ValidationMode, Validator,
+    EntityTypeName, EntityUid, EvalResult, ParseErrors, Policy, PolicyId, PolicySet, Request, Response, Schema,
+    SchemaFragment, SlotId, Template, ValidationMode, Validator,
 };
 use safeconduct_model::Action;
 

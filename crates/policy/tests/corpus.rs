@@ -1,7 +1,7 @@
 //! Cedar's integration tests: every handwritten one, and a sample of the generated ones. All of them:
-//! `cargo run --release -p safeconduct-policy --example corpus`.
+//! `cargo xtask conformance cedar`.
 
-#[expect(unreachable_pub, reason = "the example runs the same module")]
+#[expect(unreachable_pub, reason = "`conformance cedar` runs the same module")]
 mod corpus_run;
 
 use std::error::Error;
@@ -18,7 +18,7 @@ fn check(root: &Path, tests: &Path, step: usize) -> Result<Score, Box<dyn Error>
         run(root, test, false, &mut score).map_err(|e| format!("{}: {e}", test.display()))?;
     }
     assert_eq!(score.differences, Vec::<String>::new());
-    assert_eq!((score.right, score.refused_wrongly), (score.requests, 0));
+    assert_eq!((score.right, score.refused_wrongly, score.early_wrong), (score.requests, 0, 0));
     Ok(score)
 }
 

@@ -18,12 +18,14 @@ pub(crate) enum Class {
     Root,
     /// The program.
     Program,
+    /// Measures from inside: builds on what it measures, and nothing builds on it.
+    Bench,
     /// Looks on from outside, as a user does: builds on nothing of ours.
     Tool,
 }
 
 /// Every crate and its class. A new crate is a room of the house: see `docs/decisions`.
-const CLASSES: [(&str, Class); 22] = [
+const CLASSES: [(&str, Class); 23] = [
     ("safeconduct-model", Class::Words),
     ("safeconduct-policy", Class::Core),
     ("safeconduct-rehearse", Class::Core),
@@ -43,6 +45,7 @@ const CLASSES: [(&str, Class); 22] = [
     ("safeconduct-agent", Class::Shell),
     ("safeconduct-server", Class::Root),
     ("safeconduct", Class::Program),
+    ("safeconduct-bench", Class::Bench),
     ("safeconduct-e2e", Class::Tool),
     ("safeconduct-symcc", Class::Tool),
     ("xtask", Class::Tool),
@@ -153,7 +156,9 @@ mod tests {
         assert_eq!(findings("safeconduct-store", &["ledger"]), none);
         assert_eq!(findings("safeconduct-server", &["gateway", "console", "policy", "model"]), none);
         assert_eq!(findings("safeconduct", &["server", "store", "authn"]), none);
+        assert_eq!(findings("safeconduct-bench", &["policy"]), none);
         assert_eq!(findings("safeconduct-policy", &["model", "gateway"]), [WHY_DOWN]);
+        assert_eq!(findings("safeconduct-rehearse", &["bench"]), [WHY_DOWN]);
         assert_eq!(findings("safeconduct-model", &["policy"]), [WHY_DOWN]);
         assert_eq!(findings("safeconduct-console", &["server"]), [WHY_DOWN]);
         assert_eq!(findings("safeconduct-gateway", &["store"]), [WHY_SHELLS]);

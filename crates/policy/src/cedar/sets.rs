@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::terms;
 use super::{
-    AuthorizationError, Authorizer, Context, Decision, EntityUid, EvalResult, Policy, PolicyId, PolicySet, Template,
-    ValidationMode, Validator, pst,
+    AuthorizationError, Authorizer, Context, Decision, EntityUid, EvalResult, Policy, PolicyId, PolicySet, SlotId,
+    Template, ValidationMode, Validator, pst,
 };
 use crate::engine::Answer;
 use crate::engine::ext;
@@ -280,6 +280,46 @@ impl Rules {
         Ok(())
     }
 
+    /// Links a template of the set under a new id; the entities that stand in for its slots as `Type::"id"`.
+    ///
+    /// # Errors
+    /// If there is no such template, if the id stands already, or if the entities do not fit the slots.
+    pub fn link(
+        &mut self,
+        template: &str,
+        id: &str,
+        principal: Option<&str>,
+        resource: Option<&str>,
+    ) -> Result<(), Unreadable> {
+        let mut values = HashMap::new();
+        for (slot, entity) in [(SlotId::principal(), principal), (SlotId::resource(), resource)] {
+            if let Some(entity) = entity {
+                values.insert(slot, EntityUid::from_str(entity).map_err(|e| Unreadable::of(&e))?);
+            }
+        }
+        self.set.link(PolicyId::new(template), PolicyId::new(id), values).map_err(|e| Unreadable::of(&e))
+    }
+
+    /// Reads one whole text as Cedar itself does. That takes far more memory and time than [`Rules::add_text`].
+    ///
+    /// # Errors
+    /// If it is not Cedar.
+    pub fn parse_whole(text: &str) -> Result<Self, Unreadable> {
+        let set: PolicySet = text.parse().map_err(|e: super::ParseErrors| Unreadable::of(&e))?;
+        let next = set.num_of_policies() + set.num_of_templates();
+        Ok(Self { set, next })
+    }
+
+    /// How many rules there are, with the links of templates.
+    pub fn len(&self) -> usize {
+        self.set.num_of_policies()
+    }
+
+    /// Whether there is no rule.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// What strict validation says about the set; nothing if it is valid.
     pub fn validate(&self, schema: &Schema) -> Vec<String> {
         let result = Validator::new(schema.inner.clone()).validate(&self.set, ValidationMode::Strict);
@@ -399,6 +439,24 @@ impl Request {
     /// # Errors
     /// If a part is missing or not what it should be.
     pub fn from_json(json: &serde_json::Value, schema: Option<&Schema>) -> Result<Self, Unreadable> {
+        let uids = Self::uids(json)?;
+        let context = match json.get("context").filter(|c| !c.is_null()) {
+            None => Context::empty(),
+            Some(context) => Context::from_json_value(context.clone(), schema.map(|s| (&s.inner, &uids[1])))
+                .map_err(|e| Unreadable::plain(format!("`context`: {}", Unreadable::of(&e).what)))?,
+        };
+        Self::of(uids, context, [None, None])
+    }
+
+    /// The same context with the principal, action and resource of another request.
+    ///
+    /// # Errors
+    /// If one of the three is missing or no entity.
+    pub fn with(&self, json: &serde_json::Value) -> Result<Self, Unreadable> {
+        Self::of(Self::uids(json)?, self.context.clone(), self.properties.clone())
+    }
+
+    fn uids(json: &serde_json::Value) -> Result<[EntityUid; 3], Unreadable> {
         let part = |name: &str| {
             let uid = json.get(name).ok_or_else(|| Unreadable::plain(format!("`{name}` is missing")))?;
             let read = match uid.as_str() {
@@ -407,13 +465,7 @@ impl Request {
             };
             read.map_err(|e| Unreadable::plain(format!("`{name}`: {}", e.what)))
         };
-        let (principal, action, resource) = (part("principal")?, part("action")?, part("resource")?);
-        let context = match json.get("context").filter(|c| !c.is_null()) {
-            None => Context::empty(),
-            Some(context) => Context::from_json_value(context.clone(), schema.map(|s| (&s.inner, &action)))
-                .map_err(|e| Unreadable::plain(format!("`context`: {}", Unreadable::of(&e).what)))?,
-        };
-        Self::of([principal, action, resource], context, [None, None])
+        Ok([part("principal")?, part("action")?, part("resource")?])
     }
 
     fn of(uids: [EntityUid; 3], context: Context, properties: [Option<Context>; 2]) -> Result<Self, Unreadable> {

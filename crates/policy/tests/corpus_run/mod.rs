@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use safeconduct_policy::engine::{Cedar, Engine, Entities, Metrics, Mode, Request, Rules, Schema, Scratch};
+use safeconduct_policy::engine::{Cedar, Engine, Entities, Metrics, Mode, Outcome, Request, Rules, Schema, Scratch};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -52,6 +52,12 @@ pub struct Score {
     pub fallbacks: usize,
     /// What was different, in words.
     pub differences: Vec<String>,
+    /// Requests that Cedar allows and the early exit denies by design: it met a rule that cannot be evaluated.
+    pub stricter: Vec<String>,
+    /// Requests that Cedar denies as well, where the early exit says that a rule could not be evaluated.
+    pub told_as_error: usize,
+    /// Requests of which the early exit says something else, for no reason that it may have.
+    pub early_wrong: usize,
 }
 
 /// The folder with the tests: `SAFECONDUCT_TESTDATA`, or `shared/data` beside the workspace.
@@ -121,20 +127,33 @@ pub fn run(root: &Path, test: &Path, oracle: bool, score: &mut Score) -> Result<
         let outcome = prepared.decide(Mode::Exhaustive, &mut scratch);
         let answer = prepared.answer(outcome, &scratch);
         let early = prepared.decide(Mode::EarlyExit, &mut scratch);
+        let name = test.file_name().unwrap_or_default().to_string_lossy();
+        let named = || format!("{name}, {}", expected.description);
+        // The early exit may only be stricter, and only where something could not be evaluated.
+        let explained = match early {
+            Outcome::Error if answer.errors.is_empty() => false,
+            Outcome::Error if outcome.allows() => {
+                score.stricter.push(format!("{}: {} cannot be evaluated", named(), answer.errors.join(", ")));
+                true
+            }
+            Outcome::Error => {
+                score.told_as_error += 1;
+                true
+            }
+            _ => early.allows() == outcome.allows(),
+        };
+        score.early_wrong += usize::from(!explained);
         score.requests += 1;
         score.with_errors += usize::from(!expected.errors.is_empty());
         let right = answer.decision == expected.decision
             && answer.determining == expected.reason
             && answer.errors == expected.errors
             && cedar.as_ref().is_none_or(|cedar| cedar.answer(&request) == answer)
-            // The early exit may only be stricter, and only where something could not be evaluated.
-            && (early.allows() == outcome.allows() || (!early.allows() && !answer.errors.is_empty()));
+            && explained;
         score.right += usize::from(right);
         if !right {
-            let name = test.file_name().unwrap_or_default().to_string_lossy();
             let wanted = (&expected.decision, &expected.reason, &expected.errors);
-            let text = format!("{name}, {}: {answer:?} instead of {wanted:?}", expected.description);
-            score.differences.push(text);
+            score.differences.push(format!("{}: {answer:?}, early {early:?}, instead of {wanted:?}", named()));
         }
     }
     Ok(())

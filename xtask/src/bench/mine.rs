@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::bench::machine;
+use crate::bench::{machine, rows};
 use crate::terminal::{say, table};
 use crate::tree;
 
@@ -80,15 +80,6 @@ fn report(runs: &[Value], machine: &str) -> Value {
               "holds": !runs.is_empty() && over <= MOST_OVER },
         ],
     })
-}
-
-fn rows(report: &Value) -> Vec<Vec<String>> {
-    let word = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-    let mut rows = vec![["case", "metric", "ours", "unit"].map(str::to_owned).to_vec()];
-    for row in report["rows"].as_array().into_iter().flatten() {
-        rows.push(["case", "metric", "ours", "unit"].iter().map(|k| word(&row[*k])).collect());
-    }
-    rows
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use super::{machine, rows};
 use crate::terminal::{say, table};
 use crate::tree;
 
@@ -101,17 +102,6 @@ fn size(folder: &Path) -> Result<u64> {
     Ok(sum)
 }
 
-pub(crate) fn machine() -> String {
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info
-        .lines()
-        .find_map(|l| l.strip_prefix("model name"))
-        .unwrap_or("unknown")
-        .trim_start_matches([' ', '\t', ':']);
-    format!("{cpus} cores, {model}")
-}
-
 /// The figures in the shape that every bench writes.
 fn report(records: u64, bytes: u64, machine: &str, made: Took, verified: Took) -> Value {
     let per = |seconds: f64| (records as f64 / seconds.max(1e-3)).round();
@@ -134,15 +124,6 @@ fn report(records: u64, bytes: u64, machine: &str, made: Took, verified: Took) -
             "unit": "records/CPU-s", "holds": rate >= GOAL_PER_CPU_SECOND,
         }],
     })
-}
-
-pub(crate) fn rows(report: &Value) -> Vec<Vec<String>> {
-    let word = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-    let mut rows = vec![["case", "metric", "ours", "unit"].map(str::to_owned).to_vec()];
-    for row in report["rows"].as_array().into_iter().flatten() {
-        rows.push(["case", "metric", "ours", "unit"].iter().map(|k| word(&row[*k])).collect());
-    }
-    rows
 }
 
 #[cfg(test)]
