@@ -115,7 +115,8 @@ async fn forward_auth(State(point): Point, ByGateway(proof): ByGateway, parts: P
         host: needed(told, &["x-forwarded-host"])?.to_owned(),
         target: needed(told, &["x-forwarded-uri"])?.to_owned(),
         client: client(told)?,
-        headers: fields(told, single(told, "x-original-upgrade")),
+        // These gateways do not say whether the protocol is to change; what a client says of it is not believed.
+        headers: fields(told, None),
     };
     relayed(point.judge(&asker, original).await?)
 }

@@ -68,6 +68,11 @@ pub(crate) fn repository(path: &str) -> PathBuf {
 
 impl Stage {
     pub(crate) async fn put_up() -> Self {
+        Self::put_up_with(|_| {}).await
+    }
+
+    /// A stage whose configuration a function changes before the start.
+    pub(crate) async fn put_up_with(change: impl FnOnce(&Path)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         files::init(dir.path(), &starter("acme.localhost")).expect("written");
         let main = dir.path().join("safeconduct.toml");
@@ -93,6 +98,7 @@ impl Stage {
                 put(&format!("stores/{store}/{name}"), &fs::read_to_string(entry.path()).expect("readable"));
             }
         }
+        change(dir.path());
         let asked =
             Start { dir: dir.path().to_owned(), clock: Clock::system(), https: Some(([127, 0, 0, 1], 0).into()) };
         let running = start(asked).await.unwrap_or_else(|error| panic!("{error}"));
@@ -118,12 +124,17 @@ impl Stage {
         (status(&answer), serde_json::from_str(body_of(&answer)).unwrap_or_default())
     }
 
-    /// A request to the gateway, over TLS.
-    async fn visit(&self, host: &str, request: &str) -> String {
+    /// The authority of the server.
+    pub(crate) fn roots(&self) -> rustls::RootCertStore {
         let pem = fs::read(self.running.house.data.join("ca.pem")).expect("the authority is there");
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(&pem).expect("PEM")).expect("a certificate");
-        let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        roots
+    }
+
+    /// A request to the gateway, over TLS.
+    async fn visit(&self, host: &str, request: &str) -> String {
+        let config = rustls::ClientConfig::builder().with_root_certificates(self.roots()).with_no_client_auth();
         let stream = TcpStream::connect(self.running.https).await.expect("it listens");
         let name = ServerName::try_from(host.to_owned()).expect("a name");
         let tls = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("the certificate holds");
@@ -172,7 +183,7 @@ impl Stage {
     }
 }
 
-async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> String {
+pub(crate) async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str) -> String {
     stream.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = Vec::new();
     let read = stream.read_to_end(&mut answer);

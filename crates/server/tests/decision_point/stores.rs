@@ -145,3 +145,22 @@ async fn a_cluster_asks_in_its_own_words() {
     assert_eq!(stage.questions().len(), 4);
     stage.take_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_does_not_validate_is_a_fault_and_the_old_one_keeps_answering() {
+    let stage = Stage::put_up().await;
+    let file = stage.dir.path().join("stores/certification/record.cedar");
+    let good = std::fs::read_to_string(&file).expect("readable");
+    std::fs::write(&file, "permit(principal, action, resource)\nwhen { resource.colour == 1 };\n").expect("written");
+    let faults = stage.running.reload().await.expect_err("the schema knows no colour");
+    assert_eq!((faults[0].file.as_str(), faults[0].line), ("stores/certification/record.cedar", 1));
+    assert!(faults[0].what.contains("colour"), "{}", faults[0]);
+    assert_eq!(stage.post("/access/v1/evaluation", &alice("read", "record-1")).await.1["decision"], json!(true));
+    std::fs::write(&file, good.replace("staff-read", "all-read")).expect("written");
+    // The server looks at its files on its own too; either of the two takes the change.
+    stage.running.reload().await.expect("it validates");
+    stage.post("/access/v1/evaluation", &alice("read", "record-1")).await;
+    let rules: Vec<String> = stage.questions().into_iter().flat_map(|q| q.rules).collect();
+    assert_eq!(rules, ["staff-read", "all-read"]);
+    stage.take_down().await;
+}
