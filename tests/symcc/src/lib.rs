@@ -192,8 +192,8 @@ impl SymCc {
         let set = |text: &str| PolicySet::from_str(&format!("{text}{WORLD}")).context("the pair is valid Cedar");
         let (current, candidate) = (set(current)?, set(candidate)?);
         for env in self.schema.request_envs() {
-            let compile = |set: &PolicySet| CompiledPolicySet::compile(set, &env, &self.schema);
-            let (current, candidate) = (compile(&current)?, compile(&candidate)?);
+            let current = CompiledPolicySet::compile(&current, &env, &self.schema)?;
+            let candidate = CompiledPolicySet::compile(&candidate, &env, &self.schema)?;
             if !self.compiler.check_implies_opt(&candidate, &current).await? {
                 return Ok(false);
             }

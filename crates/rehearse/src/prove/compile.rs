@@ -67,7 +67,7 @@ fn bound_by(rule: &Rule) -> Result<Union, TooComplex> {
     match rule.stage {
         Stage::Enforce => Ok(constant(true)),
         Stage::Shadow => Ok(constant(false)),
-        Stage::Canary(share) => one(Dim::Canary(rule.id.clone(), share), Set::One(true), true),
+        Stage::Canary(share) => one(&Dim::Canary(rule.id.clone(), share), Set::One(true), true),
     }
 }
 
@@ -117,7 +117,7 @@ fn cases(e: &Expr, want: bool, env: Env<'_>) -> Result<Union, TooComplex> {
 fn atom(e: &Expr, want: bool, env: Env<'_>) -> Result<Option<Union>, TooComplex> {
     Ok(match e {
         Expr::Path(_) => match term(e, env) {
-            Some(Term::Fact(dim @ Dim::Flag(_))) => Some(one(dim, Set::One(true), want)?),
+            Some(Term::Fact(dim @ Dim::Flag(_))) => Some(one(&dim, Set::One(true), want)?),
             _ => None,
         },
         Expr::Has(p) => has(p, want)?,
@@ -128,7 +128,7 @@ fn atom(e: &Expr, want: bool, env: Env<'_>) -> Result<Option<Union>, TooComplex>
         }
         Expr::Like(of, pattern) => match term(of, env) {
             Some(Term::Text(text)) => Some(constant(pattern::matches(pattern, &text) == want)),
-            Some(Term::Fact(dim)) if is_text(&dim) => Some(one(dim, Set::Texts(Texts::like(pattern)), want)?),
+            Some(Term::Fact(dim)) if is_text(&dim) => Some(one(&dim, Set::Texts(Texts::like(pattern)), want)?),
             _ => None,
         },
         Expr::In(left, right) => match right.as_ref() {
@@ -137,7 +137,7 @@ fn atom(e: &Expr, want: bool, env: Env<'_>) -> Result<Option<Union>, TooComplex>
         },
         Expr::InRange(address, network) => match (term(address, env), term(network, env)) {
             (Some(Term::Fact(Dim::Ip)), Some(Term::Network(range, _))) => {
-                Some(one(Dim::Ip, Set::Numbers(range), want)?)
+                Some(one(&Dim::Ip, Set::Numbers(range), want)?)
             }
             _ => None,
         },
@@ -189,23 +189,21 @@ fn compare(op: Compare, a: &Expr, b: &Expr, want: bool, env: Env<'_>) -> Result<
     let (Some(left), Some(right)) = (term(a, env), term(b, env)) else { return Ok(None) };
     let equal = op == Compare::Eq;
     Ok(match (left, right) {
-        (Term::Fact(dim), Term::Number(n)) if is_number(&dim) => Some(one(dim.clone(), bound(&dim, op, n), want)?),
-        (Term::Number(n), Term::Fact(dim)) if is_number(&dim) => {
-            Some(one(dim.clone(), bound(&dim, op.mirrored(), n), want)?)
-        }
+        (Term::Fact(dim), Term::Number(n)) if is_number(&dim) => Some(one(&dim, bound(&dim, op, n), want)?),
+        (Term::Number(n), Term::Fact(dim)) if is_number(&dim) => Some(one(&dim, bound(&dim, op.mirrored(), n), want)?),
         (Term::Fact(dim), Term::Text(t)) | (Term::Text(t), Term::Fact(dim)) if equal && is_text(&dim) => {
-            Some(one(dim, Set::Texts(Texts::only([t.as_str()])), want)?)
+            Some(one(&dim, Set::Texts(Texts::only([t.as_str()])), want)?)
         }
         (Term::Fact(dim @ Dim::Flag(_)), Term::Truth(b)) | (Term::Truth(b), Term::Fact(dim @ Dim::Flag(_)))
             if equal =>
         {
-            Some(one(dim, Set::One(b), want)?)
+            Some(one(&dim, Set::One(b), want)?)
         }
         (Term::Fact(Dim::Ip), Term::Network(range, single)) | (Term::Network(range, single), Term::Fact(Dim::Ip))
             if equal =>
         {
             // A network of several addresses is equal to no address.
-            Some(if single { one(Dim::Ip, Set::Numbers(range), want)? } else { constant(!want) })
+            Some(if single { one(&Dim::Ip, Set::Numbers(range), want)? } else { constant(!want) })
         }
         (Term::Principal, Term::Entity(kind, id)) | (Term::Entity(kind, id), Term::Principal) if equal => {
             Some(principal_is(&kind, &id, want)?)
@@ -242,13 +240,13 @@ fn principal_is(kind: &str, id: &str, want: bool) -> Result<Union, TooComplex> {
     if !possible {
         return Ok(constant(!want));
     }
-    let (of_kind, with_id) = (principal_kind(kind, want)?, one(Dim::Id, Set::Texts(Texts::only([id])), want)?);
+    let (of_kind, with_id) = (principal_kind(kind, want)?, one(&Dim::Id, Set::Texts(Texts::only([id])), want)?);
     if want { product(&of_kind, &with_id) } else { Ok([of_kind, with_id].concat()) }
 }
 
 fn principal_in(kind: &str, id: &str, want: bool) -> Result<Union, TooComplex> {
     match kind {
-        "Group" if id.parse::<GroupId>().is_ok() => one(Dim::Group(id.into()), Set::One(true), want),
+        "Group" if id.parse::<GroupId>().is_ok() => one(&Dim::Group(id.into()), Set::One(true), want),
         "Group" => Ok(constant(!want)),
         kind => principal_is(kind, id, want),
     }
@@ -256,8 +254,8 @@ fn principal_in(kind: &str, id: &str, want: bool) -> Result<Union, TooComplex> {
 
 fn principal_kind(kind: &str, want: bool) -> Result<Union, TooComplex> {
     match kind {
-        "Person" => one(Dim::Person, Set::One(true), want),
-        "Workload" => one(Dim::Person, Set::One(false), want),
+        "Person" => one(&Dim::Person, Set::One(true), want),
+        "Workload" => one(&Dim::Person, Set::One(false), want),
         _ => Ok(constant(!want)),
     }
 }
@@ -268,7 +266,7 @@ fn has(path: &[String], want: bool) -> Result<Option<Union>, TooComplex> {
         ["context", "auth" | "device" | "net"] | ["resource", "class"] => Some(constant(want)),
         ["context", rest @ ..] => match Dim::of_path(&rest.join(".")) {
             Some(dim @ (Dim::Country | Dim::Purpose | Dim::Ticket)) => {
-                Some(one(dim, Set::Texts(Texts::present()), want)?)
+                Some(one(&dim, Set::Texts(Texts::present()), want)?)
             }
             Some(_) => Some(constant(want)),
             None => None,
@@ -346,9 +344,9 @@ fn constant(holds: bool) -> Union {
 }
 
 /// The points whose fact lies in the set, or in the rest.
-fn one(dim: Dim, set: Set, want: bool) -> Result<Union, TooComplex> {
+fn one(dim: &Dim, set: Set, want: bool) -> Result<Union, TooComplex> {
     let sets = if want { vec![set] } else { dim.domain().without(&set)? };
-    sets.into_iter().filter_map(|set| Region::of(dim.clone(), set).transpose()).collect()
+    sets.iter().filter_map(|set| Region::of(dim, set).transpose()).collect()
 }
 
 fn opaque(e: &Expr, want: bool, env: Env<'_>) -> Result<Union, TooComplex> {
@@ -356,7 +354,7 @@ fn opaque(e: &Expr, want: bool, env: Env<'_>) -> Result<Union, TooComplex> {
     if env.before && speaks_of_place(&exact) {
         exact.insert_str(0, "before: ");
     }
-    one(Dim::Opaque(exact.into(), e.to_string().into()), Set::One(true), want)
+    one(&Dim::Opaque(exact.into(), e.to_string().into()), Set::One(true), want)
 }
 
 /// Any of the parts, or none of them; `None` if one part is outside the fragment.

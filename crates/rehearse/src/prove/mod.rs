@@ -1,9 +1,9 @@
 //! Proofs over rules, without a solver: "the candidate permits no more", rules that do nothing, standing invariants.
 //!
 //! The facts of the five Ws are truth values, bounded numbers, texts, addresses and memberships. A rule is a union of
-//! [regions](region) of that space, one set of values for each fact; a question is whether a point lies in some regions and
+//! regions of that space, one set of values for each fact; a question is whether a point lies in some regions and
 //! outside others. Applications and kinds of use are known, so each pair is a question of its own, and of two rule sets only
-//! the rules that differ are looked at. The answer is exact, dependencies between facts included ([`witness`]).
+//! the rules that differ are looked at. The answer is exact, dependencies between facts included.
 //!
 //! What lies outside the fragment (arithmetic, a comparison of two facts) is a truth value of which nothing is known. That
 //! may leave a question open, which is then said with rule, line and reason; it never makes a wrong answer. Whatever is shown

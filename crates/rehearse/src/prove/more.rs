@@ -192,7 +192,7 @@ impl<'s> Question<'s> {
             }
         }
         let still: Vec<Cover<'_>> = covers(&forbids, 0).collect();
-        let Some(old_env) = old_env else { return None };
+        let old_env = old_env?;
         if gone.iter().any(loosens) {
             let permits = self.new.speaking(about_new, Effect::Permit, env);
             for at in gone.iter().copied().filter(|at| old_rules[*at].effect == Effect::Forbid) {

@@ -184,8 +184,8 @@ impl Region {
     }
 
     /// The points whose fact lies in the set; `None` if there are none.
-    pub(crate) fn of(dim: Dim, set: Set) -> Result<Option<Self>, TooComplex> {
-        Self::whole().with(&dim, &set)
+    pub(crate) fn of(dim: &Dim, set: &Set) -> Result<Option<Self>, TooComplex> {
+        Self::whole().with(dim, set)
     }
 
     pub(crate) fn get(&self, dim: &Dim) -> Option<&Set> {

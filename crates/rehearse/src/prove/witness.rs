@@ -92,10 +92,10 @@ pub(crate) fn realise(region: &Region, env: Env<'_>, world: World<'_>) -> Result
         return Ok(None);
     }
     let flags = Flags(region);
-    let age = numbers(region, Dim::Age).lowest().unwrap_or(0);
+    let age = numbers(region, &Dim::Age).lowest().unwrap_or(0);
     let Some(now) = now(region, age, world)? else { return Ok(None) };
     let Some(why) = why(region, &flags, now)? else { return Ok(None) };
-    let pick = |dim, liked: &[&str], shape| texts(region, dim).pick(liked, shape);
+    let pick = |dim: Dim, liked: &[&str], shape| texts(region, &dim).pick(liked, shape);
     let is_person = region.get(&Dim::Person) != Some(&Set::One(false));
     let Some(principal) = principal(region, is_person)? else { return Ok(None) };
     let method = match env.action {
@@ -109,9 +109,9 @@ pub(crate) fn realise(region: &Region, env: Env<'_>, world: World<'_>) -> Result
     ) else {
         return Ok(None);
     };
-    let country = texts(region, Dim::Country);
+    let country = texts(region, &Dim::Country);
     let country = if country.absent { None } else { country.pick(&["NL", "DE", "FR", "US"], None)? };
-    let Some(ip) = ip(&numbers(region, Dim::Ip)) else { return Ok(None) };
+    let Some(ip) = ip(&numbers(region, &Dim::Ip)) else { return Ok(None) };
     let phishing_resistant = flags.must("auth.phishing_resistant");
     let methods = match (phishing_resistant, flags.must("auth.mfa")) {
         (true, _) => vec![Method::Passkey],
@@ -142,15 +142,15 @@ pub(crate) fn realise(region: &Region, env: Env<'_>, world: World<'_>) -> Result
     Ok(Some(Moment { ask, now }))
 }
 
-fn numbers(region: &Region, dim: Dim) -> Numbers {
-    match region.set(&dim) {
+fn numbers(region: &Region, dim: &Dim) -> Numbers {
+    match region.set(dim) {
         Set::Numbers(n) => n,
         _ => Numbers::of([]),
     }
 }
 
-fn texts(region: &Region, dim: Dim) -> Texts {
-    match region.set(&dim) {
+fn texts(region: &Region, dim: &Dim) -> Texts {
+    match region.set(dim) {
         Set::Texts(t) => t,
         _ => Texts::absent(),
     }
@@ -158,9 +158,9 @@ fn texts(region: &Region, dim: Dim) -> Texts {
 
 /// An instant that fits the clock, and at which a sign-in can be that old.
 fn now(region: &Region, age: u128, world: World<'_>) -> Result<Option<Timestamp>, TooComplex> {
-    let times = numbers(region, Dim::Time).without(&Numbers::between(0, (age * 1_000).saturating_sub(1)));
-    let times = if age == 0 { numbers(region, Dim::Time) } else { times };
-    let (weekdays, minutes) = (numbers(region, Dim::Weekday), numbers(region, Dim::Minute));
+    let times = numbers(region, &Dim::Time).without(&Numbers::between(0, (age * 1_000).saturating_sub(1)));
+    let times = if age == 0 { numbers(region, &Dim::Time) } else { times };
+    let (weekdays, minutes) = (numbers(region, &Dim::Weekday), numbers(region, &Dim::Minute));
     let wanted = Wanted { times: &times, weekdays: &weekdays, minutes: &minutes };
     match instant::find(&wanted, world.zone, world.now) {
         Instant::At(at) => Ok(Some(at)),
@@ -171,7 +171,7 @@ fn now(region: &Region, age: u128, world: World<'_>) -> Result<Option<Timestamp>
 
 /// What the access is for. Purpose and ticket come from the same source, and a grant always has a purpose.
 fn why(region: &Region, flags: &Flags<'_>, now: Timestamp) -> Result<Option<Why>, TooComplex> {
-    let (purposes, tickets) = (texts(region, Dim::Purpose), texts(region, Dim::Ticket));
+    let (purposes, tickets) = (texts(region, &Dim::Purpose), texts(region, &Dim::Ticket));
     let granted = flags.must("granted");
     if purposes.absent && tickets.absent && !granted {
         return Ok(Some(Why::default()));
@@ -231,7 +231,7 @@ fn principal(region: &Region, is_person: bool) -> Result<Option<Principal>, TooC
     let fits = |asker: &Principal| {
         canaries.iter().all(|(rule, share, bound)| Stage::Canary(*share).binds(rule, asker) == *bound)
     };
-    match texts(region, Dim::Id).present {
+    match texts(region, &Dim::Id).present {
         Present::Only(ids) => Ok(ids.iter().filter_map(|id| asker(id)).find(fits)),
         Present::Except { not, .. } => {
             let name = if is_person { "somebody" } else { "some-workload" };

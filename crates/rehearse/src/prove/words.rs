@@ -13,8 +13,7 @@ use crate::words::tame;
 
 /// A request that the first snapshot denies and the second permits, as a reader wants it.
 pub(crate) fn counterexample(before: &Snapshot, after: &Snapshot, moment: Moment, cause: String) -> Counterexample {
-    let said = |s: &Snapshot| s.opinion(&moment.ask, moment.now);
-    let (old, new) = (said(before), said(after));
+    let (old, new) = (before.opinion(&moment.ask, moment.now), after.opinion(&moment.ask, moment.now));
     let rules = new.as_ref().map(|g| rules_at(after, &g.rules)).unwrap_or_default();
     Counterexample {
         sentence: sentence(&moment, after.zone()),

@@ -16,13 +16,16 @@ type Moment = (Ask, Timestamp);
 /// One W or a part of it: the conditions that rules may set, and settings that meet every combination of them that can be.
 struct Part {
     conditions: &'static [&'static str],
-    settings: fn() -> Vec<Box<dyn Fn(&mut Moment)>>,
+    settings: fn() -> Vec<Setting>,
 }
 
-fn each<T: Clone + 'static>(values: &[T], set: fn(&mut Moment, T)) -> Vec<Box<dyn Fn(&mut Moment)>> {
+/// Sets some facts of a request.
+type Setting = Box<dyn Fn(&mut Moment)>;
+
+fn each<T: Clone + 'static>(values: &[T], set: fn(&mut Moment, T)) -> Vec<Setting> {
     let make = |v: &T| {
         let v = v.clone();
-        Box::new(move |m: &mut Moment| set(m, v.clone())) as Box<dyn Fn(&mut Moment)>
+        Box::new(move |m: &mut Moment| set(m, v.clone())) as Setting
     };
     values.iter().map(make).collect()
 }
