@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use safeconduct_model::{Application, Ask, Asset, Check, Timestamp};
 use safeconduct_policy::engine::{Cedar, Entities, Request, Rules, Schema};
-use safeconduct_policy::{Bulk, Denial, Grounds, PolicyText, SCHEMA, Snapshot, Sources, Stage};
+use safeconduct_policy::{
+    Bulk, Denial, Grounds, LEAST_ASKED, PolicyText, Rollout, SCHEMA, Snapshot, Sources, Stage, shadowed,
+};
 use serde_json::{Value, json};
 
 const NOW: i64 = 1_790_776_920_000; // Wednesday, 2026-09-30 13:22 UTC
@@ -274,6 +276,55 @@ fn a_canary_binds_its_share_and_always_the_same_people() {
     assert!((70..=130).contains(&ten.len()) && (250..=350).contains(&thirty.len()), "{} {}", ten.len(), thirty.len());
     assert!(ten.is_subset(&thirty));
     assert_eq!(ten, bound(10));
+}
+
+/// What a ledger would hold of an ask.
+fn record(snapshot: &Snapshot, ask: &Ask, at: Timestamp) -> safeconduct_model::Access {
+    snapshot.decide(ask, at).record(ask, at, safeconduct_model::Mode::Enforce, 0)
+}
+
+#[test]
+fn a_canary_that_denies_more_than_elsewhere_goes_back_into_shadow_once() {
+    let text = "@id(\"all\") permit(principal, action, resource);\n// a comment\n\
+        @id(\"shut\") @mode(\"canary:30\")\nforbid(principal, action, resource) when { context.method == \"GET\" };\n";
+    let canary = snapshot(text);
+    let mut rollout = Rollout::of(&canary);
+    let at = |n: u32| Timestamp::from_millis(NOW + i64::from(n) * 10);
+    let told: Vec<_> =
+        (0..200).filter_map(|n| rollout.see(&record(&canary, &person(&format!("p{n}")), at(n)))).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].rule.as_str(), told[0].bound.asked, told[0].bound.denied), ("shut", LEAST_ASKED, LEAST_ASKED));
+    assert_eq!(told[0].others.denied, 0);
+
+    let rule = canary.rules().iter().find(|r| r.id.as_str() == "shut").expect("it is there");
+    let back = snapshot(&shadowed(text, rule).expect("it stands in its file"));
+    assert_eq!(back.rules()[1].stage, Stage::Shadow);
+    assert!(Rollout::of(&back).is_idle());
+    assert_eq!(shadowed("elsewhere", rule), None);
+}
+
+#[test]
+fn a_canary_stays_where_others_are_denied_as_much_or_where_little_was_asked() {
+    let shut = "@id(\"none\") permit(principal == Person::\"nobody\", action, resource);\n\
+        @id(\"shut\") @mode(\"canary:50\") forbid(principal, action, resource);";
+    let deny = snapshot(shut);
+    let mut rollout = Rollout::of(&deny);
+    for n in 0..200 {
+        let access = record(&deny, &person(&format!("p{n}")), Timestamp::from_millis(NOW + n * 10));
+        assert_eq!(rollout.see(&access), None, "everybody is denied, canary or not");
+    }
+    let open = snapshot(
+        "@id(\"all\") permit(principal, action, resource);\n\
+        @id(\"shut\") @mode(\"canary:50\") forbid(principal, action, resource);",
+    );
+    let mut rollout = Rollout::of(&open);
+    for n in 0..200 {
+        // One verdict a minute: never twenty within the window.
+        let ask = person(&format!("p{n}"));
+        let mut access = record(&open, &ask, Timestamp::from_millis(NOW));
+        access.decided = Timestamp::from_millis(NOW + n * 60_000);
+        assert_eq!(rollout.see(&access), None);
+    }
 }
 
 #[test]

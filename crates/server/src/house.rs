@@ -24,6 +24,7 @@ use crate::files::{Built, Stores};
 use crate::handover::HandOvers;
 use crate::keep::StoreKeep;
 use crate::proposals::Proposals;
+use crate::rollouts::Rollouts;
 use crate::rooms::Reading;
 use crate::secrets;
 use crate::signed;
@@ -83,6 +84,7 @@ pub struct House {
     pub(crate) totp: TotpEnrolments,
     pub(crate) reading: Reading,
     pub(crate) proposals: Proposals,
+    pub(crate) rollouts: Rollouts,
     pub(crate) geoip: Option<maxminddb::Reader<Vec<u8>>>,
     pub(crate) authority: Authority,
     gateway: OnceLock<Arc<Gateway>>,
@@ -156,6 +158,7 @@ impl House {
         let setup_links = SetupLinks::load(Arc::clone(&keep)).await?;
         let proposals = Proposals::load(&control).await?;
         let geoip = settings.geoip.as_ref().map(|file| geoip(&dir.join(file))).transpose()?;
+        let rollouts = Rollouts::of(&built.snapshot);
         let current = Arc::new(ArcSwap::from_pointee(Current::of(built, now)));
         let providers = crate::oidc::providers(&dir, &origin, &accounts, &current)?;
         Ok(Self {
@@ -181,6 +184,7 @@ impl House {
             totp,
             reading: Reading::default(),
             proposals,
+            rollouts,
             geoip,
             authority,
             gateway: OnceLock::new(),
@@ -227,6 +231,9 @@ impl House {
 
     /// Hands a record to the ledger.
     pub(crate) fn record(&self, record: Record) -> Result<Receipt, WriteError> {
+        if let Record::Access(access) = &record {
+            self.rollouts.see(access);
+        }
         self.ledger.append(self.now(), record)
     }
 

@@ -13,6 +13,7 @@
 //! | `rooms` | what the pages show, and the digest of the ledger that they rest on |
 //! | `proposals`, `publish` | changes to policy: written, rehearsed, bound |
 //! | `decision_point` | other programs and gateways ask: who may, who answers, the record |
+//! | `rollouts` | canaries watched, and rolled back |
 //! | `signed` | policies that bind only if a trusted key signed them |
 //! | `enrol` | making keys and certificates for devices |
 //! | `run` | start, run, drain |
@@ -34,6 +35,7 @@ mod portal;
 pub mod proposals;
 mod publish;
 mod revision;
+mod rollouts;
 mod rooms;
 mod run;
 mod secrets;

@@ -91,7 +91,7 @@ impl House {
     }
 
     /// Makes texts from what binds now, checks them whole, writes what differs, and lets it bind.
-    async fn publish(
+    pub(crate) async fn publish(
         self: &Arc<Self>,
         by: &str,
         make: impl FnOnce(&Current) -> Result<Texts, Vec<Fault>> + Send,
@@ -184,6 +184,7 @@ impl House {
     /// Swaps the snapshot, then decides again everything that is live.
     fn bind(&self, next: Current) {
         let lifetimes = next.config.settings.lifetimes;
+        self.rollouts.turn(&next.snapshot);
         self.current.store(Arc::new(next));
         self.sessions().set_lifetimes(lifetimes);
         self.signal(&Signal::PolicyPublished);

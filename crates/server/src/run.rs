@@ -24,6 +24,7 @@ use crate::decision_point;
 use crate::files;
 use crate::house::{House, Opening, Unsigned, new_request_id};
 use crate::portal::{Portal, admin};
+use crate::rollouts;
 use crate::rooms;
 use crate::rooms::health::{self, Works};
 use crate::secrets::write_private;
@@ -155,6 +156,7 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     }
     tasks.spawn(rooms::follow(Arc::clone(&house), stop.clone()));
     tasks.spawn(look_after_files(Arc::clone(&house), stop.clone()));
+    tasks.spawn(rollouts::look_after(Arc::clone(&house), stop.clone()));
     tasks.spawn(look_after_sessions(Arc::clone(&house), stop.clone()));
     let health_at = health.as_ref().and_then(|l| l.local_addr().ok());
     if let Some(listener) = health {
