@@ -26,6 +26,8 @@ cargo xtask bench differential [--decisions N] [--seed N]
 cargo xtask conformance cedar                 Cedar's integration tests through the engine
 cargo xtask bench ledger [--records N] [--quick]
                                               how fast the ledger is verified
+cargo xtask bench replay [--verdicts N] [--quick]
+                                              how fast history is decided again
 cargo xtask bench mine [--quick]              how well mined rules fit the time after
 cargo xtask bench prove [--quick] [--symcc PAIRS]
                                               how fast and how right proofs are, and whether SymCC agrees
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         ["bench", "decide", options @ ..] => bench::decide(options),
         ["bench", "differential", options @ ..] => bench::differential(options),
         ["bench", "ledger", options @ ..] => bench::ledger(options),
+        ["bench", "replay", options @ ..] => bench::replay(options),
         ["bench", "mine", options @ ..] => bench::mine(options),
         ["bench", "prove", options @ ..] => bench::prove(options),
         ["conformance", "authzen"] => conformance::authzen(),

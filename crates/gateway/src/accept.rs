@@ -76,6 +76,7 @@ impl Gateway {
                     continue;
                 }
             };
+            let peer = plain(peer);
             let Some(place) = self.core.counts.enter(peer.ip(), &self.core.limits) else {
                 tracing::debug!(%peer, "too many connections");
                 continue;
@@ -295,5 +296,23 @@ impl Drop for Place {
                 counts.by_address.remove(&self.1);
             }
         }
+    }
+}
+
+/// A listener for both versions tells an IPv4 client as `::ffff:a.b.c.d`; rules and limits speak of `a.b.c.d`.
+fn plain(peer: SocketAddr) -> SocketAddr {
+    SocketAddr::new(peer.ip().to_canonical(), peer.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_over_ipv4_has_one_address_whatever_the_listener() {
+        let mapped: SocketAddr = "[::ffff:10.1.2.3]:7".parse().unwrap();
+        assert_eq!(plain(mapped), "10.1.2.3:7".parse().unwrap());
+        let six: SocketAddr = "[2001:db8::1]:7".parse().unwrap();
+        assert_eq!(plain(six), six);
     }
 }

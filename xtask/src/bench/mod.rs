@@ -7,6 +7,7 @@ mod goals;
 mod ledger;
 mod mine;
 mod prove;
+mod replay;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub(crate) use differential::differential;
 pub(crate) use ledger::ledger;
 pub(crate) use mine::mine;
 pub(crate) use prove::run as prove;
+pub(crate) use replay::replay;
 
 use crate::tree;
 

@@ -56,7 +56,12 @@ impl Gateway {
     /// Identifies, decides and records a request that stands at another gateway.
     pub async fn judge(&self, elsewhere: Elsewhere) -> Judgement {
         let core = &self.core;
-        let case = Case { core, id: core.control.new_request_id(), client: elsewhere.client, tls: elsewhere.tls };
+        let case = Case {
+            core,
+            id: core.control.new_request_id(),
+            client: elsewhere.client.to_canonical(),
+            tls: elsewhere.tls,
+        };
         match case.canonical(&elsewhere.head) {
             Ok((canonical, app)) => case.decide(&canonical, &app).await,
             Err(refused) => case.refuse(&refused),

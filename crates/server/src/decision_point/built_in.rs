@@ -154,7 +154,9 @@ fn ask(
         grant: groups.as_ref().and_then(|g| grant_for(&estate.grants, &person, g, &app, now)).map(Grant::facts),
     };
     let ip = part(context, "net")?.map(|net| text(net, "ip")).transpose()?.flatten();
-    let ip = ip.ok_or("`context.net.ip` is missing")?.parse().map_err(|_| "`context.net.ip` is not an address")?;
+    let ip = ip.ok_or("`context.net.ip` is missing")?;
+    let ip: std::net::IpAddr = ip.parse().map_err(|_| "`context.net.ip` is not an address")?;
+    let ip = ip.to_canonical();
     let given = part(context, "device")?.map(|given| device(given, settings, now)).transpose()?.flatten();
     let who = match groups {
         Some(groups) => Who { principal: Principal::Person(person), groups, auth },
