@@ -94,6 +94,23 @@ fn templates_decide_where_they_are_linked() {
 }
 
 #[test]
+fn a_link_that_the_compiler_does_not_cover_fails_only_where_its_scope_fits() {
+    // A call with a wrong number of arguments has no place in the syntax tree; Cedar evaluates it to an error.
+    let text = "permit(principal in ?principal, action, resource) when { ip(\"10.0.0.1\", true).isIpv4() };";
+    let linked = || {
+        let mut linked = rules(text);
+        linked.link("policy0", "staff", Some("Group::\"staff\""), None).unwrap();
+        linked
+    };
+    let (engine, cedar) = (Engine::compile(&linked(), &people()).unwrap(), Cedar::new(linked(), people()));
+    assert_eq!(engine.metrics().fallbacks, 1);
+    for (who, errors) in [("ann", vec!["staff".to_owned()]), ("bob", vec![])] {
+        let answer = decide(&engine, Mode::Exhaustive, who).1;
+        assert_eq!((&answer, &answer.errors), (&cedar.answer(&asks(who)), &errors), "{who}");
+    }
+}
+
+#[test]
 fn a_template_in_a_text_takes_a_number_and_decides_nothing() {
     let text =
         "permit(principal == ?principal, action, resource); permit(principal in Group::\"staff\", action, resource);";

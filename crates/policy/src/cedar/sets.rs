@@ -208,12 +208,9 @@ pub(crate) struct Single {
 impl Single {
     fn of(policy: &Policy) -> Self {
         let set = PolicySet::from_policies([policy.clone()]).or_else(|_| {
-            // A link comes alone only as the policy that it amounts to.
-            let alone = match policy.to_pst() {
-                Ok(pst::Policy::Linked(link)) => link.into_static_policy().ok().map(pst::Policy::Static),
-                _ => None,
-            };
-            let alone = alone.and_then(|p| Policy::from_pst(p).ok()).ok_or(())?;
+            // A link comes alone only as the policy that it amounts to. The public syntax tree cannot say every policy; JSON can.
+            let json = policy.to_json().map_err(|_| ())?;
+            let alone = Policy::from_json(Some(policy.id().clone()), json).map_err(|_| ())?;
             PolicySet::from_policies([alone]).map_err(|_| ())
         });
         let permits = policy.effect() == super::Permission::Permit;
@@ -394,24 +391,35 @@ impl Entities {
     }
 
     pub(crate) fn describe(&self, land: &mut Land) -> Result<(), Unreadable> {
-        for entity in self.inner.iter() {
-            let own = entity.uid();
+        // Numbers depend on the entities alone and not on the order in which a map gives them, so that the early exit meets the
+        // rules in the same order in every process.
+        let mut all: Vec<_> = self.inner.iter().map(|entity| (entity.uid(), entity)).collect();
+        all.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        for (own, _) in &all {
+            number(own, &mut land.names);
+        }
+        for (own, entity) in all {
             let number = number(&own, &mut land.names);
             let mut row = Row::default();
             if let Some(ancestors) = self.inner.ancestors(&own) {
-                let mut ancestors: Vec<EntityId> = ancestors.map(|uid| self::number(uid, &mut land.names)).collect();
+                let mut ancestors: Vec<&EntityUid> = ancestors.collect();
                 ancestors.sort_unstable();
-                row.ancestors = ancestors.into();
+                let numbered = ancestors.into_iter().map(|uid| self::number(uid, &mut land.names));
+                let mut numbered: Vec<EntityId> = numbered.collect();
+                numbered.sort_unstable();
+                row.ancestors = numbered.into();
             }
             let mut field = |(name, result): (&str, Result<EvalResult, _>)| {
                 let result =
                     result.map_err(|_| Unreadable::plain(format!("`{name}` of {own} is not a plain value")))?;
                 Ok((land.names.sym(name), value(&result, &mut land.names)?))
             };
-            let mut attributes: Vec<_> =
-                entity.attrs().map(|(n, v)| field((n, v.map_err(|_| ())))).collect::<Result<_, _>>()?;
-            let mut tags: Vec<_> =
-                entity.tags().map(|(n, v)| field((n, v.map_err(|_| ())))).collect::<Result<_, _>>()?;
+            let mut attributes: Vec<_> = entity.attrs().map(|(n, v)| (n, v.map_err(|_| ()))).collect();
+            let mut tags: Vec<_> = entity.tags().map(|(n, v)| (n, v.map_err(|_| ()))).collect();
+            attributes.sort_unstable_by_key(|(name, _)| *name);
+            tags.sort_unstable_by_key(|(name, _)| *name);
+            let mut attributes: Vec<_> = attributes.into_iter().map(&mut field).collect::<Result<_, _>>()?;
+            let mut tags: Vec<_> = tags.into_iter().map(&mut field).collect::<Result<_, _>>()?;
             for fields in [&mut attributes, &mut tags] {
                 fields.sort_unstable_by_key(|(name, _)| *name);
             }

@@ -179,7 +179,7 @@ impl Random {
                 let (name, argument) = self.extension(kind).expect("the four are extensions");
                 if self.wild && self.below(30) == 0 {
                     let odd = self.one(&STRANGE);
-                    let form = if self.chance(90) { format!("{name}(_)") } else { format!("{name}(_, true)") };
+                    let form = if self.chance(70) { format!("{name}(_)") } else { format!("{name}(_, true)") };
                     return put(&form, vec![leaf(quoted(odd))]);
                 }
                 leaf(format!("{name}({})", quoted(argument)))

@@ -131,7 +131,7 @@ impl Random {
     fn policy(&mut self, schema: &Schema) -> Policy {
         let act = self.below(ACTS.len());
         let (principal, resource) = (self.one(&schema.acts[act].principals), self.one(&schema.acts[act].resources));
-        let permits = self.chance(88);
+        let permits = self.chance(93);
         let template = self.chance(15);
         let mut links = Vec::new();
         let mut sides = Vec::new();
