@@ -32,7 +32,7 @@ fn requests(size: Size) -> Result<Vec<Request>> {
 
 fn safeconduct(size: Size) -> Result<Vec<Value>> {
     let before = resident_mb();
-    let mut builder = Builder::new(&entities(size)?)?;
+    let mut builder = Builder::read(&Estate::of(size).json())?;
     let loading = Loading::begin(before);
     for rule in rules(size) {
         builder.add_text(&rule.cedar())?;

@@ -96,9 +96,8 @@ impl<'s> Clocks<'s> {
             let bound = std::iter::from_fn(|| {
                 let next = bounds.iter().filter_map(|c| after(&c.minutes, minute)).min();
                 minute = next.unwrap_or(-1);
-                match next {
-                    None => date = date?.tomorrow().ok(),
-                    Some(_) => {}
+                if next.is_none() {
+                    date = date?.tomorrow().ok();
                 }
                 Some((next, date?))
             });

@@ -34,7 +34,7 @@ fn assets() -> Vec<Asset> {
 fn snapshot(text: &str) -> Snapshot {
     let policies = vec![PolicyText { file: "p.cedar".into(), text: text.into() }];
     let sources = Sources { policies, applications: applications(), assets: assets(), zone: jiff::tz::TimeZone::UTC };
-    Snapshot::build(1, sources).unwrap_or_else(|faults| panic!("{}", faults[0]))
+    Snapshot::build(1, sources).map_err(|faults| faults[0].to_string()).expect("the rules are valid")
 }
 
 const CONDITIONS: [&str; 22] = [

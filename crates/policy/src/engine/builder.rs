@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::decide::Engine;
+use super::entities;
 use super::index::{Index, Key};
 use super::names::Names;
 use super::parse;
@@ -61,6 +62,21 @@ impl Builder {
         Ok(Self { engine, permits: Vec::new(), forbids: Vec::new() })
     }
 
+    /// Begins with entities in Cedar's JSON, without a schema. They are read straight into numbers; Cedar reads them where a
+    /// rule needs Cedar, and where something is wrong with them.
+    ///
+    /// # Errors
+    /// If a cycle or a wrong value is in it.
+    pub fn read(json: &str) -> Result<Self, Unreadable> {
+        match entities::read(json) {
+            Ok(land) => {
+                let engine = Engine { land, told: Some(json.into()), ..Engine::default() };
+                Ok(Self { engine, permits: Vec::new(), forbids: Vec::new() })
+            }
+            Err(entities::Unclear) => Self::new(&Entities::parse(json, None)?),
+        }
+    }
+
     /// Begins with entities of our own.
     pub(crate) fn over(land: Land) -> Self {
         let engine = Engine { land, ..Engine::default() };
@@ -100,8 +116,18 @@ impl Builder {
                 let read = Statement::parse_safely(statement.text, number).map_err(|e| e.at(statement.line))?;
                 self.engine.reread += 1;
                 self.add(&read);
+                self.let_cedar_see()?;
             }
             self.engine.next = number + 1;
+        }
+        Ok(())
+    }
+
+    /// Lets Cedar read the entities, once a rule needs it.
+    fn let_cedar_see(&mut self) -> Result<(), Unreadable> {
+        let engine = &mut self.engine;
+        if let (false, None, Some(told)) = (engine.elsewhere.is_empty(), &engine.entities, &engine.told) {
+            engine.entities = Some(Entities::parse(told, None)?);
         }
         Ok(())
     }
@@ -165,9 +191,9 @@ impl Builder {
         let rule = engine.put(&clause.id, Rule { body, principal_kind, resource_kind, exact });
         let keys = actions.into_iter().map(|action| Key { resource, action, principal, rule });
         if clause.permits {
-            self.permits.extend(keys)
+            self.permits.extend(keys);
         } else {
-            self.forbids.extend(keys)
+            self.forbids.extend(keys);
         }
         Some(rule)
     }
@@ -177,6 +203,7 @@ impl Builder {
         let mut engine = self.engine;
         if engine.elsewhere.is_empty() {
             engine.entities = None;
+            engine.told = None;
         }
         engine.program.close();
         engine.permits = Index::build(self.permits);

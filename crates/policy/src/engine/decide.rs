@@ -89,6 +89,8 @@ pub struct Engine {
     pub(super) forbids: Index,
     pub(super) elsewhere: Vec<Arc<Single>>,
     pub(super) entities: Option<Entities>,
+    /// The text that they were read from without Cedar, for rules that only Cedar can evaluate.
+    pub(super) told: Option<Arc<str>>,
     pub(super) dead: usize,
     /// Rules that were taken out and still hold their number.
     pub(super) gone: usize,

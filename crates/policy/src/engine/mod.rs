@@ -29,6 +29,7 @@
 
 mod builder;
 mod decide;
+mod entities;
 pub(crate) mod eval;
 pub(crate) mod ext;
 pub(crate) mod index;

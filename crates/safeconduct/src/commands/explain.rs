@@ -31,7 +31,7 @@ pub(crate) struct Explain {
 
 pub(crate) fn explain(asked: &Explain) -> Result<Answer> {
     let offline = offline!(&asked.config.config);
-    let at = match asked.at.as_deref().map(|at| instant(at)).transpose() {
+    let at = match asked.at.as_deref().map(instant).transpose() {
         Ok(at) => at,
         Err(fault) => return Ok(Answer::BadInput(vec![fault])),
     };
