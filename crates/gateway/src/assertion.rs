@@ -41,6 +41,7 @@ struct Facts {
     device: Option<DeviceId>,
     groups: BTreeSet<GroupId>,
     until: Option<Timestamp>,
+    obligations: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -56,6 +57,9 @@ struct Claims<'a> {
     iat: i64,
     exp: i64,
     jti: &'a str,
+    /// What the application must do when it lets the request through: `@obligation` of the rules that permitted it.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    obligations: &'a [String],
 }
 
 impl Signer {
@@ -80,13 +84,13 @@ impl Signer {
     }
 
     /// The assertion for an ask; `None` if nobody asks or the key refused.
-    pub(crate) fn assert(&self, ask: &Ask, now: Timestamp) -> Option<String> {
+    pub(crate) fn assert(&self, ask: &Ask, obligations: &[String], now: Timestamp) -> Option<String> {
         let subject = match &ask.who.principal {
             Principal::Person(id) => id.as_str(),
             Principal::Workload(id) => id.as_str(),
             Principal::Nobody => return None,
         };
-        let facts = Facts::of(ask);
+        let facts = Facts::of(ask, obligations);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((made, token)) = kept.get(&facts)
             && *made <= now
@@ -105,6 +109,7 @@ impl Signer {
             iat: now.millis() / 1_000,
             exp: ends.millis() / 1_000,
             jti: ask.request.as_str(),
+            obligations,
         };
         let token = encode(&self.header, &claims, &self.key).ok()?;
         if kept.len() >= KEPT {
@@ -116,7 +121,7 @@ impl Signer {
 }
 
 impl Facts {
-    fn of(ask: &Ask) -> Self {
+    fn of(ask: &Ask, obligations: &[String]) -> Self {
         let workload = match &ask.who.principal {
             Principal::Workload(id) => Some(id.to_string()),
             Principal::Person(_) | Principal::Nobody => None,
@@ -129,6 +134,7 @@ impl Facts {
             device: ask.place.device.as_ref().map(|d| d.id.clone()),
             groups: ask.who.groups.clone(),
             until: ask.who.auth.as_ref().map(|a| a.until),
+            obligations: obligations.to_vec(),
         }
     }
 }
@@ -167,9 +173,9 @@ mod tests {
     #[test]
     fn nt_15_an_assertion_is_used_again_only_for_the_very_same_facts() {
         let (signer, first) = (signer(), ask());
-        let token = signer.assert(&first, NOW);
+        let token = signer.assert(&first, &[], NOW);
         assert!(token.is_some());
-        assert_eq!(signer.assert(&Ask { request: "r2".parse().unwrap(), ..first.clone() }, NOW), token);
+        assert_eq!(signer.assert(&Ask { request: "r2".parse().unwrap(), ..first.clone() }, &[], NOW), token);
         let changes: [fn(&mut Ask); 5] = [
             |a| a.what.app = "shop".parse().unwrap(),
             |a| a.who.principal = Principal::Person("bob".parse().unwrap()),
@@ -180,10 +186,11 @@ mod tests {
         for change in changes {
             let mut other = first.clone();
             change(&mut other);
-            assert_ne!(signer.assert(&other, NOW), token, "{other:?}");
+            assert_ne!(signer.assert(&other, &[], NOW), token, "{other:?}");
         }
-        assert_ne!(signer.assert(&first, NOW + REUSE), token, "too old");
-        assert_ne!(signer.assert(&first, NOW - Duration::from_secs(1)), token, "the clock went back");
+        assert_ne!(signer.assert(&first, &["mask".to_owned()], NOW), token, "another obligation");
+        assert_ne!(signer.assert(&first, &[], NOW + REUSE), token, "too old");
+        assert_ne!(signer.assert(&first, &[], NOW - Duration::from_secs(1)), token, "the clock went back");
     }
 
     #[test]
@@ -191,7 +198,7 @@ mod tests {
         let signer = signer();
         let mut nobody = ask();
         nobody.who.principal = Principal::Nobody;
-        assert_eq!(signer.assert(&nobody, NOW), None);
+        assert_eq!(signer.assert(&nobody, &[], NOW), None);
         assert!(format!("{signer:?}").contains("[redacted]"));
         assert!(!signer.jwks().contains("\"d\"") && signer.jwks().contains("\"kid\""), "{}", signer.jwks());
         assert!(Signer::new("x", "junk").unwrap_err().to_string().contains("P-256 key in PKCS #8 PEM"));

@@ -28,6 +28,9 @@ pub struct Explanation {
     pub reason: Option<Reason>,
     /// The rules that decided.
     pub rules: Vec<Spoke>,
+    /// What the application must do when it lets the request through.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub obligations: Vec<String>,
     /// What the rules about this use read, by the name in the schema and as found.
     pub facts: Vec<(String, String)>,
     /// The permits that speak of the asker and do not hold, nearest first; at most [`NEAREST`].
@@ -102,10 +105,14 @@ impl Snapshot {
             },
             reason: denial.map(|d| d.reason),
             rules,
+            obligations: match &verdict {
+                crate::Verdict::Permit(permit) => permit.obligations().to_vec(),
+                crate::Verdict::Denial(_) => Vec::new(),
+            },
             facts: grounds.facts.iter().map(|path| (path.clone(), facts.show(path))).collect(),
             nearest: near.unwrap_or_default(),
             remedies: denial.map(|d| d.remedies.clone()).unwrap_or_default(),
-            would: grounds.would.clone(),
+            would: grounds.would.as_deref().cloned(),
         }
     }
 }

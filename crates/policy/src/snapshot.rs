@@ -48,6 +48,7 @@ pub struct Snapshot {
     kept: Vec<Kept>,
     /// From the engine's numbers of rules to ours.
     by_number: Vec<usize>,
+    by_id: HashMap<RuleId, usize>,
     engine: Engine,
     lens: Lens,
     slots: Vec<Source>,
@@ -115,6 +116,7 @@ impl Snapshot {
         }
         let engine = builder.finish();
         let rules: Vec<Arc<Rule>> = rules.into_iter().map(|(rule, _)| Arc::new(rule)).collect();
+        let by_id = rules.iter().enumerate().map(|(at, rule)| (rule.id.clone(), at)).collect();
         let about = About::of(&rules);
         let apps = sources.applications.iter().zip(entities).map(|(app, entity)| {
             let speaking = about.application(app);
@@ -134,6 +136,7 @@ impl Snapshot {
             rules,
             kept,
             by_number,
+            by_id,
             engine,
             lens,
             slots,
@@ -169,7 +172,7 @@ impl Snapshot {
     /// The rule with this id.
     #[must_use]
     pub fn rule(&self, id: &RuleId) -> Option<&Arc<Rule>> {
-        self.rules.iter().find(|r| r.id == *id)
+        self.by_id.get(id).map(|at| &self.rules[*at])
     }
 
     /// The application with this id.
@@ -195,7 +198,13 @@ impl Snapshot {
         match self.judge(app, ask, now) {
             Ok(grounds) => {
                 let until = ends::until(self, app, ask, now);
-                Verdict::Permit(Permit { target: Arc::clone(&app.application), until, basis: Basis::Rules, grounds })
+                let rules = grounds.rules.iter().filter_map(|id| self.rule(id));
+                let mut obligations: Vec<String> =
+                    rules.filter_map(|rule| rule.note("obligation")).map(str::to_owned).collect();
+                obligations.sort_unstable();
+                obligations.dedup();
+                let target = Arc::clone(&app.application);
+                Verdict::Permit(Permit { target, until, basis: Basis::Rules, grounds, obligations })
             }
             Err(refusal) => {
                 let denial = explain::denial(self, app, ask, now, refusal);
@@ -204,7 +213,8 @@ impl Snapshot {
                     Some(until) if observed => {
                         let grounds = denial.grounds.clone();
                         let target = Arc::clone(&app.application);
-                        Verdict::Permit(Permit { target, until, basis: Basis::Observed(denial), grounds })
+                        let obligations = Vec::new();
+                        Verdict::Permit(Permit { target, until, basis: Basis::Observed(denial), grounds, obligations })
                     }
                     _ => Verdict::Denial(denial),
                 }
@@ -252,7 +262,7 @@ impl Snapshot {
             Answered::Silent | Answered::Fails => &Vec::new(),
         };
         let would = (spoken.would != answered)
-            .then(|| Would { permits: spoken.would == Answered::Permits, rules: ids(&spoken.shadow) });
+            .then(|| Box::new(Would { permits: spoken.would == Answered::Permits, rules: ids(&spoken.shadow) }));
         let facts = app.facts.get(&ask.what.action).cloned().unwrap_or_default();
         let grounds = Grounds { revision: self.revision, rules: ids(rules), facts, would };
         match answered {
@@ -320,7 +330,7 @@ impl Snapshot {
 
     /// The rules with these ids.
     pub(crate) fn named(&self, ids: &[RuleId]) -> Vec<(&Arc<Rule>, &Kept)> {
-        self.rules.iter().zip(&self.kept).filter(|(rule, _)| ids.contains(&rule.id)).collect()
+        ids.iter().filter_map(|id| self.by_id.get(id)).map(|at| (&self.rules[*at], &self.kept[*at])).collect()
     }
 
     /// Every rule with what the compiler made of it, in file order.

@@ -22,6 +22,7 @@ pub struct Permit {
     pub(crate) until: Timestamp,
     pub(crate) basis: Basis,
     pub(crate) grounds: Grounds,
+    pub(crate) obligations: Vec<String>,
 }
 
 /// Why a permit was given.
@@ -56,7 +57,7 @@ pub struct Grounds {
     /// The facts that the candidate rules read.
     pub facts: Arc<BTreeSet<String>>,
     /// What the answer would be if the rules in shadow bound too; nothing if it would be the same.
-    pub would: Option<Would>,
+    pub would: Option<Box<Would>>,
 }
 
 impl Permit {
@@ -74,6 +75,11 @@ impl Permit {
     #[must_use]
     pub fn grounds(&self) -> &Grounds {
         &self.grounds
+    }
+    /// What the application must do when it lets the request through: `@obligation` of the rules that decided.
+    #[must_use]
+    pub fn obligations(&self) -> &[String] {
+        &self.obligations
     }
     /// What policy would have said, if the application is only observed.
     #[must_use]
@@ -147,7 +153,7 @@ impl Verdict {
             facts: grounds.facts.iter().cloned().collect(),
             took_us,
             again: false,
-            would: grounds.would.clone(),
+            would: grounds.would.as_deref().cloned(),
         }
     }
 }

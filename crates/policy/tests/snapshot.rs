@@ -8,7 +8,7 @@ use proptest::sample::{select, subsequence};
 use safeconduct_model::{Application, Ask, Asset, Check, Timestamp};
 use safeconduct_policy::engine::{Cedar, Entities, Request, Rules, Schema};
 use safeconduct_policy::{
-    Bulk, Denial, Grounds, LEAST_ASKED, PolicyText, Rollout, SCHEMA, Snapshot, Sources, Stage, shadowed,
+    Bulk, Denial, Grounds, LEAST_ASKED, PolicyText, Rollout, SCHEMA, Snapshot, Sources, Stage, Verdict, shadowed,
 };
 use serde_json::{Value, json};
 
@@ -257,6 +257,19 @@ fn a_rule_in_shadow_binds_nobody_and_says_what_it_would_change() {
     let same = format!("{all}\n@id(\"also\") @mode(\"shadow\") permit(principal, action, resource);");
     let grounds = snapshot(&same).opinion(&ann(), Timestamp::from_millis(NOW)).expect("it is permitted");
     assert_eq!(grounds.would, None);
+}
+
+#[test]
+fn a_permit_carries_what_the_rules_that_decided_oblige_to() {
+    let text = "@id(\"a\") @obligation(\"mask\") permit(principal, action, resource);\n\
+        @id(\"b\") @obligation(\"mask\") permit(principal, action, resource);\n\
+        @id(\"c\") @obligation(\"log\") permit(principal, action, resource) when { context.method == \"GET\" };\n\
+        @id(\"d\") @obligation(\"never\") permit(principal, action, resource) when { context.method == \"PUT\" };\n\
+        @id(\"e\") @obligation(\"shadow\") @mode(\"shadow\") permit(principal, action, resource);";
+    let Verdict::Permit(permit) = snapshot(text).decide(&ann(), Timestamp::from_millis(NOW)) else {
+        panic!("everybody may")
+    };
+    assert_eq!(permit.obligations(), ["log", "mask"]);
 }
 
 #[test]

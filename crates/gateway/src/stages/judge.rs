@@ -117,8 +117,8 @@ impl Case<'_> {
         let record = Record::Access(Box::new(verdict.record(&ask, now, mode, micros(started))));
         let recorded = self.keep(record, app.class == Class::Critical && verdict.is_permit()).await;
         let denial = match (recorded, verdict) {
-            (Ok(()), Verdict::Permit(_)) => {
-                let assertion = self.core.signer.as_ref().and_then(|s| s.assert(&ask, now));
+            (Ok(()), Verdict::Permit(permit)) => {
+                let assertion = self.core.signer.as_ref().and_then(|s| s.assert(&ask, permit.obligations(), now));
                 // The cookies of the application alone: the secret of the session is none of its business.
                 let cookies = canonical.header("cookie").map(str::to_owned);
                 let id = Some(self.id.to_string());

@@ -95,6 +95,9 @@ fn words(ask: &Ask, told: &Explanation) {
         say(format!("  by {}", place(rule)));
         say(format!("     {}", rule.sentence));
     }
+    for obligation in &told.obligations {
+        say(format!("  the application must: {obligation}"));
+    }
     if let Some(would) = &told.would {
         let rules: Vec<String> = would.rules.iter().map(ToString::to_string).collect();
         let answer = if would.permits { "permitted" } else { "denied" };
