@@ -16,6 +16,8 @@ pub struct Cookie {
 impl Cookie {
     /// The cookie that proves a session.
     pub const SESSION: &'static str = "__Host-safeconduct";
+    /// The cookie that binds a session's journey to the host of an application to the browser that asked for it.
+    pub const ARRIVAL: &'static str = "__Host-safeconduct-arrival";
     /// The cookie that binds a sign-in at an OpenID provider to the browser that began it.
     pub const FLOW: &'static str = "__Host-safeconduct-flow";
 

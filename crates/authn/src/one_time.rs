@@ -32,6 +32,8 @@ pub enum Purpose {
     SetupLink,
     /// Carries a session from the portal to an application, once.
     HandOver,
+    /// Binds that journey to the browser that asked for it.
+    Arrival,
     /// Names an open sign-in ceremony.
     Ceremony,
     /// Binds a sign-in at an OpenID provider to the browser that began it.
@@ -47,6 +49,7 @@ impl Purpose {
             Self::AppSession => b"safeconduct app-session v1",
             Self::SetupLink => b"safeconduct setup-link v1",
             Self::HandOver => b"safeconduct hand-over v1",
+            Self::Arrival => b"safeconduct arrival v1",
             Self::Ceremony => b"safeconduct ceremony v1",
             Self::SignInFlow => b"safeconduct sign-in-flow v1",
             Self::Command => b"safeconduct command v1",

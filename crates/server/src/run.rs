@@ -139,7 +139,10 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
             ..Limits::default()
         },
         signer: Some(signer),
-        cookies: vec![safeconduct_api::Cookie::SESSION.to_owned(), safeconduct_api::Cookie::FLOW.to_owned()],
+        cookies: {
+            use safeconduct_api::Cookie;
+            [Cookie::SESSION, Cookie::FLOW, Cookie::ARRIVAL].map(str::to_owned).into()
+        },
     };
     let desk = Desk { house: Arc::clone(&house), portal };
     let gateway = Arc::new(Gateway::new(config, Arc::new(desk)));
@@ -191,7 +194,7 @@ impl Running {
     /// runs the server can make one; the demo does, so that a visitor can look through the eyes of its people.
     pub fn portal_link(&self, session: &SessionId, to: &str) -> Result<String> {
         let portal = self.house.current().config.settings.portal.clone();
-        let code = self.house.send(session, &portal)?;
+        let code = self.house.send(session, &portal, None)?;
         let to = self.house.return_to(to);
         Ok(format!("{}/.safeconduct/arrive?code={}&to={}", self.house.origin, code.reveal(), encode(to.as_str())))
     }

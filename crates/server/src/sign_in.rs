@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 use safeconduct_access::{Session, SessionError, Signal, Visitor};
-use safeconduct_authn::one_time::Token;
+use safeconduct_authn::one_time::{Digest, Token};
 use safeconduct_authn::return_to::{OwnOrigin, ReturnTo};
 use safeconduct_directory::Proven;
 use safeconduct_model::{
@@ -77,25 +77,34 @@ impl House {
         Ok(())
     }
 
-    /// Carries a session to the host of an application: the address to go to, with a code that works once.
-    pub(crate) fn send_session(&self, id: &SessionId, host: &Host, return_to: &ReturnTo) -> Result<String> {
-        let code = self.send(id, host)?;
+    /// Carries a session to the host of an application: the address to go to, with a code that works once. Without a word from
+    /// that host of which browser asked, the browser first goes there to get one.
+    fn send_session(
+        &self,
+        id: &SessionId,
+        host: &Host,
+        return_to: &ReturnTo,
+        browser: Option<Digest>,
+    ) -> Result<String> {
         let origin = return_to.origin().context("the return address has no origin")?;
         let to = encode(return_to.as_str());
+        let Some(browser) = browser else { return Ok(format!("{origin}/.safeconduct/arrive?to={to}")) };
+        let code = self.send(id, host, Some(browser))?;
         Ok(format!("{origin}/.safeconduct/arrive?code={}&to={to}", code.reveal()))
     }
 
     /// A code under which a session travels to a host, once.
-    pub(crate) fn send(&self, id: &SessionId, host: &Host) -> Result<Token> {
+    pub(crate) fn send(&self, id: &SessionId, host: &Host, browser: Option<Digest>) -> Result<Token> {
         let code = new_token()?;
-        anyhow::ensure!(self.hand_overs.send(&code, id.clone(), host.clone(), self.now()), "too many sign-ins at once");
+        let sent = self.hand_overs.send(&code, id.clone(), host.clone(), browser, self.now());
+        anyhow::ensure!(sent, "too many sign-ins at once");
         Ok(code)
     }
 
     /// Takes a session in that arrived on the host of an application: its secret for this host.
-    pub(crate) async fn receive_session(&self, code: &Token, host: &Host) -> Result<Token> {
+    pub(crate) async fn receive_session(&self, code: &Token, host: &Host, browser: Option<&Token>) -> Result<Token> {
         let now = self.now();
-        let id = self.hand_overs.receive(code, host, now).ok_or(SessionError::Ended)?;
+        let id = self.hand_overs.receive(code, host, browser, now).ok_or(SessionError::Ended)?;
         let token = new_token()?;
         let session = {
             let mut sessions = self.sessions();
@@ -199,12 +208,12 @@ impl House {
 
     /// Where a browser goes after a sign-in: over the hand-over if it wants the host of an application. On its way it passes
     /// the page that lets a known device prove itself.
-    pub(crate) fn onward(&self, session: &SessionId, return_to: &ReturnTo) -> Result<String> {
+    pub(crate) fn onward(&self, session: &SessionId, return_to: &ReturnTo, browser: Option<Digest>) -> Result<String> {
         let Some(origin) = return_to.origin().filter(|o| *o != self.origin) else {
             return Ok(return_to.as_str().to_owned());
         };
         let host = origin.strip_prefix("https://").and_then(|h| h.split(':').next()).context("an origin has a host")?;
-        self.send_session(session, &host.parse()?, return_to)
+        self.send_session(session, &host.parse()?, return_to, browser)
     }
 }
 

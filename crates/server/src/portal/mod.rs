@@ -17,12 +17,13 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use safeconduct_access::Visitor;
 use safeconduct_api::{Client, Cookie};
-use safeconduct_authn::one_time::Token;
+use safeconduct_authn::one_time::{Digest, Purpose, Token};
+use safeconduct_authn::return_to::ReturnTo;
 use safeconduct_gateway::{Body, ClientCertificate, PortalRequest, full};
-use safeconduct_model::{DeviceId, Host, Reason, RequestId};
+use safeconduct_model::{DeviceId, Duration, Host, Reason, RequestId};
 use tower::ServiceExt;
 
-use crate::house::{House, session_hash};
+use crate::house::{House, new_token, session_hash};
 use crate::sign_in::encode;
 
 tokio::task_local! {
@@ -39,6 +40,7 @@ pub(crate) struct Asked {
     pub path: String,
     pub query: String,
     pub cookie: Option<String>,
+    pub arrival: Option<String>,
     pub id: RequestId,
     pub host: Host,
     pub ip: IpAddr,
@@ -53,6 +55,7 @@ impl Asked {
             path: uri.path().to_owned(),
             query: uri.query().unwrap_or_default().to_owned(),
             cookie: Cookie::read(request.request.headers(), Cookie::SESSION),
+            arrival: Cookie::read(request.request.headers(), Cookie::ARRIVAL),
             id: request.id.clone(),
             host: request.host.clone(),
             ip: request.peer.ip(),
@@ -66,6 +69,8 @@ impl Asked {
     }
 }
 
+/// How long a browser may take to sign in, once it set out from the host of an application.
+const ARRIVAL: Duration = Duration::from_mins(30);
 /// Where a session arrives on a host.
 const ARRIVE: &str = "/.safeconduct/arrive";
 
@@ -155,33 +160,42 @@ impl Portal {
         }
     }
 
-    /// A session arrives on the host of an application: its code is traded for a secret of this host.
+    /// A session arrives on the host of an application: its code is traded for a secret of this host, in the browser that
+    /// asked for it here. A browser without a code gets a word of its own first, and asks for one with it.
     async fn arrive(self, asked: Asked) -> Response<Body> {
-        let code = parameter(&asked.query, "code").and_then(|c| c.parse::<Token>().ok());
+        let code = parameter(&asked.query, "code");
         let back = self.house.return_to(&parameter(&asked.query, "to").unwrap_or_default());
         // An address without an origin is a path of the portal.
         let origin = back.origin().unwrap_or(&self.house.origin);
         let here = origin.strip_prefix("https://").and_then(|h| h.split(':').next()) == Some(asked.host.as_str());
-        let Some(code) = code.filter(|_| here) else {
-            return problem(&self.house, StatusCode::BAD_REQUEST, Reason::BadRequest, &asked.id);
-        };
-        match self.house.receive_session(&code, &asked.host).await {
-            Ok(token) => {
-                let cookie = Cookie::new(Cookie::SESSION, token.reveal(), None);
-                let mut answer = Redirect::to(back.as_str()).into_response();
-                if let Ok(value) = HeaderValue::from_str(&cookie.to_header()) {
-                    answer.headers_mut().append(header::SET_COOKIE, value);
-                }
-                answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-                answer.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-                boxed(answer)
-            }
-            // The code was used or is too old: begin again at the portal, which knows the session.
-            Err(_) => boxed(
-                Redirect::to(&format!("{}/sign-in?return={}", self.house.origin, encode(back.as_str())))
-                    .into_response(),
-            ),
+        let bad = || problem(&self.house, StatusCode::BAD_REQUEST, Reason::BadRequest, &asked.id);
+        if !here {
+            return bad();
         }
+        let Some(code) = code else { return self.ask_for_arrival(&asked, &back, false) };
+        let Ok(code) = code.parse::<Token>() else { return bad() };
+        let browser = asked.arrival.as_deref().and_then(|secret| secret.parse::<Token>().ok());
+        match self.house.receive_session(&code, &asked.host, browser.as_ref()).await {
+            Ok(token) => {
+                let cookies = [Cookie::new(Cookie::SESSION, token.reveal(), None), Cookie::forget(Cookie::ARRIVAL)];
+                sent_on(back.as_str(), &cookies)
+            }
+            // The code was used, is too old, or was meant for another browser: begin again, once.
+            Err(_) if parameter(&asked.query, "retry").is_none() => self.ask_for_arrival(&asked, &back, true),
+            Err(_) => bad(),
+        }
+    }
+
+    /// Sends a browser to the portal with a word that only it knows in full: the portal gets the digest, and the code that it
+    /// sends back is good for this browser alone (RFC 6749, section 10.12).
+    fn ask_for_arrival(&self, asked: &Asked, back: &ReturnTo, retry: bool) -> Response<Body> {
+        let Ok(secret) = new_token() else {
+            return problem(&self.house, StatusCode::SERVICE_UNAVAILABLE, Reason::LimitReached, &asked.id);
+        };
+        let browser = secret.digest(Purpose::Arrival).to_hex();
+        let retry = if retry { "&retry=1" } else { "" };
+        let to = format!("{}/sign-in?return={}&browser={browser}{retry}", self.house.origin, encode(back.as_str()));
+        sent_on(&to, &[Cookie::new(Cookie::ARRIVAL, secret.reveal(), Some(ARRIVAL))])
     }
 
     async fn on_portal_host(self, asked: Asked, request: Request<Body>, client: Client) -> Response<Body> {
@@ -230,12 +244,12 @@ impl Portal {
 
     fn go_on(&self, visitor: &Visitor, asked: &Asked) -> Response<Body> {
         let back = self.house.return_to(&parameter(&asked.query, "return").unwrap_or_default());
-        match self.house.onward(&visitor.auth.session, &back) {
+        let browser = parameter(&asked.query, "browser").and_then(|digest| Digest::from_hex(&digest));
+        match self.house.onward(&visitor.auth.session, &back, browser) {
             Ok(location) => {
-                let mut answer = Redirect::to(&location).into_response();
-                answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-                answer.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-                boxed(answer)
+                let retry =
+                    parameter(&asked.query, "retry").is_some() && location.contains("/.safeconduct/arrive?code=");
+                sent_on(&if retry { format!("{location}&retry=1") } else { location }, &[])
             }
             Err(error) => {
                 tracing::warn!(%error, "a session could not be carried on");
@@ -275,6 +289,17 @@ fn unwrapped(answer: Result<Response<AxumBody>, std::convert::Infallible>) -> Re
         Ok(answer) => boxed(answer),
         Err(never) => match never {},
     }
+}
+
+/// Sends a browser on, with cookies, and leaves no trace of the address.
+fn sent_on(to: &str, cookies: &[Cookie]) -> Response<Body> {
+    let mut answer = Redirect::to(to).into_response();
+    for cookie in cookies.iter().filter_map(|cookie| HeaderValue::from_str(&cookie.to_header()).ok()) {
+        answer.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.headers_mut().insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    boxed(answer)
 }
 
 fn boxed(answer: Response<AxumBody>) -> Response<Body> {

@@ -34,6 +34,23 @@ async fn a_session_opens_what_policy_permits_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_code_carries_a_session_only_into_the_browser_that_asked_for_it() {
+    let stage = Stage::put_up().await;
+    let (arrive, arrival) = stage.code().await;
+    // Somebody else's browser, led there by a link: no session, and a way to begin again with a word of its own.
+    let victim = stage.at_wiki(&arrive, "a=1").await;
+    assert!(status(&victim) == 303 && !victim.contains("__Host-safeconduct="), "{victim}");
+    assert!(
+        header(&victim, "location").is_some_and(|to| to.contains("&browser=") && to.ends_with("&retry=1")),
+        "{victim}"
+    );
+    // The code is gone with the attempt; a second failure ends it.
+    let late = stage.at_wiki(&format!("{arrive}&retry=1"), &arrival).await;
+    assert!(status(&late) == 400 && !late.contains("__Host-safeconduct="), "{late}");
+    stage.take_down().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_signed_in_is_sent_to_sign_in_if_it_is_a_person() {
     let stage = Stage::put_up().await;
     let person = stage.ask(&asked(GATEWAY, "GET", "/page", "accept: text/html\r\n")).await;

@@ -19,6 +19,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
 pub(crate) const WIKI: &str = "wiki.acme.localhost";
+/// The host of the portal.
+pub(crate) const PORTAL: &str = "portal.acme.localhost";
 /// The tokens of the clients; their digests stand in the configuration.
 pub(crate) const PROGRAM: &str = "program";
 pub(crate) const GATEWAY: &str = "gateway";
@@ -143,23 +145,33 @@ impl Stage {
 
     /// Signs the first administrator in, and carries the session to the wiki's host: its cookie there, `name=value`.
     pub(crate) async fn cookie(&self) -> String {
+        let (arrive, arrival) = self.code().await;
+        cookie_of(&self.at_wiki(&arrive, &arrival).await)
+    }
+
+    /// A way to the wiki's host with a code that carries a session, and the cookie of the browser that asked for it there.
+    pub(crate) async fn code(&self) -> (String, String) {
         let link = self.running.setup_link.clone().expect("nobody has an account yet");
         let path = link.strip_prefix(&self.running.house.origin).expect("a link to the portal");
-        let portal = "portal.acme.localhost";
         let form = "person=&name=";
-        let head = format!("host: {portal}\r\nconnection: close\r\ncontent-type: application/x-www-form-urlencoded");
+        let head = format!("host: {PORTAL}\r\nconnection: close\r\ncontent-type: application/x-www-form-urlencoded");
         let request = format!("POST {path} HTTP/1.1\r\n{head}\r\ncontent-length: {}\r\n\r\n{form}", form.len());
-        let at_portal = cookie_of(&self.visit(portal, &request).await);
+        let at_portal = cookie_of(&self.visit(PORTAL, &request).await);
         let to = format!("https%3A%2F%2F{WIKI}%3A{}%2F", self.running.https.port());
-        let request = format!(
-            "GET /continue?return={to} HTTP/1.1\r\nhost: {portal}\r\nconnection: close\r\ncookie: {at_portal}\r\n\r\n"
-        );
-        let onward = self.visit(portal, &request).await;
-        let arrive = header(&onward, "location").unwrap_or_else(|| panic!("no way on: {onward}"));
-        let path =
-            arrive.split_once(WIKI).and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| format!("/{path}"));
-        let path = path.unwrap_or_else(|| panic!("not to the wiki: {arrive}"));
-        cookie_of(&self.visit(WIKI, &format!("GET {path} HTTP/1.1\r\nhost: {WIKI}\r\nconnection: close\r\n\r\n")).await)
+        // The portal does not know yet which browser asks on the wiki's host, so it sends it there to say so.
+        let onward = self.at_portal(&format!("/continue?return={to}"), &at_portal).await;
+        let asks = self.at_wiki(&location(&onward, WIKI), "a=1").await;
+        let arrival = cookie_of(&asks);
+        let sent = self.at_portal(&location(&asks, PORTAL), &at_portal).await;
+        (location(&sent, WIKI), arrival)
+    }
+
+    async fn at_portal(&self, path: &str, cookie: &str) -> String {
+        self.visit(PORTAL, &get(PORTAL, path, cookie)).await
+    }
+
+    pub(crate) async fn at_wiki(&self, path: &str, cookie: &str) -> String {
+        self.visit(WIKI, &get(WIKI, path, cookie)).await
     }
 
     fn records(&self) -> Vec<Record> {
@@ -198,6 +210,17 @@ pub(crate) async fn through(at: SocketAddr, request: &str) -> String {
 
 pub(crate) fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or_else(|| panic!("no status: {answer}"))
+}
+
+fn get(host: &str, path: &str, cookie: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\ncookie: {cookie}\r\n\r\n")
+}
+
+/// The path to which an answer sends a browser on a host.
+fn location(answer: &str, host: &str) -> String {
+    let to = header(answer, "location").unwrap_or_else(|| panic!("no way on: {answer}"));
+    let path = to.split_once(&format!("//{host}")).and_then(|(_, rest)| rest.split_once('/'));
+    path.map(|(_, path)| format!("/{path}")).unwrap_or_else(|| panic!("not to {host}: {to}"))
 }
 
 pub(crate) fn header(answer: &str, name: &str) -> Option<String> {
