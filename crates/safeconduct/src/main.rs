@@ -249,6 +249,30 @@ enum PolicyVerb {
     /// Keys that sign policies.
     #[command(subcommand)]
     Key(KeyVerb),
+    /// Who may use an application under some circumstances, each with an example; all others are proved never to pass. Exit 1
+    /// if nobody may.
+    Who {
+        /// The application.
+        app: AppId,
+        /// read, write or admin; all three unless given.
+        #[arg(long, value_parser = action)]
+        action: Option<safeconduct_model::Action>,
+        #[command(flatten)]
+        config: Config,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// What a person may use under some circumstances.
+    What {
+        /// The person.
+        person: safeconduct_model::PersonId,
+        #[command(flatten)]
+        config: Config,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// One verdict explained in full: the rules, the facts, the nearest permits and what would help. Exit 1 if it is a denial.
     Explain(commands::explain::Explain),
     /// Any Cedar policy set over any entities, one answer a request.
@@ -277,6 +301,10 @@ enum KeyVerb {
         /// The file.
         file: PathBuf,
     },
+}
+
+fn action(name: &str) -> Result<safeconduct_model::Action, String> {
+    safeconduct_model::Action::from_name(name).ok_or_else(|| "it is read, write or admin".to_owned())
 }
 
 #[derive(Subcommand)]
@@ -415,7 +443,8 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<Answer> {
     use commands::{
-        assess, bundle, config, device, eval, explain, ledger, lint, map, person, policy, protect, prove, up, watch,
+        assess, bundle, config, device, eval, explain, ledger, lint, map, person, policy, protect, prove, reach, up,
+        watch,
     };
     match command {
         Command::Demo { port, dir, check, quiet, days, records } => {
@@ -444,6 +473,8 @@ async fn run(command: Command) -> anyhow::Result<Answer> {
             }
             PolicyVerb::Bundle { verb: None, make } => bundle::make(&make),
             PolicyVerb::Key(KeyVerb::New { file }) => bundle::new_key(&file),
+            PolicyVerb::Who { app, action, config, json } => reach::who(&config.config, &app, action, json),
+            PolicyVerb::What { person, config, json } => reach::what(&config.config, &person, json),
             PolicyVerb::Explain(asked) => explain::explain(&asked),
             PolicyVerb::Prove { dir, config, invariants, json } => prove::prove(&config.config, &dir, invariants, json),
             PolicyVerb::Diff { first, second, config, json } => prove::diff(&config.config, &first, &second, json),

@@ -15,6 +15,7 @@
 mod compile;
 mod hunt;
 mod instant;
+mod may;
 mod more;
 mod numbers;
 mod outcome;
@@ -28,6 +29,7 @@ mod texts;
 mod witness;
 mod words;
 
+pub use may::{Question, Reach, Reached, may};
 pub use more::{BothWays, Relation, both_ways, permits_no_more};
 pub use outcome::{Counterexample, Effort, Outcome, Proof, RuleAt, Unproven};
 pub use reach::{Because, Overlap, Unreachable, overlaps, unreachable};

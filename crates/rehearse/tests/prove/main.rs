@@ -5,4 +5,5 @@ mod cases;
 mod common;
 mod generated;
 mod generator;
+mod may;
 mod universe;

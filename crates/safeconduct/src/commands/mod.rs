@@ -14,6 +14,7 @@ pub(crate) mod person;
 pub(crate) mod policy;
 pub(crate) mod protect;
 pub(crate) mod prove;
+pub(crate) mod reach;
 pub(crate) mod up;
 pub(crate) mod watch;
 
