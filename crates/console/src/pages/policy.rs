@@ -64,7 +64,7 @@ fn rule(frame: &Frame, r: &RuleRow) -> Markup {
     html! {
         article.rule id=(format!("rule-{}", r.id)) {
             div.rule-words {
-                h3 { (r.id) @if r.effect == Effect::Forbid { " " span class="chip no" { (icon::glyph("bar")) "forbids" } } }
+                h3 { (r.id) @if r.effect == Effect::Forbid { " " span class="chip no" { (icon::glyph("bar")) "forbids" } } @if let Some(stage) = &r.stage { " " span class="chip warn" { (icon::glyph("half")) (stage) } } }
                 (sentence(r.effect, &r.sentence))
                 dl.facts {
                     div { dt { "Binds" } dd { @for (app, mode) in &r.apps { (parts::link(app)) " " (parts::mode(*mode)) " " } @if r.apps.is_empty() { (parts::none("no application")) } } }

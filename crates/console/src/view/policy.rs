@@ -52,6 +52,8 @@ pub struct RuleRow {
     pub id: RuleId,
     /// Whether it opens or shuts.
     pub effect: Effect,
+    /// Whom it binds, in words, as long as it does not bind everybody.
+    pub stage: Option<String>,
     /// Its sentence.
     pub sentence: FiveWs,
     /// Its text.

@@ -743,6 +743,7 @@ impl Backend for Sample {
     fn policy<'a>(&'a self, _: &'a Visitor) -> Answer<'a, Policy> {
         let rule = |rid: &str, effect, sentence, cedar: String, app: &str, mode, matches, last| RuleRow {
             id: id(rid),
+            stage: (effect == Effect::Forbid).then(|| "canary, binds 10 of 100 people".to_owned()),
             effect,
             sentence,
             cedar,

@@ -5,7 +5,7 @@ use safeconduct_console::view::{
     Effect, FiveWs, Policy, ProposalRow, ProposalState, ProposeApp, RuleRow, Share, TestFailure, Tests,
 };
 use safeconduct_model::{Duration, Fault, Timestamp};
-use safeconduct_policy::{Rule, run_fixtures};
+use safeconduct_policy::{Rule, Stage, run_fixtures};
 use safeconduct_store::{ChangeRow, Page};
 
 use crate::house::{Current, House};
@@ -116,6 +116,11 @@ pub(crate) async fn view(rooms: &Rooms) -> Result<Policy, Trouble> {
         RuleRow {
             id: rule.id.clone(),
             effect: effect(rule),
+            stage: match rule.stage {
+                Stage::Enforce => None,
+                Stage::Shadow => Some("in shadow, binds nobody".to_owned()),
+                Stage::Canary(share) => Some(format!("canary, binds {share} of 100 people")),
+            },
             sentence: sentence(rule),
             cedar: rule.text.clone(),
             apps: (applications.values().filter(|a| rule.covers_application(a)))
