@@ -14,15 +14,16 @@ use crate::expr::Expr;
 use crate::facts::local;
 use crate::rule::Rule;
 use crate::snapshot::{App, Snapshot, proven_until};
+use crate::view::View;
 
 /// How many instants are tried before the lease is simply ended and asked for anew.
 const MAX_STEPS: usize = 256;
 /// How far ahead the calendar is searched for an opening. Longer than a week, so that every weekly window is met.
 const HORIZON: Duration = Duration::from_days(8);
 
-/// The instant at which a permit given at `now` ends.
-pub(crate) fn until(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp) -> Timestamp {
-    let (Some(proven), Some(mut view)) = (proven_until(ask, now), snapshot.view(app, ask)) else { return now };
+/// The instant at which a permit given at `now` ends; the view is that of the ask.
+pub(crate) fn until(snapshot: &Snapshot, app: &App, ask: &Ask, now: Timestamp, mut view: View<'_>) -> Timestamp {
+    let Some(proven) = proven_until(ask, now) else { return now };
     let clocks = Clocks::of(snapshot, view.at(ask, now));
     let mut last = now;
     for _ in 0..MAX_STEPS {

@@ -195,9 +195,10 @@ impl Snapshot {
         let Some(app) = self.apps.get(&ask.what.app) else {
             return Verdict::Denial(self.nothing_there());
         };
-        match self.judge(app, ask, now) {
+        let mut view = self.view(app, ask);
+        match self.judge(app, ask, now, view.as_mut()) {
             Ok(grounds) => {
-                let until = ends::until(self, app, ask, now);
+                let until = view.map_or(now, |view| ends::until(self, app, ask, now, view));
                 let rules = grounds.rules.iter().filter_map(|id| self.rule(id));
                 let mut obligations: Vec<String> =
                     rules.filter_map(|rule| rule.note("obligation")).map(str::to_owned).collect();
@@ -227,7 +228,8 @@ impl Snapshot {
         let Some(app) = self.apps.get(&ask.what.app) else {
             return Err(self.nothing_there());
         };
-        self.judge(app, ask, now).map_err(|refusal| explain::denial(self, app, ask, now, refusal))
+        let mut view = self.view(app, ask);
+        self.judge(app, ask, now, view.as_mut()).map_err(|refusal| explain::denial(self, app, ask, now, refusal))
     }
 
     fn nothing_there(&self) -> Denial {
@@ -237,9 +239,9 @@ impl Snapshot {
     }
 
     /// The bare answer of the rules, without the end of the lease and without an explanation.
-    fn judge(&self, app: &App, ask: &Ask, now: Timestamp) -> Result<Grounds, Refusal> {
-        let Some(mut view) = self.view(app, ask) else { return Err(Refusal::NotSignedIn) };
-        self.judge_at(app, ask, now, &mut view)
+    fn judge(&self, app: &App, ask: &Ask, now: Timestamp, view: Option<&mut View<'_>>) -> Result<Grounds, Refusal> {
+        let Some(view) = view else { return Err(Refusal::NotSignedIn) };
+        self.judge_at(app, ask, now, view)
     }
 
     /// The same, for one of several instants.
