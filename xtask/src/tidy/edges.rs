@@ -25,8 +25,9 @@ pub(crate) enum Class {
 }
 
 /// Every crate and its class. A new crate is a room of the house: see `docs/decisions`.
-const CLASSES: [(&str, Class); 23] = [
+const CLASSES: [(&str, Class); 24] = [
     ("safeconduct-model", Class::Words),
+    ("safeconduct-http", Class::Core),
     ("safeconduct-policy", Class::Core),
     ("safeconduct-rehearse", Class::Core),
     ("safeconduct-access", Class::Core),

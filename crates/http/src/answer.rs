@@ -1,0 +1,223 @@
+//! The head of an answer of an application over HTTP/1.1. An application is not believed more than a client: what could be
+//! read in two ways is refused.
+
+use std::mem::MaybeUninit;
+
+use crate::head::{Field, Span, length, text};
+use crate::names::{self, Name};
+use crate::{Bounds, MAX_FIELDS};
+
+/// What follows the head of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ResponseFraming {
+    /// Nothing.
+    #[default]
+    None,
+    /// So many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+    /// Whatever comes until the connection ends.
+    UntilClose,
+}
+
+/// Why the head of an answer was not accepted: a stable code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BadAnswer(pub &'static str);
+
+/// The head of one answer. Its memory is used again for the next.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    pub(crate) text: Vec<u8>,
+    pub(crate) fields: Vec<Field>,
+    pub(crate) reason: Span,
+    pub(crate) status: u16,
+    pub(crate) framing: ResponseFraming,
+    persistent: bool,
+    websocket: bool,
+    /// The length that a bodiless answer tells of.
+    told: Option<u64>,
+    bound: bool,
+}
+
+impl Answer {
+    /// Reads the head of an answer from the front of `input`. `to_head` says whether the request was `HEAD`. `None`: more bytes
+    /// are needed; else the head has so many bytes.
+    ///
+    /// # Errors
+    /// If it is malformed, could be read in two ways, or meets a bound. The connection must be closed.
+    pub fn read(&mut self, input: &[u8], to_head: bool, bounds: &Bounds) -> Result<Option<usize>, BadAnswer> {
+        let Some(end) = memchr::memmem::find(input, b"\r\n\r\n").map(|at| at + 4) else {
+            let bare = memchr::memmem::find(input, b"\n\n").is_some();
+            return match input.len() > bounds.head_bytes {
+                true => Err(BadAnswer("answer_head_too_long")),
+                false if bare => Err(BadAnswer("answer_bare_lf")),
+                false => Ok(None),
+            };
+        };
+        if end > bounds.head_bytes {
+            return Err(BadAnswer("answer_head_too_long"));
+        }
+        self.text.clear();
+        self.fields.clear();
+        self.text.extend_from_slice(&input[..end]);
+        self.parse(to_head, bounds)?;
+        Ok(Some(end))
+    }
+
+    fn parse(&mut self, to_head: bool, bounds: &Bounds) -> Result<(), BadAnswer> {
+        let bare = memchr::memchr_iter(b'\n', &self.text).any(|at| at == 0 || self.text[at - 1] != b'\r');
+        if bare {
+            return Err(BadAnswer("answer_bare_lf"));
+        }
+        let mut lines = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_FIELDS];
+        let lines = &mut lines[..bounds.header_count.min(MAX_FIELDS)];
+        let mut answer = httparse::Response::new(&mut []);
+        let read =
+            httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, &self.text, lines);
+        match read {
+            Ok(httparse::Status::Complete(n)) if n == self.text.len() => {}
+            Ok(_) => return Err(BadAnswer("answer_unparsable")),
+            Err(httparse::Error::TooManyHeaders) => return Err(BadAnswer("answer_too_many_headers")),
+            Err(_) => return Err(BadAnswer("answer_unparsable")),
+        }
+        let (Some(status), Some(version)) = (answer.code, answer.version) else {
+            return Err(BadAnswer("answer_unparsable"));
+        };
+        if !(100..=599).contains(&status) {
+            return Err(BadAnswer("answer_status"));
+        }
+        self.status = status;
+        let place = |part: &[u8]| {
+            let from = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+            Span { from, to: from + part.len() }
+        };
+        self.reason = answer.reason.map(|r| place(r.as_bytes())).unwrap_or_default();
+        for line in answer.headers.iter() {
+            let (name, value) = (place(line.name.as_bytes()), place(line.value.trim_ascii()));
+            self.fields.push(Field { name, value, kind: Name::EndToEnd, dropped: false });
+        }
+        for field in &mut self.fields {
+            let name = &mut self.text[field.name.from..field.name.to];
+            name.make_ascii_lowercase();
+            field.kind = names::name(name);
+        }
+        self.weigh(version == 0, to_head)
+    }
+
+    /// Finds the framing and what the fields say about the connection.
+    fn weigh(&mut self, old: bool, to_head: bool) -> Result<(), BadAnswer> {
+        let (mut length_at, mut coding) = (None, None);
+        (self.persistent, self.websocket, self.bound, self.told) = (!old, false, false, None);
+        let mut nominated = Vec::new();
+        for at in 0..self.fields.len() {
+            let field = self.fields[at];
+            let value = field.value.of(&self.text);
+            match field.kind {
+                Name::ContentLength if length_at.replace(field.value).is_some() => {
+                    return Err(BadAnswer("answer_two_lengths"));
+                }
+                Name::TransferEncoding if coding.replace(field.value).is_some() => {
+                    return Err(BadAnswer("answer_two_encodings"));
+                }
+                Name::Connection => {
+                    for name in value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|n| !n.is_empty()) {
+                        match name {
+                            n if n.eq_ignore_ascii_case(b"close") => self.persistent = false,
+                            n if n.eq_ignore_ascii_case(b"keep-alive") || n.eq_ignore_ascii_case(b"upgrade") => {}
+                            other => nominated.push(other.to_ascii_lowercase()),
+                        }
+                    }
+                }
+                Name::Upgrade => self.websocket = value.eq_ignore_ascii_case(b"websocket"),
+                _ => {}
+            }
+            let name = text(field.name.of(&self.text));
+            self.bound |= name == "www-authenticate" && value.split(|b| *b == b',').any(binds_connection);
+            self.fields[at].dropped = match field.kind {
+                Name::ContentLength | Name::TransferEncoding | Name::Connection | Name::Upgrade | Name::Te => true,
+                Name::HopByHop => true,
+                _ => name == "alt-svc" || names::is_ours(name),
+            };
+        }
+        for field in &mut self.fields {
+            field.dropped |= nominated.iter().any(|n| n == field.name.of(&self.text));
+        }
+        let bodiless = to_head || self.status < 200 || matches!(self.status, 204 | 304);
+        let declared = length_at.map(|at| length(at.of(&self.text)).map_err(|_| BadAnswer("answer_bad_length")));
+        self.framing = match (declared.transpose()?, coding) {
+            (Some(_), Some(_)) => return Err(BadAnswer("answer_length_and_encoding")),
+            (_, Some(_)) if old => return Err(BadAnswer("answer_encoding_in_http_10")),
+            (_, Some(coding)) if !coding.of(&self.text).eq_ignore_ascii_case(b"chunked") => {
+                return Err(BadAnswer("answer_unknown_encoding"));
+            }
+            (Some(n), None) if bodiless => {
+                // What a GET would have brought is told, and nothing of it comes.
+                self.told = Some(n).filter(|_| to_head || self.status == 304);
+                ResponseFraming::None
+            }
+            (_, _) if bodiless => ResponseFraming::None,
+            (None, Some(_)) => ResponseFraming::Chunked,
+            (Some(n), None) => ResponseFraming::Length(n),
+            (None, None) => ResponseFraming::UntilClose,
+        };
+        if self.framing == ResponseFraming::UntilClose {
+            self.persistent = false;
+        }
+        Ok(())
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// What follows the head.
+    #[must_use]
+    pub fn framing(&self) -> ResponseFraming {
+        self.framing
+    }
+
+    /// Whether the application keeps the connection.
+    #[must_use]
+    pub fn persistent(&self) -> bool {
+        self.persistent
+    }
+
+    /// Whether it agrees to become a WebSocket.
+    #[must_use]
+    pub fn is_websocket(&self) -> bool {
+        self.status == 101 && self.websocket
+    }
+
+    /// Whether the connection may carry a login of its own from now on (NTLM, Negotiate).
+    #[must_use]
+    pub fn binds_connection(&self) -> bool {
+        self.bound
+    }
+
+    /// The fields that go on to the client, in order; `cookies` are those of the gateway, which no application may set.
+    pub fn fields<'a>(&'a self, cookies: &'a [String]) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        self.fields.iter().filter(|f| !f.dropped).filter_map(|f| {
+            let (name, value) = (text(f.name.of(&self.text)), f.value.of(&self.text));
+            (name != "set-cookie" || !sets_one_of(value, cookies)).then_some((name, value))
+        })
+    }
+
+    /// The length that a bodiless answer tells of.
+    pub(crate) fn told_length(&self) -> Option<u64> {
+        self.told.filter(|_| self.framing == ResponseFraming::None)
+    }
+}
+
+/// Whether an authentication scheme logs in a connection and not a request.
+pub fn binds_connection(challenge: &[u8]) -> bool {
+    let scheme = challenge.trim_ascii().split(|b| *b == b' ').next().unwrap_or_default();
+    scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+}
+
+fn sets_one_of(value: &[u8], cookies: &[String]) -> bool {
+    let name = value.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii();
+    cookies.iter().any(|c| c.as_bytes() == name)
+}

@@ -1,0 +1,255 @@
+//! The path: decided once, forwarded as decided.
+
+use safeconduct_model::Hardening;
+
+/// The canonical form of a raw path, or the stable code of what is wrong with it.
+///
+/// Percent-encoded unreserved characters are decoded, all other encodings get upper-case digits, and the few characters that
+/// RFC 3986 does not allow but browsers send are encoded. Whatever an upstream could read as another path is refused.
+pub fn canonical(raw: &[u8], hardening: Hardening) -> Result<String, &'static str> {
+    if raw.first() != Some(&b'/') {
+        return Err("path_not_absolute");
+    }
+    let mut out = String::with_capacity(raw.len());
+    let mut rest = raw;
+    while let Some((&byte, after)) = rest.split_first() {
+        match byte {
+            b'%' => {
+                rest = encoded(rest, hardening, &mut out)?;
+                continue;
+            }
+            b'/' if out.ends_with('/') => {
+                if !hardening.merge_slashes {
+                    return Err("path_double_slash");
+                }
+            }
+            b';' if !hardening.allow_semicolon => return Err("path_semicolon"),
+            b'\\' => return Err("path_backslash"),
+            b'#' => return Err("path_fragment"),
+            b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}' => push_encoded(&mut out, byte),
+            0x21..=0x7e => out.push(char::from(byte)),
+            0x80.. => return Err("path_not_ascii"),
+            _ => return Err("path_control"),
+        }
+        rest = after;
+    }
+    if has_dot_segment(&out) { Err("path_dot_segment") } else { Ok(out) }
+}
+
+/// Whether a raw path is its own canonical form, whatever the opt-outs; the common case, seen in one pass.
+pub(crate) fn is_plain(raw: &[u8]) -> bool {
+    let plain = |b: u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(b, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@' | b'/')
+    };
+    // A dot or a slash behind a slash may be a dot segment or an empty one: the long way decides.
+    raw.first() == Some(&b'/')
+        && raw.iter().all(|b| plain(*b))
+        && !raw.windows(2).any(|w| w[0] == b'/' && matches!(w[1], b'/' | b'.'))
+}
+
+/// The query, which never changes the path and is forwarded as it came.
+pub fn query(raw: &str) -> Result<(), &'static str> {
+    let fine = raw.bytes().all(|b| matches!(b, 0x21..=0x7e) && b != b'#');
+    if fine { Ok(()) } else { Err("query_bad_byte") }
+}
+
+/// Takes one `%xx`, or a whole run of them that spells a character outside ASCII; returns what follows.
+fn encoded<'a>(rest: &'a [u8], hardening: Hardening, out: &mut String) -> Result<&'a [u8], &'static str> {
+    let byte = triplet(rest)?;
+    let after = &rest[3..];
+    match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+        b'/' | b'\\' if !hardening.allow_encoded_slash => return Err("path_encoded_slash"),
+        b';' if !hardening.allow_semicolon => return Err("path_semicolon"),
+        0 => return Err("path_nul"),
+        0x01..=0x1f | 0x7f => return Err("path_control"),
+        b'%' if is_double(after) => return Err("path_double_encoding"),
+        0x80.. => return character(rest, out),
+        _ => push_encoded(out, byte),
+    }
+    Ok(after)
+}
+
+/// The byte that `%xx` at the front spells.
+fn triplet(rest: &[u8]) -> Result<u8, &'static str> {
+    let digit = |at: usize| rest.get(at).and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    match (rest.first(), digit(1), digit(2)) {
+        (Some(b'%'), Some(high), Some(low)) => Ok(high << 4 | low),
+        _ => Err("path_bad_encoding"),
+    }
+}
+
+/// Whether what follows a `%25` would be an encoding that matters if it were decoded once more.
+fn is_double(after: &[u8]) -> bool {
+    let spelled = after.get(..2).map(|two| [b'%', two[0], two[1]]);
+    spelled.is_some_and(|t| triplet(&t).is_ok_and(|b| matches!(b, 0..=0x1f | b'.' | b'/' | b'\\' | b'%' | b';' | 0x7f)))
+}
+
+/// One character outside ASCII: strict UTF-8, so an overlong form is refused.
+fn character<'a>(rest: &'a [u8], out: &mut String) -> Result<&'a [u8], &'static str> {
+    let mut bytes = Vec::with_capacity(4);
+    for at in 0..4 {
+        let Ok(byte) = triplet(rest.get(3 * at..).unwrap_or_default()) else { break };
+        bytes.push(byte);
+        if std::str::from_utf8(&bytes).is_ok() {
+            bytes.iter().for_each(|b| push_encoded(out, *b));
+            return Ok(&rest[3 * bytes.len()..]);
+        }
+    }
+    Err("path_bad_utf8")
+}
+
+fn push_encoded(out: &mut String, byte: u8) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    out.push('%');
+    out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+    out.push(char::from(DIGITS[usize::from(byte & 15)]));
+}
+
+/// Whether a segment is `.` or `..`, also where an upstream splits at an encoded slash or cuts a segment at `;`.
+fn has_dot_segment(path: &str) -> bool {
+    let split = path.replace("%2F", "/").replace("%5C", "/").replace("%3B", ";");
+    split.split('/').any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn strict(raw: &str) -> Result<String, &'static str> {
+        canonical(raw.as_bytes(), Hardening::default())
+    }
+
+    #[test]
+    fn nt_01_a_path_has_one_spelling() {
+        for (raw, path) in [
+            ("/", "/"),
+            ("/a/b.html", "/a/b.html"),
+            ("/%61dmin", "/admin"),
+            ("/a%2db", "/a-b"),
+            ("/a%c3%a4b", "/a%C3%A4b"),
+            ("/a%20b", "/a%20b"),
+            ("/100%25", "/100%25"),
+            ("/%2541", "/%2541"),
+            ("/a|b", "/a%7Cb"),
+            ("/a...b/.hidden/x.", "/a...b/.hidden/x."),
+            ("/a:b@c!$&'()*+,=", "/a:b@c!$&'()*+,="),
+        ] {
+            assert_eq!(strict(raw).as_deref(), Ok(path), "{raw}");
+        }
+    }
+
+    #[test]
+    fn nt_01_what_could_be_read_as_another_path_is_refused() {
+        for (raw, code) in [
+            ("/public/../admin", "path_dot_segment"),
+            ("/public/./admin", "path_dot_segment"),
+            ("/public/..", "path_dot_segment"),
+            ("/public/%2e%2e/admin", "path_dot_segment"),
+            ("/public/.%2E/admin", "path_dot_segment"),
+            ("/public%2f..%2fadmin", "path_encoded_slash"),
+            ("/a%5cb", "path_encoded_slash"),
+            ("/a\\b", "path_backslash"),
+            ("//admin", "path_double_slash"),
+            ("/a//b", "path_double_slash"),
+            ("/a;b", "path_semicolon"),
+            ("/a%3bb", "path_semicolon"),
+            ("/a%00", "path_nul"),
+            ("/a%0d%0ab", "path_control"),
+            ("/a%7f", "path_control"),
+            ("/a%252f", "path_double_encoding"),
+            ("/%252e%252e/", "path_double_encoding"),
+            ("/a%2", "path_bad_encoding"),
+            ("/a%zz", "path_bad_encoding"),
+            ("/a%+1", "path_bad_encoding"),
+            ("/%c0%ae%c0%ae/", "path_bad_utf8"),
+            ("/%e0%80%af", "path_bad_utf8"),
+            ("/%ff", "path_bad_utf8"),
+            ("/%c3", "path_bad_utf8"),
+            ("/ä", "path_not_ascii"),
+            ("/a b", "path_control"),
+            ("/a#b", "path_fragment"),
+            ("*", "path_not_absolute"),
+            ("", "path_not_absolute"),
+        ] {
+            assert_eq!(strict(raw), Err(code), "{raw}");
+        }
+    }
+
+    #[test]
+    fn opt_outs_open_what_they_name_and_nothing_else() {
+        let slash = Hardening { allow_encoded_slash: true, ..Hardening::default() };
+        assert_eq!(canonical(b"/a%2fb%5c", slash).as_deref(), Ok("/a%2Fb%5C"));
+        assert_eq!(canonical(b"/a%2f..%2fb", slash), Err("path_dot_segment"));
+        assert_eq!(canonical(b"/a%5c%2e%2e", slash), Err("path_dot_segment"));
+        let merge = Hardening { merge_slashes: true, ..Hardening::default() };
+        assert_eq!(canonical(b"//a///b//", merge).as_deref(), Ok("/a/b/"));
+        assert_eq!(canonical(b"/a//..", merge), Err("path_dot_segment"));
+        let semicolon = Hardening { allow_semicolon: true, ..Hardening::default() };
+        assert_eq!(canonical(b"/a;v=1/b%3b", semicolon).as_deref(), Ok("/a;v=1/b%3B"));
+        assert_eq!(canonical(b"/a/..;/b", semicolon), Err("path_dot_segment"));
+        assert_eq!(canonical(b"/a/..%3bx/b", semicolon), Err("path_dot_segment"));
+    }
+
+    fn any_hardening() -> impl Strategy<Value = Hardening> {
+        any::<(bool, bool, bool)>().prop_map(|(a, b, c)| Hardening {
+            allow_encoded_slash: a,
+            merge_slashes: b,
+            allow_semicolon: c,
+            drop_underscore_headers: false,
+        })
+    }
+
+    /// Decodes once, as an upstream does.
+    fn decode(path: &str) -> Vec<u8> {
+        let (mut out, mut rest) = (Vec::new(), path.as_bytes());
+        while let Some((b, after)) = rest.split_first() {
+            match triplet(rest) {
+                Ok(byte) => {
+                    out.push(byte);
+                    rest = &rest[3..];
+                }
+                Err(_) => {
+                    out.push(*b);
+                    rest = after;
+                }
+            }
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn nt_01_the_canonical_form_is_a_fixed_point(
+            raw in r"(/|%2[fFeE5]|%5c|\.|\.\.|;|//|%c3%a4|%C0%AE|%00|%41|[a-z%#\\ ]|\PC){0,12}",
+            hardening in any_hardening(),
+        ) {
+            let raw = format!("/{raw}");
+            if let Ok(once) = canonical(raw.as_bytes(), hardening) {
+                prop_assert_eq!(canonical(once.as_bytes(), hardening), Ok(once.clone()), "canonical twice is canonical once");
+            }
+        }
+
+        #[test]
+        fn nt_01_an_accepted_path_decodes_to_no_climb(
+            raw in r"(/|%2[fFeE]|%5[cC]|\.|%2e|;|a|%252e|%25){0,14}",
+            hardening in any_hardening(),
+        ) {
+            let raw = format!("/{raw}");
+            if let Ok(path) = canonical(raw.as_bytes(), hardening) {
+                let mut decoded = decode(&path);
+                for _ in 0..2 {
+                    let text = String::from_utf8_lossy(&decoded).replace('\\', "/");
+                    prop_assert!(!text.split('/').any(|s| s == ".." || s.starts_with("..;")), "{} -> {}", raw, path);
+                    decoded = decode(&text);
+                }
+                if !hardening.allow_encoded_slash {
+                    prop_assert_eq!(path.matches('/').count(), decode(&path).iter().filter(|b| **b == b'/').count());
+                }
+            }
+        }
+    }
+}

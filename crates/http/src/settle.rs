@@ -1,0 +1,294 @@
+//! The canonical form: what policy sees is what the application gets.
+
+use safeconduct_model::Hardening;
+
+use crate::head::{Head, Span, Version, text};
+use crate::names::Name;
+use crate::{Bounds, Framing, Refused, path};
+
+/// What a connection may become.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Upgrade {
+    /// It stays as it is.
+    #[default]
+    None,
+    /// A WebSocket, if the application agrees.
+    WebSocket,
+}
+
+/// What settling a head found.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Settled {
+    /// The canonical path.
+    pub(crate) path: Span,
+    pub(crate) query: Option<Span>,
+    /// The value of the session cookie, if there is exactly one.
+    pub(crate) session: Option<Span>,
+    /// The cookies that go on to the application.
+    pub(crate) cookies: Option<Span>,
+    pub(crate) upgrade: Upgrade,
+    pub(crate) expects_continue: bool,
+    /// Whether the client wants to keep the connection.
+    pub(crate) persistent: bool,
+}
+
+impl Head {
+    /// Makes the request canonical under the opt-outs of its application. `cookies` are those of the gateway: first the one
+    /// that carries the session secret, then any others; none of them goes on to the application.
+    ///
+    /// # Errors
+    /// If anything in it could be read in two ways, or meets a bound.
+    pub fn settle(&mut self, hardening: Hardening, cookies: &[String], bounds: &Bounds) -> Result<(), Refused> {
+        let method = self.method();
+        let connect = method == "CONNECT";
+        match method {
+            // An extended CONNECT becomes the request for a WebSocket that it stands for.
+            "CONNECT" if self.protocol.is_none() => return Err(Refused::limit(501, "connect")),
+            "TRACE" => return Err(Refused { status: 405, ..Refused::bad("trace") }),
+            _ => {}
+        }
+        self.settle_fields(hardening)?;
+        self.settle_target(hardening)?;
+        self.settle_cookies(cookies)?;
+        if let (Some(bound), Framing::Length(n)) = (bounds.body_bytes, self.framing)
+            && n > bound
+        {
+            return Err(Refused::limit(413, "body_too_long"));
+        }
+        if connect {
+            let websocket = self.protocol.map(|p| p.of(&self.text).eq_ignore_ascii_case(b"websocket"));
+            if websocket != Some(true) || self.framing == Framing::Length(0) {
+                return Err(Refused::limit(501, "connect"));
+            }
+            self.framing = Framing::None;
+            self.method = self.put(b"GET");
+            self.settled.upgrade = Upgrade::WebSocket;
+        }
+        Ok(())
+    }
+
+    fn settle_fields(&mut self, hardening: Hardening) -> Result<(), Refused> {
+        let mut persistent = self.version != Version::Http10;
+        let (mut upgrades, mut websocket, mut expects) = (false, false, false);
+        let mut nominations = false;
+        for field in &self.fields {
+            if field.kind == Name::Connection {
+                for name in nominated(field.value.of(&self.text))? {
+                    match name {
+                        n if n.eq_ignore_ascii_case(b"close") => persistent = false,
+                        n if n.eq_ignore_ascii_case(b"keep-alive") => {}
+                        n if n.eq_ignore_ascii_case(b"upgrade") => upgrades = true,
+                        _ => nominations = true,
+                    }
+                }
+            }
+        }
+        for at in 0..self.fields.len() {
+            let field = self.fields[at];
+            let value = field.value.of(&self.text);
+            let dropped = match field.kind {
+                Name::EndToEnd | Name::Cookie => false,
+                Name::Underscore if hardening.drop_underscore_headers => true,
+                Name::Underscore => return Err(Refused::bad("underscore_in_name")),
+                Name::Upgrade => {
+                    websocket |= value.eq_ignore_ascii_case(b"websocket");
+                    true
+                }
+                Name::Expect if value.eq_ignore_ascii_case(b"100-continue") => {
+                    expects = true;
+                    true
+                }
+                Name::Expect => return Err(Refused { status: 417, ..Refused::bad("expect") }),
+                Name::Host
+                | Name::ContentLength
+                | Name::TransferEncoding
+                | Name::Connection
+                | Name::Te
+                | Name::HopByHop
+                | Name::Protected => true,
+            };
+            self.fields[at].dropped = dropped;
+        }
+        if nominations {
+            self.drop_nominated()?;
+        }
+        if websocket && upgrades {
+            let plain = self.version == Version::Http11 && self.method() == "GET";
+            if !plain || !matches!(self.framing, Framing::None | Framing::Length(0)) {
+                return Err(Refused::bad("websocket"));
+            }
+            self.settled.upgrade = Upgrade::WebSocket;
+        }
+        self.settled.expects_continue = expects && self.version == Version::Http11;
+        self.settled.persistent = persistent;
+        Ok(())
+    }
+
+    /// Takes out what `Connection` nominates. Nominating a field that steers or that only the gateway may set is an attack
+    /// (NT-07).
+    fn drop_nominated(&mut self) -> Result<(), Refused> {
+        let mut names: Vec<Vec<u8>> = Vec::new();
+        for field in self.fields.iter().filter(|f| f.kind == Name::Connection) {
+            names.extend(nominated(field.value.of(&self.text))?.map(<[u8]>::to_ascii_lowercase));
+        }
+        for name in &names {
+            let steers = matches!(name.as_slice(), b"host" | b"cookie" | b"authorization" | b"content-length");
+            if steers || crate::names::is_protected(text(name)) {
+                return Err(Refused::bad("connection_names_protected_field"));
+            }
+        }
+        for field in &mut self.fields {
+            field.dropped |= names.iter().any(|n| n == field.name.of(&self.text));
+        }
+        Ok(())
+    }
+
+    fn settle_target(&mut self, hardening: Hardening) -> Result<(), Refused> {
+        let target = self.target.of(&self.text);
+        let cut = memchr::memchr(b'?', target);
+        let raw = &target[..cut.unwrap_or(target.len())];
+        let query = cut.map(|at| Span { from: self.target.from + at + 1, to: self.target.to });
+        let span = Span { from: self.target.from, to: self.target.from + raw.len() };
+        self.settled.path = if path::is_plain(raw) {
+            span
+        } else {
+            let canonical = path::canonical(raw, hardening).map_err(Refused::bad)?;
+            self.put(canonical.as_bytes())
+        };
+        if let Some(query) = query {
+            path::query(text(query.of(&self.text))).map_err(Refused::bad)?;
+            // Not text: the bytes were looked at above as an empty text.
+            if text(query.of(&self.text)).len() != query.to - query.from {
+                return Err(Refused::bad("query_bad_byte"));
+            }
+        }
+        self.settled.query = query;
+        Ok(())
+    }
+
+    /// Takes our cookies out: the session secret, if there is exactly one, and what is left for the application.
+    fn settle_cookies(&mut self, ours: &[String]) -> Result<(), Refused> {
+        let mut fields = self.fields.iter().enumerate().filter(|(_, f)| f.kind == Name::Cookie && !f.dropped);
+        let Some((first, _)) = fields.next() else { return Ok(()) };
+        let several = fields.next().is_some();
+        let value = self.fields[first].value;
+        let (mut session, mut sessions, mut foreign, mut own) = (None, 0, false, false);
+        for field in self.fields.iter().filter(|f| f.kind == Name::Cookie) {
+            let bytes = field.value.of(&self.text);
+            if !bytes.iter().all(|b| matches!(b, b'\t' | 0x20..=0x7e)) {
+                return Err(Refused::bad("cookie_not_ascii"));
+            }
+            for pair in pairs(bytes) {
+                match ours.iter().position(|c| c.as_bytes() == name_of(pair)) {
+                    Some(0) => {
+                        (own, sessions) = (true, sessions + 1);
+                        let from = field.value.from + (pair.as_ptr() as usize - bytes.as_ptr() as usize);
+                        let skip = memchr::memchr(b'=', pair).map_or(pair.len(), |at| at + 1);
+                        session = Some(Span { from: from + skip, to: from + pair.len() });
+                    }
+                    Some(_) => own = true,
+                    None => foreign = true,
+                }
+            }
+        }
+        self.settled.session = session.filter(|_| sessions == 1);
+        self.settled.cookies = match (foreign, own || several) {
+            (false, _) => None,
+            (true, false) => Some(value),
+            (true, true) => Some(self.join_cookies(ours)),
+        };
+        for field in self.fields.iter_mut().filter(|f| f.kind == Name::Cookie) {
+            field.dropped = true;
+        }
+        Ok(())
+    }
+
+    fn join_cookies(&mut self, ours: &[String]) -> Span {
+        let mut rest = Vec::new();
+        for field in self.fields.iter().filter(|f| f.kind == Name::Cookie && !f.dropped) {
+            for pair in pairs(field.value.of(&self.text)) {
+                if !ours.iter().any(|c| c.as_bytes() == name_of(pair)) {
+                    if !rest.is_empty() {
+                        rest.extend_from_slice(b"; ");
+                    }
+                    rest.extend_from_slice(pair);
+                }
+            }
+        }
+        self.put(&rest)
+    }
+
+    /// The canonical path.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        text(self.settled.path.of(&self.text))
+    }
+
+    /// The query, as given.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.settled.query.map(|q| text(q.of(&self.text)))
+    }
+
+    /// Path and query, as forwarded.
+    #[must_use]
+    pub fn path_and_query(&self) -> String {
+        match self.query() {
+            Some(query) => format!("{}?{query}", self.path()),
+            None => self.path().to_owned(),
+        }
+    }
+
+    /// The path as it came, for gateways that forward it themselves.
+    #[must_use]
+    pub fn raw_path(&self) -> &str {
+        let target = text(self.target.of(&self.text));
+        target.split('?').next().unwrap_or_default()
+    }
+
+    /// The value of the session cookie, if there is exactly one.
+    #[must_use]
+    pub fn session(&self) -> Option<&str> {
+        self.settled.session.map(|s| text(s.of(&self.text)))
+    }
+
+    /// The cookies that go on to the application.
+    #[must_use]
+    pub fn cookies(&self) -> Option<&str> {
+        self.settled.cookies.map(|c| text(c.of(&self.text)))
+    }
+
+    /// Whether it wants to become something else.
+    #[must_use]
+    pub fn upgrade(&self) -> Upgrade {
+        self.settled.upgrade
+    }
+
+    /// Whether the client waits for `100 Continue`.
+    #[must_use]
+    pub fn expects_continue(&self) -> bool {
+        self.settled.expects_continue
+    }
+
+    /// Whether the client wants to keep the connection.
+    #[must_use]
+    pub fn persistent(&self) -> bool {
+        self.settled.persistent
+    }
+}
+
+/// The pairs of a cookie field.
+fn pairs(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|b| *b == b';').map(<[u8]>::trim_ascii).filter(|p| !p.is_empty())
+}
+
+fn name_of(pair: &[u8]) -> &[u8] {
+    pair.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii_end()
+}
+
+/// The names that a `Connection` field nominates.
+fn nominated(value: &[u8]) -> Result<impl Iterator<Item = &[u8]>, Refused> {
+    let names = || value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|n| !n.is_empty());
+    let token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    if names().all(|n| n.iter().all(token)) { Ok(names()) } else { Err(Refused::bad("bad_connection")) }
+}
