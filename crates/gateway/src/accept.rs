@@ -2,24 +2,22 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use safeconduct_model::{Reason, Record, Refusal};
 use sha2::{Digest, Sha256};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
+use crate::exchange::Client;
 use crate::gateway::{Core, Gateway};
 use crate::ports::ClientCertificate;
-use crate::stages::{Client, serve};
-use crate::wire::{Wire, WireState};
+use crate::worker::Worker;
+use crate::{h1, h2};
 
 /// How long the listener rests when the system gives no connection, for want of descriptors for example.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
@@ -33,35 +31,52 @@ enum Purpose {
 
 impl Gateway {
     /// Serves connections until `shutdown`, then lets open exchanges end for a while, and cuts what is left. Without `tls` the
-    /// listener speaks plain HTTP/1.1: for loopback and tests only.
+    /// listener speaks plain HTTP, for loopback and tests only: HTTP/1.1, and HTTP/2 to a client that begins with it.
+    ///
+    /// Everything runs on the runtime that calls it. Several runtimes may serve, each with a listener of its own: they share
+    /// what is decided and what is live, and no connection.
     pub async fn serve(&self, listener: TcpListener, tls: Option<Arc<ServerConfig>>, shutdown: CancellationToken) {
-        let ticking = self.tick(shutdown.clone());
-        let accepting = self.accept(listener, Purpose::Serve(tls), shutdown);
+        let worker = Worker::new(&self.core);
+        let ticking = self.tick(&worker, shutdown.clone());
+        let accepting = self.accept(&worker, listener, Purpose::Serve(tls), shutdown);
         tokio::select! {
             () = accepting => {}
             () = ticking => {}
         }
         self.drain().await;
+        worker.pools.close();
     }
 
     /// Sends every plain HTTP request for a known host to the same address over HTTPS, and serves nothing.
     pub async fn serve_redirect(&self, listener: TcpListener, https_port: u16, shutdown: CancellationToken) {
-        self.accept(listener, Purpose::Redirect { port: https_port }, shutdown).await;
+        let worker = Worker::new(&self.core);
+        self.accept(&worker, listener, Purpose::Redirect { port: https_port }, shutdown).await;
     }
 
-    /// Looks after leases whose time is up.
-    async fn tick(&self, shutdown: CancellationToken) {
+    /// Looks after leases whose time is up, once for all, and after what the worker keeps.
+    async fn tick(&self, worker: &Worker, shutdown: CancellationToken) {
+        let first = !self.core.ticking.swap(true, Ordering::SeqCst);
         let mut ticks = interval(self.core.limits.lease_tick);
         while !shutdown.is_cancelled() {
             ticks.tick().await;
-            self.expire();
-            self.core.live.press(self.core.limits.cut_grace);
+            if first {
+                self.expire();
+                self.core.live.press(self.core.limits.cut_grace);
+            }
+            worker.tidy(self.core.live.epoch(), self.core.control.now());
+            worker.pools.tidy();
         }
         // The acceptor ends by itself; it must not be dropped before.
         std::future::pending::<()>().await;
     }
 
-    async fn accept(&self, listener: TcpListener, purpose: Purpose, shutdown: CancellationToken) {
+    async fn accept(
+        &self,
+        worker: &Arc<Worker>,
+        listener: TcpListener,
+        purpose: Purpose,
+        shutdown: CancellationToken,
+    ) {
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -81,11 +96,11 @@ impl Gateway {
                 tracing::debug!(%peer, "too many connections");
                 continue;
             };
-            let (core, purpose, shutdown) = (Arc::clone(&self.core), purpose.clone(), shutdown.clone());
+            let (worker, purpose, shutdown) = (Arc::clone(worker), purpose.clone(), shutdown.clone());
             self.core.tasks.spawn(async move {
-                let stop_now = core.stop_now.clone();
+                let stop_now = worker.core.stop_now.clone();
                 tokio::select! {
-                    () = connection(core, stream, peer, purpose, shutdown) => {}
+                    () = connection(worker, stream, peer, purpose, shutdown) => {}
                     () = stop_now.cancelled() => {}
                 }
                 drop(place);
@@ -103,26 +118,35 @@ impl Gateway {
                 core.tasks.wait().await;
             }
         }
-        core.upstreams.close().await;
     }
 }
 
 async fn connection(
-    core: Arc<Core>,
+    worker: Arc<Worker>,
     stream: TcpStream,
     peer: SocketAddr,
     purpose: Purpose,
     shutdown: CancellationToken,
 ) {
+    let core = &worker.core;
     if let Err(e) = stream.set_nodelay(true) {
         tracing::debug!(error = %e, "no_delay");
     }
-    let (wire, cut) = (Arc::<WireState>::default(), CancellationToken::new());
-    let client = Client { peer, certificate: None, tls: false, h1: true, wire, cut };
+    let mut client = Client::new(peer);
     let config = match purpose {
         Purpose::Serve(Some(config)) => config,
-        Purpose::Serve(None) => return h1(core, stream, client, shutdown).await,
-        Purpose::Redirect { port } => return crate::redirect::serve(&core, stream, port, shutdown).await,
+        Purpose::Serve(None) => {
+            let begin = tokio::select! {
+                begin = timeout(core.limits.idle, begins_http_2(&stream)) => begin,
+                () = shutdown.cancelled() => return,
+            };
+            return match begin {
+                Ok(true) => h2::serve(worker, stream, client, shutdown).await,
+                Ok(false) => h1::serve(worker, stream, client, shutdown).await,
+                Err(_) => {}
+            };
+        }
+        Purpose::Redirect { port } => return crate::redirect::serve(core, stream, port, shutdown).await,
     };
     let handshake = timeout(core.limits.handshake, TlsAcceptor::from(config).accept(stream)).await;
     let stream = match handshake {
@@ -132,18 +156,33 @@ async fn connection(
             return;
         }
         Err(_) => {
-            return refused(&core, peer, Reason::LimitReached, "slow_handshake");
+            return refused(core, peer, Reason::LimitReached, "slow_handshake");
         }
     };
     let session = stream.get_ref().1;
-    let certificate = session
+    client.certificate = session
         .peer_certificates()
         .and_then(|chain| chain.first())
         .map(|leaf| ClientCertificate { der: leaf.as_ref().into(), sha256: Sha256::digest(leaf).into() });
+    client.tls = true;
     tracing::debug!(%peer, group = ?session.negotiated_key_exchange_group().map(|g| g.name()), "TLS");
-    let is_h2 = session.alpn_protocol() == Some(b"h2");
-    let client = Client { certificate, tls: true, h1: !is_h2, ..client };
-    if is_h2 { h2(core, stream, client, shutdown).await } else { h1(core, stream, client, shutdown).await }
+    match session.alpn_protocol() == Some(b"h2") {
+        true => h2::serve(worker, stream, client, shutdown).await,
+        false => h1::serve(worker, stream, client, shutdown).await,
+    }
+}
+
+/// Whether a plain connection begins with the preface of HTTP/2 (RFC 9113, 3.4). Nothing is taken from it.
+async fn begins_http_2(stream: &TcpStream) -> bool {
+    const BEGIN: &[u8] = b"PRI * HTTP/2.0";
+    let mut seen = [0; BEGIN.len()];
+    loop {
+        match stream.peek(&mut seen).await {
+            Ok(n @ 1..) if n < BEGIN.len() && BEGIN.starts_with(&seen[..n]) => sleep(ACCEPT_PAUSE).await,
+            Ok(n) => return seen[..n] == *BEGIN,
+            Err(_) => return false,
+        }
+    }
 }
 
 fn refused(core: &Core, peer: SocketAddr, reason: Reason, detail: &str) {
@@ -154,109 +193,6 @@ fn refused(core: &Core, peer: SocketAddr, reason: Reason, detail: &str) {
         detail: detail.into(),
         app: None,
     }));
-}
-
-/// HTTP/1.1 behind the scanner.
-async fn h1<S>(core: Arc<Core>, stream: S, client: Client, shutdown: CancellationToken)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (state, cut, peer) = (Arc::clone(&client.wire), client.cut.clone(), client.peer);
-    let client = Arc::new(client);
-    let wire = Wire::new(stream, Arc::clone(&state), Arc::clone(&core.limits));
-    let shared = Arc::clone(&core);
-    let service = service_fn(move |request| {
-        let work = serve(Arc::clone(&shared), Arc::clone(&client), request);
-        async { Ok::<_, std::convert::Infallible>(work.await) }
-    });
-    let mut builder = http1::Builder::new();
-    // Twice the bound of the scanner: what it let through is never refused by size behind it.
-    builder.max_buf_size((2 * core.limits.head_bytes).max(16 * 1024)).max_headers(core.limits.header_count + 1);
-    let serving = builder.serve_connection(TokioIo::new(wire), service).with_upgrades();
-    let mut serving = std::pin::pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = late(&cut, core.limits.cut_grace) => Ok(()),
-        () = shutdown.cancelled() => {
-            serving.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = serving.as_mut() => ended,
-                () = late(&cut, core.limits.cut_grace) => Ok(()),
-            }
-        }
-    };
-    if let Err(e) = ended {
-        tracing::debug!(%peer, error = %e, "connection ended");
-        // What the scanner let through and the library did not: answered with 400 there, recorded here.
-        if e.is_parse() {
-            refused(&core, peer, Reason::BadRequest, "unparsable");
-        }
-    }
-    if let Some(clock) = state.timed_out().filter(|clock| *clock != "idle") {
-        refused(&core, peer, Reason::LimitReached, clock);
-    }
-}
-
-/// A cut exchange may say its last words, then its connection is gone.
-async fn late(cut: &CancellationToken, grace: std::time::Duration) {
-    cut.cancelled().await;
-    sleep(grace).await;
-}
-
-/// HTTP/2. The library refuses bad framing; the normaliser looks at the rest.
-async fn h2<S>(core: Arc<Core>, stream: S, client: Client, shutdown: CancellationToken)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let limits = Arc::clone(&core.limits);
-    let (state, cut, peer) = (Arc::clone(&client.wire), client.cut.clone(), client.peer);
-    let client = Arc::new(client);
-    let service = service_fn(move |request| {
-        let work = serve(Arc::clone(&core), Arc::clone(&client), request);
-        async { Ok::<_, std::convert::Infallible>(work.await) }
-    });
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.h2_streams)
-        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(limits.h2_pending_resets)
-        .max_local_error_reset_streams(limits.h2_error_resets)
-        .keep_alive_interval(limits.h2_ping)
-        .keep_alive_timeout(limits.h2_ping);
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
-    let mut serving = std::pin::pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = cut.cancelled() => Ok(()),
-        () = either(shutdown.cancelled(), rested(&state, limits.idle)) => {
-            serving.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = serving.as_mut() => ended,
-                () = cut.cancelled() => Ok(()),
-            }
-        }
-    };
-    if let Err(e) = ended {
-        tracing::debug!(%peer, error = %e, "connection ended");
-    }
-}
-
-/// Until one of the two is over.
-async fn either(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
-    tokio::select! { () = one => {}, () = other => {} }
-}
-
-/// Until nothing has been asked for a while.
-async fn rested(state: &WireState, idle: std::time::Duration) {
-    let began = tokio::time::Instant::now();
-    loop {
-        let rests = state.rests(began);
-        if rests >= idle {
-            return;
-        }
-        sleep((idle - rests).max(ACCEPT_PAUSE)).await;
-    }
 }
 
 /// How many connections there are, in all and by address.

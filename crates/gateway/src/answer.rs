@@ -4,10 +4,10 @@ use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use safeconduct_model::{AppId, Application, Ask, Principal, Reason, RequestId, Timestamp};
 use safeconduct_policy::Denial;
+use safeconduct_http::Head;
 use std::sync::Arc;
 
 use crate::body::{Body, empty, full};
-use crate::normal::CanonicalRequest;
 use crate::ports::{Control, DenialPage, Problem};
 
 /// What the pages of the gateway may load: their own style, script and pictures, from the same host, nothing inline.
@@ -15,8 +15,8 @@ const CSP: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-
                    form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// Whether a person looks at the answer: only then a page or a redirect is of use.
-pub(crate) fn is_page_load(request: &CanonicalRequest) -> bool {
-    if !matches!(request.method.as_str(), "GET" | "HEAD") {
+pub(crate) fn is_page_load(request: &Head) -> bool {
+    if !matches!(request.method(), "GET" | "HEAD") {
         return false;
     }
     match request.header("sec-fetch-mode") {
@@ -35,10 +35,12 @@ pub(crate) struct Denied<'a> {
     pub(crate) denial: &'a Denial,
     pub(crate) now: Timestamp,
     pub(crate) scheme: &'static str,
+    /// The canonical authority of the request.
+    pub(crate) authority: &'a str,
 }
 
 impl Denied<'_> {
-    pub(crate) fn answer(&self, control: &dyn Control, request: &CanonicalRequest) -> Response<Body> {
+    pub(crate) fn answer(&self, control: &dyn Control, request: &Head) -> Response<Body> {
         let id = &self.ask.request;
         let signed_out = self.denial.reason == Reason::SignInRequired;
         let status = match self.denial.reason {
@@ -55,7 +57,7 @@ impl Denied<'_> {
             }
             return response;
         }
-        let return_to = format!("{}://{}{}", self.scheme, request.authority, request.target());
+        let return_to = format!("{}://{}{}", self.scheme, self.authority, request.path_and_query());
         if signed_out {
             return redirect(&control.sign_in_url(&self.app.id, &return_to), id);
         }
@@ -82,7 +84,7 @@ impl Denied<'_> {
 /// The answer to a request that failed.
 pub(crate) fn problem(
     control: &dyn Control,
-    request: Option<&CanonicalRequest>,
+    request: Option<&Head>,
     id: &RequestId,
     status: u16,
     reason: Reason,

@@ -61,3 +61,34 @@ impl<T: Unpin> hyper::body::Body for Holding<T> {
         self.body.size_hint()
     }
 }
+
+/// How many pieces of a body wait between the one who reads it and the one who takes it.
+const FED_FRAMES: usize = 2;
+
+/// Where the pieces of a body are put.
+pub(crate) struct Feed(tokio::sync::mpsc::Sender<Result<Frame<Bytes>, BodyError>>);
+
+/// A body whose pieces come from somewhere else.
+struct Fed(tokio::sync::mpsc::Receiver<Result<Frame<Bytes>, BodyError>>);
+
+/// A body, and where its pieces are put. It ends when the feed is dropped.
+pub(crate) fn fed() -> (Feed, Body) {
+    let (give, take) = tokio::sync::mpsc::channel(FED_FRAMES);
+    (Feed(give), Fed(take).boxed_unsync())
+}
+
+impl Feed {
+    /// Puts a piece in, once there is room. Says whether anybody still takes.
+    pub(crate) async fn give(&self, frame: Result<Frame<Bytes>, BodyError>) -> bool {
+        self.0.send(frame).await.is_ok()
+    }
+}
+
+impl hyper::body::Body for Fed {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.get_mut().0.poll_recv(cx)
+    }
+}

@@ -1,9 +1,11 @@
 //! The gateway itself: what all connections share.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use safeconduct_access::{LeaseId, Signal};
+use safeconduct_http::Bounds;
 use safeconduct_model::{Access, CutCause, Mode, Record, SystemEvent, Timestamp};
 use safeconduct_policy::Verdict;
 use tokio_util::sync::CancellationToken;
@@ -11,11 +13,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::accept::Counts;
 use crate::assertion::Signer;
-use crate::forward::Upstreams;
 use crate::limits::Limits;
-use crate::live::{Entry, LiveTable, LiveView, interests};
+use crate::live::{Entry, LiveTable, LiveView};
 use crate::ports::Control;
 use crate::routes::Routes;
+use crate::standing::Standing;
 
 /// What the gateway is told at its start.
 pub struct GatewayConfig {
@@ -44,13 +46,17 @@ pub struct Gateway {
 pub(crate) struct Core {
     pub(crate) control: Arc<dyn Control>,
     pub(crate) limits: Arc<Limits>,
+    /// The bounds of a request, and those of an answer.
+    pub(crate) bounds: Bounds,
+    pub(crate) answer_bounds: Bounds,
     pub(crate) signer: Option<Signer>,
     pub(crate) cookies: Vec<String>,
     pub(crate) live: Arc<LiveTable>,
     pub(crate) routes: Routes,
-    pub(crate) upstreams: Arc<Upstreams>,
-    /// Connections, tunnels, upstream drivers.
+    /// Connections and streams.
     pub(crate) tasks: TaskTracker,
+    /// Whether somebody looks after the leases whose time is up.
+    pub(crate) ticking: AtomicBool,
     pub(crate) counts: Arc<Counts>,
     /// Cancelled when patience ends.
     pub(crate) stop_now: CancellationToken,
@@ -61,7 +67,6 @@ impl Gateway {
     #[must_use]
     pub fn new(config: GatewayConfig, control: Arc<dyn Control>) -> Self {
         let limits = Arc::new(config.limits);
-        let drivers = TaskTracker::new();
         Self {
             core: Arc::new(Core {
                 control,
@@ -69,8 +74,10 @@ impl Gateway {
                 cookies: config.cookies,
                 live: Arc::default(),
                 routes: Routes::default(),
-                upstreams: Arc::new(Upstreams::new(Arc::clone(&limits), drivers)),
                 tasks: TaskTracker::new(),
+                ticking: AtomicBool::new(false),
+                bounds: limits.of_requests(),
+                answer_bounds: limits.of_answers(),
                 counts: Arc::default(),
                 stop_now: CancellationToken::new(),
                 limits,
@@ -90,16 +97,16 @@ impl Gateway {
         let since = Instant::now();
         self.core.live.advance();
         let cause = cause(signal);
-        for (id, entry) in self.core.live.affected(signal) {
-            self.core.decide_again(id, &entry, cause, since);
+        for standing in self.core.live.affected(signal) {
+            self.core.decide_again(&standing, cause, since);
         }
     }
 
     /// Decides again every lease whose time is up. The listener does it on its own; a test may do it by hand.
     pub fn expire(&self) {
         let (since, now) = (Instant::now(), self.core.control.now());
-        for (id, entry) in self.core.live.due(now) {
-            self.core.decide_again(id, &entry, CutCause::TimePassed, since);
+        for standing in self.core.live.due(now) {
+            self.core.decide_again(&standing, CutCause::TimePassed, since);
         }
     }
 
@@ -119,58 +126,80 @@ impl Gateway {
 
     /// Cuts everything that is left.
     pub(crate) fn cut_all(&self) {
-        for (_, entry) in self.core.live.affected(&Signal::Everything) {
-            self.core.live.kill(&entry, CutCause::Shutdown, Instant::now());
+        for standing in self.core.live.affected(&Signal::Everything) {
+            for entry in standing.attached() {
+                self.core.live.kill(&entry, CutCause::Shutdown, Instant::now());
+            }
         }
     }
 }
 
 impl Core {
-    /// Asks policy once more about a live connection; anything but a recorded yes cuts it.
-    fn decide_again(&self, id: LeaseId, entry: &Arc<Entry>, cause: CutCause, since: Instant) {
-        if entry.lost.is_cancelled() {
-            return;
+    /// Asks policy once more about what rests on a standing; anything but a recorded yes cuts it.
+    fn decide_again(&self, standing: &Arc<Standing>, cause: CutCause, since: Instant) {
+        let attached = standing.attached();
+        if attached.is_empty() {
+            // The next request is decided anew in any case.
+            return standing.retire();
         }
-        let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.still_permitted(id, entry)));
-        if !matches!(again, Ok(true)) {
-            self.live.kill(entry, cause, since);
+        let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.still_permitted(standing, &attached)));
+        let held = match &again {
+            Ok(held) => held.as_slice(),
+            Err(_) => &[],
+        };
+        for entry in &attached {
+            if !held.contains(&entry.lease) {
+                self.live.kill(entry, cause, since);
+            }
         }
         if again.is_err() {
             self.alarm("a panic while a live connection was decided again; it was cut");
         }
     }
 
-    fn still_permitted(&self, id: LeaseId, entry: &Entry) -> bool {
+    /// Those of the exchanges on a standing that policy still permits, and whose verdict is recorded.
+    fn still_permitted(&self, standing: &Arc<Standing>, attached: &[Arc<Entry>]) -> Vec<LeaseId> {
         let control = &*self.control;
         if !control.clock_ok() {
-            return false;
+            return Vec::new();
         }
         let (now, snapshot) = (control.now(), control.snapshot());
-        let identity = control.identify(&entry.credentials, &entry.target.id, now);
-        let mut ask = entry.ask.clone();
+        let target = &standing.target;
+        let identity = control.identify(&standing.credentials, &target.id, now);
+        let before = standing.ask();
+        let mut ask = (*before).clone();
         let same_asker = identity.who.principal == ask.who.principal;
-        ask.place = identity.place(entry.credentials.peer);
+        ask.place = identity.place(standing.credentials.peer);
         ask.who = identity.who;
         ask.why = identity.why;
-        let started = Instant::now();
-        let verdict = snapshot.decide(&ask, now);
-        let took = micros(started);
-        let mode = snapshot.application(&entry.target.id).map_or(Mode::Enforce, |a| a.mode);
-        let recorded =
-            control.record(Record::Access(Box::new(Access { again: true, ..verdict.record(&ask, now, mode, took) })));
-        match verdict {
-            Verdict::Permit(permit)
-                if same_asker
-                    && recorded.is_ok()
-                    && now < permit.until()
-                    && permit.target().upstream == entry.target.upstream
-                    && permit.target().hosts.contains(&entry.credentials.host) =>
+        let mode = snapshot.application(&target.id).map_or(Mode::Enforce, |a| a.mode);
+        let mut held = Vec::new();
+        let mut until = None;
+        // What rests on one standing differs in nothing that a rule reads; with other rules it may, so each is asked for.
+        for entry in attached.iter().filter(|e| !e.is_lost()) {
+            ask.request = entry.about.request.clone();
+            ask.what.method = entry.about.method.to_string();
+            ask.what.path = entry.about.path.to_string();
+            let started = Instant::now();
+            let verdict = snapshot.decide(&ask, now);
+            let record = verdict.record(&ask, now, mode, micros(started));
+            let recorded = control.record(Record::Access(Box::new(Access { again: true, ..record })));
+            if let Verdict::Permit(permit) = verdict
+                && same_asker
+                && recorded.is_ok()
+                && now < permit.until()
+                && permit.target().upstream == target.upstream
+                && permit.target().hosts.contains(&standing.credentials.host)
             {
-                self.live.extend(id, interests(&ask, now, permit.until()));
-                true
+                held.push(entry.lease);
+                let sooner: Timestamp = until.map_or(permit.until(), |u: Timestamp| u.min(permit.until()));
+                until = Some(sooner);
             }
-            Verdict::Permit(_) | Verdict::Denial(_) => false,
         }
+        if let Some(until) = until {
+            standing.extend(ask, now, until);
+        }
+        held
     }
 
     /// Records that something is wrong with us.

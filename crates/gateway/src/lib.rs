@@ -11,13 +11,16 @@
 //!
 //! How a request goes:
 //!
-//! | stage | file | what can happen |
+//! | step | where | what can happen |
 //! |---|---|---|
-//! | accept | `accept`, `wire`, `normal` | bounds, TLS, the raw head, the canonical form; or a refusal, recorded |
-//! | identify | `stages` | [`Control::identify`]; a panic or a doubtful clock denies |
-//! | decide | `stages`, `live` | a lease is taken before the verdict counts, so that no signal is missed |
-//! | record | `stages` | no record, no access; critical applications wait until it is durable |
-//! | forward | `forward` | one exchange or one WebSocket, tied to the lease |
+//! | accept | `accept`, `h1`, `h2` | bounds, TLS, the head, the canonical form ([`safeconduct_http`]); or a refusal, recorded |
+//! | identify | `exchange` | [`Control::identify`]; a panic or a doubtful clock denies |
+//! | decide | `exchange`, `standing`, `live` | a lease is taken before the verdict counts, so that no signal is missed |
+//! | record | `exchange` | no record, no access; critical applications wait until it is durable |
+//! | forward | `h1`, `h2`, `upstream` | one exchange or one WebSocket, tied to the lease |
+//!
+//! Each runtime thread has a `worker`: its own connections to applications and its own standings. What is permitted once is
+//! permitted to the next request with the same facts, until a signal comes or its time is up (`standing`).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -40,17 +43,26 @@ mod answer;
 mod assertion;
 mod body;
 pub mod ca;
-mod forward;
+mod exchange;
+mod frames;
 mod gateway;
+mod h1;
+mod h2;
+mod judge;
+mod lease;
 mod limits;
 mod live;
-mod normal;
+mod patience;
+mod pipe;
 mod ports;
 mod redirect;
+mod relay;
 mod routes;
-mod stages;
+mod scratch;
+mod standing;
 mod tls;
-mod wire;
+mod upstream;
+mod worker;
 
 pub use assertion::{Signer, SignerError};
 pub use body::{Body, BodyError, boxed, empty, full};
@@ -62,7 +74,7 @@ pub use ports::{
     RecordRefused,
 };
 pub use safeconduct_access::{LeaseId, Signal};
-pub use stages::{Elsewhere, Judgement};
+pub use judge::{Elsewhere, Judgement};
 pub use tls::{Certificates, TlsError, TlsSettings, server_config};
 
 /// Paths on the host of an application that the house answers itself.

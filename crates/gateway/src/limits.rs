@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use safeconduct_http::Bounds;
+
 /// The bounds. Each has a name, a unit and a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -51,6 +53,23 @@ pub struct Limits {
     pub lease_tick: Duration,
     /// How long a cut HTTP/1.1 exchange may take to end in good order before its connection is dropped.
     pub cut_grace: Duration,
+}
+
+impl Limits {
+    /// How large a request may be.
+    pub(crate) fn of_requests(&self) -> Bounds {
+        Bounds {
+            head_bytes: self.head_bytes,
+            header_count: self.header_count,
+            target_bytes: self.target_bytes,
+            body_bytes: self.body_bytes,
+        }
+    }
+
+    /// How large an answer may be.
+    pub(crate) fn of_answers(&self) -> Bounds {
+        Bounds { head_bytes: self.response_head_bytes, header_count: self.response_header_count, ..Bounds::default() }
+    }
 }
 
 impl Default for Limits {

@@ -1,17 +1,21 @@
-//! The live table: every exchange and stream that rests on a lease, with the switch that ends it.
+//! What is live: the standings that policy gave, and the exchanges and streams that rest on each, with the switch that ends it.
+//!
+//! A standing is registered in the interest index once; whatever is served on it attaches to it. So a signal finds the
+//! standings that rest on what changed, and through them every connection, without a look at any other.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
+use futures_util::task::AtomicWaker;
 use safeconduct_access::{Interests, LeaseId, Leases, Signal};
-use safeconduct_model::{AppId, DeviceId};
-use safeconduct_model::{Application, Ask, CutCause, Principal, RequestId, SessionId, Timestamp};
-use std::net::IpAddr;
+use safeconduct_model::{AppId, Ask, CutCause, DeviceId, Principal, RequestId, SessionId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use crate::ports::Credentials;
+use crate::standing::Standing;
 
 /// What kind of connection rests on a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +59,14 @@ pub struct LiveView {
     pub down: u64,
 }
 
-/// The table. One mutex: it is held for map operations only, never while policy decides or a socket is touched.
+/// The table of standings. Its mutex is held for map operations only, never while policy decides or a socket is touched; and
+/// a request that finds its standing does not touch it at all.
 #[derive(Default)]
 pub(crate) struct LiveTable {
     inner: Mutex<Inner>,
     /// Counts the signals, so that a decision that was overtaken by one is noticed.
     epoch: AtomicU64,
+    next_entry: AtomicU64,
     /// Those that were cut and may not have ended yet.
     cutting: Mutex<Vec<Arc<Entry>>>,
 }
@@ -68,89 +74,99 @@ pub(crate) struct LiveTable {
 #[derive(Default)]
 struct Inner {
     leases: Leases,
-    entries: HashMap<LeaseId, Arc<Entry>>,
+    standings: HashMap<LeaseId, Weak<Standing>>,
 }
 
-/// One live connection.
-pub(crate) struct Entry {
-    pub(crate) ask: Ask,
-    pub(crate) credentials: Credentials,
-    pub(crate) target: Arc<Application>,
+/// What an exchange is about, beside its standing.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    pub(crate) request: RequestId,
+    pub(crate) method: Arc<str>,
+    pub(crate) path: Arc<str>,
     pub(crate) kind: LiveKind,
     pub(crate) since: Timestamp,
+}
+
+/// One live exchange or stream.
+pub(crate) struct Entry {
+    pub(crate) lease: LeaseId,
+    pub(crate) about: About,
     pub(crate) up: AtomicU64,
     pub(crate) down: AtomicU64,
-    /// Cancelled when the lease is lost.
-    pub(crate) lost: CancellationToken,
+    lost: AtomicBool,
+    opened: AtomicBool,
+    /// The task that waits for the loss.
+    waker: AtomicWaker,
     switch: Mutex<Switch>,
 }
 
 #[derive(Default)]
 struct Switch {
     ended: bool,
-    opened: bool,
     cut: Option<(CutCause, Instant)>,
-    /// Whole connections that end with the lease.
-    connections: Vec<CancellationToken>,
     /// A shared connection that ends if the exchange outlives its lease.
     late: Option<CancellationToken>,
 }
 
 impl Entry {
-    pub(crate) fn new(
-        ask: Ask,
-        credentials: Credentials,
-        target: Arc<Application>,
-        kind: LiveKind,
-        since: Timestamp,
-    ) -> Self {
+    pub(crate) fn new(lease: LeaseId, about: About) -> Self {
         Self {
-            ask,
-            credentials,
-            target,
-            kind,
-            since,
+            lease,
+            about,
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
-            lost: CancellationToken::new(),
+            lost: AtomicBool::new(false),
+            opened: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
             switch: Mutex::default(),
         }
     }
 
-    /// Ends everything that rests on the lease. The first cause stays. Says whether it was still held.
-    fn kill(&self, cause: CutCause, since: Instant) -> bool {
-        let mut switch = lock(&self.switch);
-        if switch.ended || switch.cut.is_some() {
-            return false;
+    /// Whether the lease is lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Acquire)
+    }
+
+    /// Ready when the lease is lost. One task waits at a time.
+    pub(crate) fn poll_lost(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_lost() {
+            return Poll::Ready(());
         }
-        switch.cut = Some((cause, since));
-        self.lost.cancel();
-        switch.connections.iter().for_each(CancellationToken::cancel);
+        self.waker.register(cx.waker());
+        if self.is_lost() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Until the lease is lost.
+    pub(crate) async fn lost(&self) {
+        std::future::poll_fn(|cx| self.poll_lost(cx)).await;
+    }
+
+    /// Ends everything that rests on the lease. The first cause stays. Says whether it was still held.
+    pub(crate) fn kill(&self, cause: CutCause, since: Instant) -> bool {
+        {
+            let mut switch = lock(&self.switch);
+            if switch.ended || switch.cut.is_some() {
+                return false;
+            }
+            switch.cut = Some((cause, since));
+        }
+        self.lost.store(true, Ordering::Release);
+        self.waker.wake();
         true
     }
 
     /// The lease was never used: nothing is told of its end.
     pub(crate) fn discard(&self) {
-        let mut switch = lock(&self.switch);
-        *switch = Switch { ended: true, ..Switch::default() };
+        *lock(&self.switch) = Switch { ended: true, ..Switch::default() };
     }
 
     /// The stream runs: its end is worth a record of its own.
     pub(crate) fn open(&self) {
-        lock(&self.switch).opened = true;
+        self.opened.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn opened(&self) -> bool {
-        lock(&self.switch).opened
-    }
-
-    /// Lets a connection end with the lease, at once if it is lost already.
-    pub(crate) fn end_with(&self, connection: CancellationToken) {
-        let mut switch = lock(&self.switch);
-        if switch.cut.is_some() {
-            connection.cancel();
-        }
-        switch.connections.push(connection);
+        self.opened.load(Ordering::Relaxed)
     }
 
     /// Lets a connection end if the exchange goes on without its lease, because its client does not read for example.
@@ -171,13 +187,25 @@ impl Entry {
         switch.ended
     }
 
-    /// The exchange is over: nothing can be cut any more, and its connections may serve another. Says what cut it, if anything.
-    pub(crate) fn end(&self) -> Option<(CutCause, Instant)> {
+    /// The exchange is over: nothing can be cut any more. Says what cut it, if anything. A second end tells nothing.
+    pub(crate) fn end(&self) -> Ended {
         let mut switch = lock(&self.switch);
-        switch.connections.clear();
-        switch.ended = true;
-        switch.cut
+        if std::mem::replace(&mut switch.ended, true) {
+            return Ended::Before;
+        }
+        switch.cut.map_or(Ended::ByItself, |(cause, since)| Ended::Cut(cause, since))
     }
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ended {
+    /// It was over already.
+    Before,
+    /// Nobody cut it.
+    ByItself,
+    /// It was cut.
+    Cut(CutCause, Instant),
 }
 
 impl LiveTable {
@@ -189,17 +217,28 @@ impl LiveTable {
         self.epoch.fetch_add(1, Ordering::SeqCst);
     }
 
-    pub(crate) fn register(&self, interests: Interests, entry: Arc<Entry>) -> LeaseId {
+    /// A new number for an exchange.
+    pub(crate) fn number(&self) -> LeaseId {
+        LeaseId::from_number(self.next_entry.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Takes a standing in; `make` gets its place in the index.
+    pub(crate) fn register(&self, interests: Interests, make: impl FnOnce(LeaseId) -> Standing) -> Arc<Standing> {
         let mut inner = lock(&self.inner);
         let id = inner.leases.register(interests);
-        inner.entries.insert(id, entry);
-        id
+        let standing = Arc::new(make(id));
+        inner.standings.insert(id, Arc::downgrade(&standing));
+        standing
     }
 
     pub(crate) fn remove(&self, id: LeaseId) {
         let mut inner = lock(&self.inner);
         inner.leases.remove(id);
-        inner.entries.remove(&id);
+        inner.standings.remove(&id);
+    }
+
+    pub(crate) fn extend(&self, id: LeaseId, interests: Interests) {
+        lock(&self.inner).leases.extend(id, interests);
     }
 
     /// Ends a lease: everything that rests on it is cut. Says whether it was still held.
@@ -216,53 +255,55 @@ impl LiveTable {
         lock(&self.cutting).retain(|entry| !entry.press(grace));
     }
 
-    pub(crate) fn extend(&self, id: LeaseId, interests: Interests) {
-        lock(&self.inner).leases.extend(id, interests);
-    }
-
-    pub(crate) fn affected(&self, signal: &Signal) -> Vec<(LeaseId, Arc<Entry>)> {
+    /// The standings that a change touches.
+    pub(crate) fn affected(&self, signal: &Signal) -> Vec<Arc<Standing>> {
         let inner = lock(&self.inner);
         inner.pick(inner.leases.affected(signal))
     }
 
-    pub(crate) fn due(&self, now: Timestamp) -> Vec<(LeaseId, Arc<Entry>)> {
+    /// The standings whose time is up.
+    pub(crate) fn due(&self, now: Timestamp) -> Vec<Arc<Standing>> {
         let inner = lock(&self.inner);
         inner.pick(inner.leases.due(now))
     }
 
-    pub(crate) fn get(&self, id: LeaseId) -> Option<Arc<Entry>> {
-        lock(&self.inner).entries.get(&id).cloned()
+    fn all(&self) -> Vec<Arc<Standing>> {
+        lock(&self.inner).standings.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The exchange with this lease.
+    pub(crate) fn get(&self, lease: LeaseId) -> Option<Arc<Entry>> {
+        self.all().iter().flat_map(|s| s.attached()).find(|e| e.lease == lease)
     }
 
     pub(crate) fn views(&self) -> Vec<LiveView> {
-        let inner = lock(&self.inner);
-        let mut views: Vec<_> =
-            inner.entries.iter().filter_map(|(id, e)| Some(e.view(*id, inner.leases.get(*id)?.until))).collect();
+        let mut views: Vec<_> = self.all().iter().flat_map(|s| s.views()).collect();
         views.sort_by_key(|v| v.lease);
         views
     }
 }
 
 impl Inner {
-    fn pick(&self, ids: Vec<LeaseId>) -> Vec<(LeaseId, Arc<Entry>)> {
-        ids.into_iter().filter_map(|id| Some((id, Arc::clone(self.entries.get(&id)?)))).collect()
+    /// The standings that still exist. The caller drops them without the lock: the last one takes itself out of the table.
+    fn pick(&self, ids: Vec<LeaseId>) -> Vec<Arc<Standing>> {
+        ids.into_iter().filter_map(|id| self.standings.get(&id)?.upgrade()).collect()
     }
 }
 
 impl Entry {
-    fn view(&self, lease: LeaseId, until: Timestamp) -> LiveView {
+    pub(crate) fn view(&self, ask: &Ask, until: Timestamp) -> LiveView {
         LiveView {
-            lease,
-            request: self.ask.request.clone(),
-            principal: self.ask.who.principal.clone(),
-            session: self.ask.who.auth.as_ref().map(|a| a.session.clone()),
-            device: self.ask.place.device.as_ref().map(|d| d.id.clone()),
-            app: self.target.id.clone(),
-            kind: self.kind,
-            method: self.ask.what.method.clone(),
-            path: self.ask.what.path.clone(),
-            ip: self.ask.place.ip,
-            since: self.since,
+            lease: self.lease,
+            request: self.about.request.clone(),
+            principal: ask.who.principal.clone(),
+            session: ask.who.auth.as_ref().map(|a| a.session.clone()),
+            device: ask.place.device.as_ref().map(|d| d.id.clone()),
+            app: ask.what.app.clone(),
+            kind: self.about.kind,
+            method: self.about.method.to_string(),
+            path: self.about.path.to_string(),
+            ip: ask.place.ip,
+            since: self.about.since,
             until,
             up: self.up.load(Ordering::Relaxed),
             down: self.down.load(Ordering::Relaxed),
@@ -283,6 +324,6 @@ pub(crate) fn interests(ask: &Ask, now: Timestamp, until: Timestamp) -> Interest
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,58 +2,53 @@
 
 use std::sync::Arc;
 
-use http::header::{HeaderValue, LOCATION};
-use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use bytes::BytesMut;
+use safeconduct_http::{Head, Refused};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::body::{Body, empty};
 use crate::gateway::Core;
-use crate::normal::{self, Refused};
-use crate::wire::{Wire, WireState};
 
-pub(crate) async fn serve(core: &Arc<Core>, stream: TcpStream, port: u16, shutdown: CancellationToken) {
-    let state = Arc::<WireState>::default();
-    let wire = Wire::new(stream, Arc::clone(&state), Arc::clone(&core.limits));
-    let service = service_fn(move |request: Request<Incoming>| {
-        let answer = redirect(core, &state, request, port);
-        async { Ok::<_, std::convert::Infallible>(answer) }
-    });
-    let serving = http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(wire), service);
+/// Reads one head and answers it.
+pub(crate) async fn serve(core: &Arc<Core>, mut stream: TcpStream, port: u16, shutdown: CancellationToken) {
+    let work = async {
+        let (mut head, mut input) = (Head::default(), BytesMut::new());
+        let heard = loop {
+            match head.read_h1(&input, &core.bounds) {
+                Ok(Some(_)) => break Ok(()),
+                Ok(None) => {}
+                Err(refused) => break Err(refused),
+            }
+            if !matches!(stream.read_buf(&mut input).await, Ok(1..)) {
+                return;
+            }
+        };
+        let answer = match heard.and_then(|()| location(core, &mut head, port)) {
+            Ok(to) => format!("HTTP/1.1 308 Permanent Redirect\r\nlocation: {to}\r\n"),
+            Err(refused) => format!("HTTP/1.1 {} \r\n", refused.status),
+        };
+        let whole = format!("{answer}content-length: 0\r\nconnection: close\r\n\r\n");
+        if stream.write_all(whole.as_bytes()).await.is_ok() && stream.shutdown().await.is_ok() {
+            // What the client still sends must not turn the answer into a reset.
+            let _ = stream.read_buf(&mut input).await;
+        }
+    };
     tokio::select! {
-        ended = serving => if let Err(e) = ended {
-            tracing::debug!(error = %e, "connection ended");
-        },
+        _ = timeout(core.limits.head_read, work) => {}
         () = shutdown.cancelled() => {}
     }
 }
 
-fn redirect(core: &Core, state: &WireState, request: Request<Incoming>, port: u16) -> Response<Body> {
-    let (parts, _) = request.into_parts();
-    let mut response = Response::new(empty());
-    *response.status_mut() = match state.refused().map_or_else(|| target(core, &parts, port), Err) {
-        Ok(location) => {
-            response.headers_mut().insert(LOCATION, location);
-            StatusCode::PERMANENT_REDIRECT
-        }
-        Err(refused) => StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST),
-    };
-    response
-}
-
-fn target(core: &Core, parts: &http::request::Parts, port: u16) -> Result<HeaderValue, Refused> {
-    let authority = normal::authority(parts)?;
-    let host = authority.host.clone();
+fn location(core: &Core, head: &mut Head, port: u16) -> Result<String, Refused> {
+    let host = head.host()?;
     let app = core.routes.find(&core.control.snapshot(), &host);
     if app.is_none() && !core.control.is_portal(&host) {
         return Err(Refused { status: 404, ..Refused::bad("unknown_host") });
     }
     let hardening = app.map(|a| a.hardening).unwrap_or_default();
-    let canonical = normal::canonical(parts, authority, hardening, &core.limits, &core.cookies)?;
+    head.settle(hardening, &core.cookies, &core.bounds)?;
     let place = if port == 443 { host.to_string() } else { format!("{host}:{port}") };
-    HeaderValue::from_str(&format!("https://{place}{}", canonical.target())).map_err(|_| Refused::bad("target"))
+    Ok(format!("https://{place}{}", head.path_and_query()))
 }

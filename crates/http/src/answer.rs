@@ -205,6 +205,15 @@ impl Answer {
         })
     }
 
+    /// The length that the head tells of.
+    #[must_use]
+    pub fn length(&self) -> Option<u64> {
+        match self.framing {
+            ResponseFraming::Length(n) => Some(n),
+            _ => self.told_length(),
+        }
+    }
+
     /// The length that a bodiless answer tells of.
     pub(crate) fn told_length(&self) -> Option<u64> {
         self.told.filter(|_| self.framing == ResponseFraming::None)

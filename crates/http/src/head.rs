@@ -118,7 +118,7 @@ impl Head {
         let head = &input[..end];
         match self.parse(head, bounds) {
             Ok(()) => Ok(Some(end)),
-            Err(refused) => Err(reference::head(head, bounds).err().unwrap_or(refused)),
+            Err(refused) => Err(reference::fault(head, bounds).unwrap_or(refused)),
         }
     }
 
@@ -259,8 +259,19 @@ impl Head {
     /// # Errors
     /// If it has what no HTTP/2 request may have, or meets a bound.
     pub fn read_h2(&mut self, parts: &http::request::Parts, ended: bool, bounds: &Bounds) -> Result<(), Refused> {
-        self.clear();
+        let length = self.put_parts(parts, bounds, true)?;
         self.version = Version::Http2;
+        self.framing = match length {
+            Some(n) => Framing::Length(n),
+            None if ended => Framing::None,
+            None => Framing::Chunked,
+        };
+        within_bound(self.framing, bounds)
+    }
+
+    /// Takes the parts over; returns the declared length.
+    fn put_parts(&mut self, parts: &http::request::Parts, bounds: &Bounds, h2: bool) -> Result<Option<u64>, Refused> {
+        self.clear();
         self.method = self.put(parts.method.as_str().as_bytes());
         if parts.method.as_str().len() > LONGEST_METHOD {
             return Err(Refused::bad("method"));
@@ -285,11 +296,11 @@ impl Head {
             }
             let kind = names::name(name.as_str().as_bytes());
             match kind {
-                Name::Te if value != "trailers" => return Err(Refused::bad("h2_te")),
-                Name::Connection | Name::TransferEncoding | Name::Upgrade => {
+                Name::Te if h2 && value != "trailers" => return Err(Refused::bad("h2_te")),
+                Name::Connection | Name::TransferEncoding | Name::Upgrade if h2 => {
                     return Err(Refused::bad("h2_connection_field"));
                 }
-                Name::HopByHop if matches!(name.as_str(), "keep-alive" | "proxy-connection") => {
+                Name::HopByHop if h2 && matches!(name.as_str(), "keep-alive" | "proxy-connection") => {
                     return Err(Refused::bad("h2_connection_field"));
                 }
                 _ => {}
@@ -304,12 +315,21 @@ impl Head {
             }
             self.fields.push(Field { name, value, kind, dropped: false });
         }
-        self.framing = match length {
-            Some(value) => Framing::Length(self::length(value.of(&self.text))?),
-            None if ended => Framing::None,
-            None => Framing::Chunked,
-        };
-        within_bound(self.framing, bounds)
+        length.map(|value| self::length(value.of(&self.text))).transpose()
+    }
+
+    /// Reads a request that stands at another gateway, as that gateway tells it: whatever version the client spoke, it is held
+    /// to the rules of HTTP/1.1.
+    ///
+    /// # Errors
+    /// If it has what no request may have, or meets a bound.
+    pub fn read_elsewhere(&mut self, parts: &http::request::Parts, bounds: &Bounds) -> Result<(), Refused> {
+        self.put_parts(parts, bounds, false)?;
+        self.version = Version::Http11;
+        if self.host.is_none() {
+            return Err(Refused::bad("no_host"));
+        }
+        Ok(())
     }
 
     /// Says that the request is an extended CONNECT (RFC 8441) for this protocol.

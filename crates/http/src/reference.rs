@@ -35,6 +35,12 @@ pub fn end_of_head(bytes: &[u8], from: usize, bounds: &Bounds) -> Result<Option<
     Ok(None)
 }
 
+/// What is wrong with a whole head, if anything is.
+#[must_use]
+pub fn fault(bytes: &[u8], bounds: &Bounds) -> Option<Refused> {
+    end_of_head(bytes, 0, bounds).and_then(|_| head(bytes, bounds)).err()
+}
+
 /// Checks a whole head, from the request line to the empty line.
 pub fn head(bytes: &[u8], bounds: &Bounds) -> Result<Read, Refused> {
     let text = bytes.strip_suffix(b"\r\n\r\n").ok_or(Refused::bad("no_end"))?;

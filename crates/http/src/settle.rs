@@ -2,7 +2,7 @@
 
 use safeconduct_model::Hardening;
 
-use crate::head::{Head, Span, Version, text};
+use crate::head::{Field, Head, Span, Version, text};
 use crate::names::Name;
 use crate::{Bounds, Framing, Refused, path};
 
@@ -216,6 +216,12 @@ impl Head {
             }
         }
         self.put(&rest)
+    }
+
+    /// Gives a WebSocket that was asked for over HTTP/2 the key that an application over HTTP/1.1 expects (RFC 8441, 5.1).
+    pub fn add_websocket_key(&mut self, key: &str) {
+        let (name, value) = (self.put(b"sec-websocket-key"), self.put(key.as_bytes()));
+        self.fields.push(Field { name, value, kind: Name::EndToEnd, dropped: false });
     }
 
     /// The canonical path.

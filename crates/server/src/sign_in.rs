@@ -53,6 +53,8 @@ impl House {
         };
         self.keep_session(&session).await?;
         self.record_session(&session, SessionEventKind::SteppedUp)?.durable().await?;
+        // The old secret is gone: nothing may rest on it.
+        self.signal(&Signal::PersonChanged(session.person));
         Ok(token)
     }
 
@@ -62,6 +64,7 @@ impl House {
         let session = self.sessions().bind_device(id, device, now)?;
         self.keep_session(&session).await?;
         self.record_session(&session, SessionEventKind::SteppedUp)?.durable().await?;
+        self.signal(&Signal::PersonChanged(session.person.clone()));
         Ok(session)
     }
 

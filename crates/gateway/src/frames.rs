@@ -1,18 +1,18 @@
 //! Follows WebSocket frames (RFC 6455, 5.2) just far enough to know where one ends.
 
 /// The close frame that tells a client that its access ended: unmasked, status 1008.
-pub(super) const CLOSE: &[u8] = b"\x88\x0e\x03\xf0access ended";
+pub(crate) const CLOSE: &[u8] = b"\x88\x0e\x03\xf0access ended";
 
 /// The place in a stream of frames.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     head: Vec<u8>,
     payload: u64,
 }
 
 impl Frames {
     /// Goes on over `bytes`.
-    pub(super) fn follow(&mut self, mut bytes: &[u8]) {
+    pub(crate) fn follow(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.payload > 0 {
                 let n = usize::try_from(self.payload).unwrap_or(usize::MAX).min(bytes.len());
@@ -30,7 +30,7 @@ impl Frames {
     }
 
     /// Whether a frame may begin here.
-    pub(super) fn at_boundary(&self) -> bool {
+    pub(crate) fn at_boundary(&self) -> bool {
         self.head.is_empty() && self.payload == 0
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::BodyExt;
+use safeconduct_http::{Authority, Head, Refused, Upgrade};
 use safeconduct_model::{Application, Ask, Class, Mode, Reason, Record, Refusal, Remedy, RequestId, What};
 use safeconduct_policy::{Denial, Verdict};
 
@@ -16,8 +17,7 @@ use crate::RESERVED_PREFIX;
 use crate::answer::{Denied, is_page_load};
 use crate::body::Body;
 use crate::gateway::{Core, Gateway, micros};
-use crate::normal::{self, CanonicalRequest, Refused, Upgrade};
-use crate::ports::{Credentials, Identity, RecordRefused};
+use crate::ports::{CookieToken, Credentials, Identity, RecordRefused};
 
 /// A request that stands at another gateway, as that gateway tells it. Whoever hands it in has authenticated that gateway.
 pub struct Elsewhere {
@@ -62,8 +62,9 @@ impl Gateway {
             client: elsewhere.client.to_canonical(),
             tls: elsewhere.tls,
         };
-        match case.canonical(&elsewhere.head) {
-            Ok((canonical, app)) => case.decide(&canonical, &app).await,
+        let mut head = Head::default();
+        match case.canonical(&elsewhere.head, &mut head) {
+            Ok((authority, app)) => case.decide(&head, &authority, &app).await,
             Err(refused) => case.refuse(&refused),
         }
     }
@@ -77,37 +78,38 @@ struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn canonical(&self, head: &Parts) -> Result<(CanonicalRequest, Arc<Application>), Refused> {
+    fn canonical(&self, parts: &Parts, head: &mut Head) -> Result<(Authority, Arc<Application>), Refused> {
         let nowhere = Refused { status: 404, reason: Reason::UnknownApplication, code: "unknown_host" };
-        let control = &*self.core.control;
-        let authority = normal::authority(head)?;
+        let (core, control) = (self.core, &*self.core.control);
+        head.read_elsewhere(parts, &core.bounds)?;
+        let authority = head.authority()?;
         let snapshot = control.snapshot();
         if control.is_portal(&authority.host) {
             return Err(nowhere);
         }
-        let app = self.core.routes.find(&snapshot, &authority.host).ok_or(nowhere.clone())?;
-        let canonical = normal::canonical(head, authority, app.hardening, &self.core.limits, &self.core.cookies)?;
+        let app = core.routes.find(&snapshot, &authority.host).ok_or(nowhere.clone())?;
+        head.settle(app.hardening, &core.cookies, &core.bounds)?;
         // The other gateway forwards the path as it came: what was not decided on must not be what is forwarded.
-        if canonical.path != head.uri.path() {
+        if head.path() != head.raw_path() {
             return Err(Refused::bad("path_not_canonical"));
         }
-        if canonical.path.starts_with(RESERVED_PREFIX) {
+        if head.path().starts_with(RESERVED_PREFIX) {
             return Err(nowhere);
         }
-        Ok((canonical, app))
+        Ok((authority, app))
     }
 
-    async fn decide(&self, canonical: &CanonicalRequest, app: &Arc<Application>) -> Judgement {
+    async fn decide(&self, head: &Head, authority: &Authority, app: &Arc<Application>) -> Judgement {
         let control = &*self.core.control;
         let (now, snapshot, clock_ok) = (control.now(), control.snapshot(), control.clock_ok());
         let credentials = Credentials {
-            cookie: canonical.cookie.clone(),
+            cookie: head.session().map(CookieToken::new),
             certificate: None,
             peer: self.client,
-            host: canonical.authority.host.clone(),
+            host: authority.host.clone(),
         };
         let identity = if clock_ok { control.identify(&credentials, &app.id, now) } else { Identity::nobody() };
-        let ask = self.ask(canonical, app, identity);
+        let ask = self.ask(head, app, identity);
         let started = Instant::now();
         let verdict = match clock_ok {
             true => snapshot.decide(&ask, now),
@@ -120,7 +122,7 @@ impl Case<'_> {
             (Ok(()), Verdict::Permit(permit)) => {
                 let assertion = self.core.signer.as_ref().and_then(|s| s.assert(&ask, permit.obligations(), now));
                 // The cookies of the application alone: the secret of the session is none of its business.
-                let cookies = canonical.header("cookie").map(str::to_owned);
+                let cookies = head.cookies().map(str::to_owned);
                 let id = Some(self.id.to_string());
                 let fields = [("x-safeconduct-assertion", assertion), ("x-request-id", id), ("cookie", cookies)];
                 let value = |(name, text): (_, Option<String>)| Some((name, HeaderValue::from_str(&text?).ok()?));
@@ -133,25 +135,26 @@ impl Case<'_> {
             }
         };
         let scheme = if self.tls { "https" } else { "http" };
-        let page = is_page_load(canonical);
+        let page = is_page_load(head);
         let sign_in = (page && denial.reason == Reason::SignInRequired).then(|| {
-            let return_to = format!("{scheme}://{}{}", canonical.authority, canonical.target());
+            let return_to = format!("{scheme}://{authority}{}", head.path_and_query());
             control.sign_in_url(&app.id, &return_to)
         });
-        let answer = Denied { app, ask: &ask, denial: &denial, now, scheme }.answer(control, canonical);
+        let text = authority.to_string();
+        let answer = Denied { app, ask: &ask, denial: &denial, now, scheme, authority: &text }.answer(control, head);
         self.denied(denial.reason, sign_in, answer).await
     }
 
     /// The same reasons of the verdict as at our own door.
-    fn ask(&self, canonical: &CanonicalRequest, app: &Application, identity: Identity) -> Ask {
-        let two_way = canonical.upgrade == Upgrade::WebSocket;
+    fn ask(&self, head: &Head, app: &Application, identity: Identity) -> Ask {
+        let two_way = head.upgrade() == Upgrade::WebSocket;
         Ask {
             request: self.id.clone(),
             what: What {
                 app: app.id.clone(),
-                action: app.action(&canonical.method, &canonical.path, two_way),
-                method: canonical.method.clone(),
-                path: canonical.path.clone(),
+                action: app.action(head.method(), head.path(), two_way),
+                method: head.method().to_owned(),
+                path: head.path().to_owned(),
             },
             place: identity.place(self.client),
             who: identity.who,

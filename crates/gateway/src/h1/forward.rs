@@ -1,0 +1,360 @@
+//! One exchange between a client and an application, both over HTTP/1.1.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use safeconduct_http::{AnswerOwn, Decoder, Encoder, Own, Refused, Upgrade, binds_connection};
+use safeconduct_model::{Class, RequestId};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+use super::{AHEAD_BYTES, Conn, Next};
+use crate::exchange::{Decided, Exchange, Refusing};
+use crate::lease::Lease;
+use crate::pipe::{Pipe, PipeError};
+use crate::scratch;
+use crate::upstream::{ForwardError, Up};
+
+/// How many interim answers (1xx) an application may send before its answer.
+const INTERIM: usize = 8;
+
+/// The request on its way up, and what is known of it.
+struct Upward {
+    pipe: Pipe,
+    /// Bytes of the pipe were read from the client: the request cannot be sent again.
+    began: u64,
+}
+
+impl<S> Conn<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    pub(super) async fn forward(
+        &mut self,
+        id: RequestId,
+        host: &str,
+        decided: Decided,
+        shutdown: &CancellationToken,
+    ) -> Next {
+        let Decided { lease, receipt } = decided;
+        let worker = Arc::clone(&self.worker);
+        let mut receipt = Some(receipt);
+        if lease.standing.target.class == Class::Critical
+            && let Some(receipt) = receipt.take()
+            && let Err(refused) = receipt.durable().await
+        {
+            return self.unrecorded(id, host, &lease, refused).await;
+        }
+        let exchanged = self.exchange(&id, host, &lease).await;
+        if let Some(receipt) = receipt.take()
+            && let Err(refused) = receipt.written().await
+        {
+            return self.unrecorded(id, host, &lease, refused).await;
+        }
+        let (mut up, mut upward) = match exchanged {
+            Ok(pair) => pair,
+            Err(ForwardError::ClientGone) => return Next::Abort,
+            Err(error) => {
+                let exchange = Exchange { worker: &worker, client: &self.client, id };
+                let failure = exchange.failed(&self.head, &lease, &error);
+                let close = !self.head.persistent() || matches!(error, ForwardError::Client(_) | ForwardError::Lost);
+                return match self.head.framing() {
+                    safeconduct_http::Framing::None if !close => {
+                        self.respond(failure, false).await;
+                        Next::Keep
+                    }
+                    _ => {
+                        self.respond(failure, true).await;
+                        Next::Close
+                    }
+                };
+            }
+        };
+        if self.answer.is_websocket() {
+            return self.upgrade(&id, up, upward, lease).await;
+        }
+        let close = !self.head.persistent() || shutdown.is_cancelled();
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        let own = AnswerOwn {
+            request: id.as_str(),
+            cookies: &worker.core.cookies,
+            close,
+            version: self.head.version(),
+        };
+        let encoder = self.answer.write(&own, &mut out);
+        let close = close || encoder.is_none();
+        let decoder = Decoder::answer(self.answer.framing(), &worker.core.answer_bounds);
+        let mut down = Pipe::new(out, decoder, encoder.unwrap_or(Encoder::Plain), std::mem::take(&mut up.input));
+        self.patience.set(worker.core.limits.body_idle);
+        let relayed =
+            std::future::poll_fn(|cx| self.poll_down(cx, &mut up, &mut upward, &mut down, &lease)).await;
+        let (out, left) = down.into_parts();
+        self.out = out;
+        up.input = left;
+        self.put_back(upward.pipe.into_parts());
+        match relayed {
+            Ok(true) => {
+                let bound = self.answer.binds_connection()
+                    || self.head.header("authorization").is_some_and(|a| binds_connection(a.as_bytes()));
+                if self.answer.persistent() && !bound && !lease.entry().is_lost() {
+                    // The lease ends first: a later cut must not touch a connection that serves another.
+                    drop(lease);
+                    worker.pools.give_back(up);
+                }
+                if close { Next::Close } else { Next::Keep }
+            }
+            // The answer is whole, and the request is not: nothing behind it can be understood.
+            Ok(false) => Next::Close,
+            Err(()) => Next::Abort,
+        }
+    }
+
+    async fn unrecorded(
+        &mut self,
+        id: RequestId,
+        host: &str,
+        lease: &Lease,
+        refused: crate::ports::RecordRefused,
+    ) -> Next {
+        let worker = Arc::clone(&self.worker);
+        let exchange = Exchange { worker: &worker, client: &self.client, id };
+        let refusing = Refusing::unrecorded(lease, refused);
+        let denial = exchange.deny(&self.head, host, &lease.standing.target, refusing).await;
+        self.respond(denial, true).await;
+        Next::Close
+    }
+
+    /// Sends the request and waits for the head of the answer.
+    async fn exchange(&mut self, id: &RequestId, host: &str, lease: &Lease) -> Result<(Up, Upward), ForwardError> {
+        let worker = Arc::clone(&self.worker);
+        let app = &lease.standing.target;
+        let mut continued = !self.head.expects_continue();
+        loop {
+            let mut up = match worker.pools.take(app) {
+                Some(up) => up,
+                None => {
+                    let connecting = worker.pools.connect(app);
+                    tokio::select! {
+                        biased;
+                        () = lease.entry().lost() => return Err(ForwardError::Lost),
+                        up = connecting => up?,
+                    }
+                }
+            };
+            if !continued {
+                continued = true;
+                if self.input.is_empty() && !self.say_continue().await {
+                    return Err(ForwardError::ClientGone);
+                }
+            }
+            let mut out = std::mem::take(&mut self.out);
+            out.clear();
+            let own = Own {
+                client: &self.client.address,
+                proto: self.client.scheme(),
+                request: id.as_str(),
+                more: &lease.standing.lines,
+            };
+            let encoder = self.head.write_request(host, &own, &mut out);
+            let decoder = Decoder::request(self.head.framing(), &worker.core.bounds);
+            let input = std::mem::take(&mut self.input);
+            let mut upward = Upward { pipe: Pipe::new(out, decoder, encoder, input), began: 0 };
+            // A connection that rested may have been closed by the other side at this moment.
+            let repeatable = up.reused
+                && !upward.pipe.has_body()
+                && matches!(self.head.method(), "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE");
+            up.patience.set(worker.core.limits.first_byte);
+            self.patience.set(worker.core.limits.body_idle);
+            let mut interim = 0;
+            let head = std::future::poll_fn(|cx| self.poll_answer(cx, &mut up, &mut upward, lease, &mut interim)).await;
+            match head {
+                Ok(()) => return Ok((up, upward)),
+                Err(ForwardError::Broken("closed") | ForwardError::Broken("request"))
+                    if repeatable && up.input.is_empty() && interim == 0 =>
+                {
+                    self.put_back(upward.pipe.into_parts());
+                }
+                Err(error) => {
+                    self.put_back(upward.pipe.into_parts());
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    fn put_back(&mut self, (out, input): (Vec<u8>, BytesMut)) {
+        if self.out.capacity() < out.capacity() {
+            self.out = out;
+        }
+        if self.input.is_empty() {
+            self.input = input;
+        } else if !input.is_empty() {
+            let mut all = input;
+            all.extend_from_slice(&self.input);
+            self.input = all;
+        }
+    }
+
+    /// Drives the request up until the head of the answer is there.
+    fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        up: &mut Up,
+        upward: &mut Upward,
+        lease: &Lease,
+        interim: &mut usize,
+    ) -> Poll<Result<(), ForwardError>> {
+        if lease.entry().poll_lost(cx).is_ready() {
+            return Poll::Ready(Err(ForwardError::Lost));
+        }
+        if let Poll::Ready(Err(error)) = self.poll_up(cx, up, upward, lease) {
+            // An application may refuse the body and say so.
+            if !matches!(error, ForwardError::Broken("request")) || up.input.is_empty() {
+                let heard = scratch::poll_read(&mut up.io, &mut up.input, cx);
+                if !matches!(heard, Poll::Ready(Ok(1..))) || !matches!(error, ForwardError::Broken("request")) {
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        let to_head = self.head.method() == "HEAD";
+        let mut grown = !up.input.is_empty();
+        loop {
+            if grown {
+                match self.answer.read(&up.input, to_head, &self.worker.core.answer_bounds) {
+                    Ok(Some(n)) => {
+                        up.input.advance(n);
+                        match self.answer.status() {
+                            101 if self.head.upgrade() == Upgrade::WebSocket && self.answer.is_websocket() => {
+                                return Poll::Ready(Ok(()));
+                            }
+                            101 => return Poll::Ready(Err(ForwardError::WrongUpgrade)),
+                            100..=199 if *interim < INTERIM => *interim += 1,
+                            100..=199 => return Poll::Ready(Err(ForwardError::BadAnswer("answer_interim"))),
+                            _ => return Poll::Ready(Ok(())),
+                        }
+                        grown = !up.input.is_empty();
+                        continue;
+                    }
+                    Ok(None) => {}
+                    Err(bad) => return Poll::Ready(Err(ForwardError::BadAnswer(bad.0))),
+                }
+            }
+            match scratch::poll_read(&mut up.io, &mut up.input, cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(ForwardError::Broken("closed"))),
+                Poll::Ready(Ok(_)) => grown = true,
+                Poll::Pending => break,
+            }
+        }
+        if upward.pipe.is_done() && self.poll_gone(cx) {
+            return Poll::Ready(Err(ForwardError::ClientGone));
+        }
+        if up.patience.poll(cx) {
+            return Poll::Ready(Err(ForwardError::FirstByteTimeout));
+        }
+        Poll::Pending
+    }
+
+    /// Drives the body of the request.
+    fn poll_up(
+        &mut self,
+        cx: &mut Context<'_>,
+        up: &mut Up,
+        upward: &mut Upward,
+        lease: &Lease,
+    ) -> Poll<Result<(), ForwardError>> {
+        if upward.pipe.is_done() {
+            return Poll::Ready(Ok(()));
+        }
+        let limits = &self.worker.core.limits;
+        let count = &lease.entry().up;
+        let polled = upward.pipe.poll(cx, &mut self.io, &mut up.io, count);
+        let now = count.load(std::sync::atomic::Ordering::Relaxed);
+        if now != upward.began {
+            // The time for the answer runs from the last byte of the request.
+            upward.began = now;
+            up.patience.set(limits.first_byte);
+            self.patience.set(limits.body_idle);
+        }
+        match polled {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(PipeError::Read)) => Poll::Ready(Err(ForwardError::Client(Refused::bad("broken_body")))),
+            Poll::Ready(Err(PipeError::Refused(refused))) => Poll::Ready(Err(ForwardError::Client(refused))),
+            Poll::Ready(Err(PipeError::Write)) => Poll::Ready(Err(ForwardError::Broken("request"))),
+            Poll::Pending if self.patience.poll(cx) => {
+                Poll::Ready(Err(ForwardError::Client(Refused::limit(408, "slow_body"))))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Drives the answer down, and what is left of the request up. Ready with whether the request was sent whole.
+    fn poll_down(
+        &mut self,
+        cx: &mut Context<'_>,
+        up: &mut Up,
+        upward: &mut Upward,
+        down: &mut Pipe,
+        lease: &Lease,
+    ) -> Poll<Result<bool, ()>> {
+        if lease.entry().poll_lost(cx).is_ready() {
+            return Poll::Ready(Err(()));
+        }
+        let sent = match self.poll_up(cx, up, upward, lease) {
+            Poll::Ready(Ok(())) => true,
+            // The application wants no more of it: its answer goes on all the same.
+            Poll::Ready(Err(ForwardError::Broken(_))) | Poll::Pending => false,
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(())),
+        };
+        match down.poll(cx, &mut up.io, &mut self.io, &lease.entry().down) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(sent)),
+            Poll::Ready(Err(_)) => Poll::Ready(Err(())),
+            Poll::Pending if sent && self.poll_gone(cx) => Poll::Ready(Err(())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Whether the client went away. What it sends ahead is kept, within bounds.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        while self.input.len() < AHEAD_BYTES {
+            match scratch::poll_read(&mut self.io, &mut self.input, cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return true,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => return false,
+            }
+        }
+        false
+    }
+
+    /// Both sides become a WebSocket.
+    async fn upgrade(&mut self, id: &RequestId, mut up: Up, upward: Upward, lease: Lease) -> Next {
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        let own = AnswerOwn {
+            request: id.as_str(),
+            cookies: &self.worker.core.cookies,
+            close: false,
+            version: self.head.version(),
+        };
+        let _ = self.answer.write(&own, &mut out);
+        self.put_back(upward.pipe.into_parts());
+        let written = {
+            use tokio::io::AsyncWriteExt;
+            let writing = async { self.io.write_all(&out).await.is_ok() && self.io.flush().await.is_ok() };
+            let mut lost = pin!(lease.entry().lost());
+            tokio::select! {
+                biased;
+                () = lost.as_mut() => false,
+                written = writing => written,
+            }
+        };
+        if !written {
+            return Next::Abort;
+        }
+        lease.entry().open();
+        up.patience.clear();
+        Next::Relay(Box::new((up, lease)))
+    }
+}

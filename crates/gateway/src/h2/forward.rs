@@ -1,0 +1,204 @@
+//! One exchange between a client over HTTP/2 and an application over HTTP/1.1.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Buf;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use hyper::body::{Body as _, Incoming};
+use safeconduct_http::{Answer, Bounds, Decoder, Head, Own, ResponseFraming, Upgrade, binds_connection};
+use safeconduct_model::Class;
+
+use super::Shared;
+use super::download::Download;
+use super::upload::Upload;
+use crate::answer;
+use crate::body::{Body, boxed, empty};
+use crate::exchange::{Decided, Exchange, Refusing};
+use crate::lease::Lease;
+use crate::scratch;
+use crate::upstream::{ForwardError, Up};
+
+/// How many interim answers (1xx) an application may send before its answer.
+const INTERIM: usize = 8;
+
+/// An exchange with an application, on its way.
+pub(super) struct Exchanging {
+    pub(super) up: Up,
+    pub(super) upload: Upload,
+    pub(super) answer: Answer,
+    interim: usize,
+}
+
+pub(super) async fn forward(
+    shared: &Arc<Shared>,
+    exchange: &Exchange<'_>,
+    head: &Head,
+    host: &str,
+    decided: Decided,
+    body: Incoming,
+) -> Response<Body> {
+    let body = Some(body).filter(|b| !b.is_end_stream());
+    let (exchanging, lease) = match permitted(shared, exchange, head, host, decided, body).await {
+        Ok(pair) => pair,
+        Err(answer) => return answer,
+    };
+    let worker = &shared.worker;
+    let Exchanging { up, upload, answer, .. } = exchanging;
+    let mut response = Response::new(empty());
+    *response.status_mut() = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+    for (name, value) in answer.fields(&worker.core.cookies) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    let framing = answer.framing();
+    if let Some(n) = answer.length() {
+        response.headers_mut().insert(http::header::CONTENT_LENGTH, n.into());
+    }
+    let bound =
+        answer.binds_connection() || head.header("authorization").is_some_and(|a| binds_connection(a.as_bytes()));
+    let keep = answer.persistent() && !bound;
+    let decoder = Decoder::answer(framing, &worker.core.answer_bounds);
+    if framing == ResponseFraming::None && upload.is_done() {
+        if keep && !lease.entry().is_lost() {
+            drop(lease);
+            worker.pools.give_back(up);
+        }
+    } else {
+        *response.body_mut() = boxed(Download::new(Arc::clone(worker), up, upload, decoder, framing, lease, keep));
+    }
+    answer::stamp(response, &exchange.id)
+}
+
+/// Sends a request whose verdict is recorded and waits for the head of the answer; or says what the client gets instead.
+pub(super) async fn permitted(
+    shared: &Arc<Shared>,
+    exchange: &Exchange<'_>,
+    head: &Head,
+    host: &str,
+    decided: Decided,
+    body: Option<Incoming>,
+) -> Result<(Exchanging, Lease), Response<Body>> {
+    let Decided { lease, receipt } = decided;
+    let app = Arc::clone(&lease.standing.target);
+    let mut receipt = Some(receipt);
+    if app.class == Class::Critical
+        && let Some(receipt) = receipt.take()
+        && let Err(refused) = receipt.durable().await
+    {
+        return Err(exchange.deny(head, host, &app, Refusing::unrecorded(&lease, refused)).await);
+    }
+    let sent = send(shared, exchange, head, host, &lease, body).await;
+    if let Some(receipt) = receipt.take()
+        && let Err(refused) = receipt.written().await
+    {
+        return Err(exchange.deny(head, host, &app, Refusing::unrecorded(&lease, refused)).await);
+    }
+    match sent {
+        Ok(exchanging) => Ok((exchanging, lease)),
+        Err(error) => Err(exchange.failed(head, &lease, &error)),
+    }
+}
+
+async fn send(
+    shared: &Arc<Shared>,
+    exchange: &Exchange<'_>,
+    head: &Head,
+    host: &str,
+    lease: &Lease,
+    mut body: Option<Incoming>,
+) -> Result<Exchanging, ForwardError> {
+    let (worker, app) = (&shared.worker, &lease.standing.target);
+    loop {
+        let mut up = match worker.pools.take(app) {
+            Some(up) => up,
+            None => tokio::select! {
+                biased;
+                () = lease.entry().lost() => return Err(ForwardError::Lost),
+                up = worker.pools.connect(app) => up?,
+            },
+        };
+        let mut out = Vec::with_capacity(1_024);
+        let own = Own {
+            client: &shared.client.address,
+            proto: shared.client.scheme(),
+            request: exchange.id.as_str(),
+            more: &lease.standing.lines,
+        };
+        let encoder = head.write_request(host, &own, &mut out);
+        up.patience.set(worker.core.limits.first_byte);
+        let upload = Upload::new(out, body.take(), encoder, head.framing(), worker.core.limits.body_bytes);
+        let mut exchanging = Exchanging { up, upload, answer: Answer::default(), interim: 0 };
+        let span = worker.core.limits.first_byte;
+        let heard =
+            std::future::poll_fn(|cx| exchanging.poll(cx, lease, head, &worker.core.answer_bounds, span)).await;
+        match heard {
+            Ok(()) => return Ok(exchanging),
+            // A connection that rested may have been closed by the other side at this moment.
+            Err(ForwardError::Broken(_)) if exchanging.is_repeatable(head) => body = exchanging.upload.into_body(),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+impl Exchanging {
+    fn is_repeatable(&self, head: &Head) -> bool {
+        self.up.reused
+            && self.up.input.is_empty()
+            && self.interim == 0
+            && !self.upload.has_body()
+            && matches!(head.method(), "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        lease: &Lease,
+        head: &Head,
+        bounds: &Bounds,
+        span: std::time::Duration,
+    ) -> Poll<Result<(), ForwardError>> {
+        if lease.entry().poll_lost(cx).is_ready() {
+            return Poll::Ready(Err(ForwardError::Lost));
+        }
+        if !self.upload.is_done() {
+            match self.upload.poll(cx, &mut self.up.io, lease.entry()) {
+                // The time for the answer runs from the last byte of the request.
+                Poll::Ready(Ok(())) => self.up.patience.set(span),
+                Poll::Ready(Err(ForwardError::Broken(_))) | Poll::Pending => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            }
+        }
+        let to_head = head.method() == "HEAD";
+        let mut grown = !self.up.input.is_empty();
+        loop {
+            if grown {
+                match self.answer.read(&self.up.input, to_head, bounds) {
+                    Ok(Some(n)) => {
+                        self.up.input.advance(n);
+                        match self.answer.status() {
+                            101 if head.upgrade() == Upgrade::WebSocket && self.answer.is_websocket() => {
+                                return Poll::Ready(Ok(()));
+                            }
+                            101 => return Poll::Ready(Err(ForwardError::WrongUpgrade)),
+                            100..=199 if self.interim < INTERIM => self.interim += 1,
+                            100..=199 => return Poll::Ready(Err(ForwardError::BadAnswer("answer_interim"))),
+                            _ => return Poll::Ready(Ok(())),
+                        }
+                        grown = !self.up.input.is_empty();
+                        continue;
+                    }
+                    Ok(None) => {}
+                    Err(bad) => return Poll::Ready(Err(ForwardError::BadAnswer(bad.0))),
+                }
+            }
+            match scratch::poll_read(&mut self.up.io, &mut self.up.input, cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(ForwardError::Broken("closed"))),
+                Poll::Ready(Ok(_)) => grown = true,
+                Poll::Pending => break,
+            }
+        }
+        if self.up.patience.poll(cx) { Poll::Ready(Err(ForwardError::FirstByteTimeout)) } else { Poll::Pending }
+    }
+}

@@ -1,0 +1,63 @@
+//! A lease: one exchange or stream that rests on a standing.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use safeconduct_model::{Cut, CutCause, Duration, Record};
+
+use crate::gateway::{Core, lasted};
+use crate::live::{Ended, Entry, LiveKind};
+use crate::standing::Standing;
+
+/// Holds a lease for as long as its connection lives. Dropping it gives the lease back and records a cut.
+pub(crate) struct Lease {
+    core: Arc<Core>,
+    pub(crate) standing: Arc<Standing>,
+    entry: Arc<Entry>,
+}
+
+impl Lease {
+    pub(crate) fn new(core: Arc<Core>, standing: Arc<Standing>, entry: Arc<Entry>) -> Self {
+        Self { core, standing, entry }
+    }
+
+    pub(crate) fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// Takes it back before it was used: a signal overtook the decision.
+    pub(crate) fn discard(self) {
+        self.entry.discard();
+    }
+
+    /// The record of an end.
+    pub(crate) fn end_record(&self, cause: CutCause, delay: Option<Duration>) -> Record {
+        let ask = self.standing.ask();
+        Record::Cut(Cut {
+            request: self.entry.about.request.clone(),
+            principal: ask.who.principal.clone(),
+            app: self.standing.target.id.clone(),
+            cause,
+            lasted: lasted(&*self.core.control, self.entry.about.since),
+            delay,
+        })
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.standing.detach(&self.entry);
+        // An exchange that ended by itself is told by its verdict; a stream tells its end in any case.
+        let streamed = self.entry.about.kind != LiveKind::Exchange && self.entry.opened();
+        let (cause, delay) = match self.entry.end() {
+            Ended::Cut(cause, since) => (cause, Some(millis(since))),
+            Ended::ByItself if streamed => (CutCause::Closed, None),
+            Ended::ByItself | Ended::Before => return,
+        };
+        self.core.note(self.end_record(cause, delay));
+    }
+}
+
+fn millis(since: Instant) -> Duration {
+    Duration::from_millis(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
+}

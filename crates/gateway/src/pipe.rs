@@ -1,0 +1,239 @@
+//! A body on its way: read from one side, its framing checked, written to the other side in canonical framing.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use safeconduct_http::{Decoder, Encoder, Refused};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::scratch;
+
+/// Why a body did not arrive.
+#[derive(Debug)]
+pub(crate) enum PipeError {
+    /// The side that sends failed, or ended too early.
+    Read,
+    /// The side that receives failed.
+    Write,
+    /// The framing is broken, or a bound is met.
+    Refused(Refused),
+}
+
+/// One body, with the head that goes in front of it.
+#[derive(Debug)]
+pub(crate) struct Pipe {
+    decoder: Decoder,
+    encoder: Encoder,
+    /// Read and not yet written.
+    pub(crate) input: BytesMut,
+    /// Stands in front of the data,
+    front: Vec<u8>,
+    front_at: usize,
+    /// which are so many bytes of the input,
+    data: usize,
+    /// and this behind them.
+    back: Vec<u8>,
+    back_at: usize,
+    ending: bool,
+    unflushed: bool,
+    done: bool,
+}
+
+impl Pipe {
+    /// A body that begins with `input`, behind the head `front`.
+    pub(crate) fn new(front: Vec<u8>, decoder: Decoder, encoder: Encoder, input: BytesMut) -> Self {
+        Self {
+            decoder,
+            encoder,
+            input,
+            front,
+            front_at: 0,
+            data: 0,
+            back: Vec::new(),
+            back_at: 0,
+            ending: false,
+            unflushed: false,
+            done: false,
+        }
+    }
+
+    /// Whether everything was written.
+    pub(crate) fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Whether a byte of it was read that cannot be read again.
+    pub(crate) fn has_body(&self) -> bool {
+        !self.decoder.ended()
+    }
+
+    /// The memory of the head, for use again.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, BytesMut) {
+        (self.front, self.input)
+    }
+
+    /// Goes on as far as both sides allow. Ready when all of it was written.
+    pub(crate) fn poll<R, W>(
+        &mut self,
+        cx: &mut Context<'_>,
+        reader: &mut R,
+        writer: &mut W,
+        count: &AtomicU64,
+    ) -> Poll<Result<(), PipeError>>
+    where
+        R: AsyncRead + Unpin + ?Sized,
+        W: AsyncWrite + Unpin + ?Sized,
+    {
+        while !self.done {
+            // The first data travel with the head.
+            if self.data == 0 && self.back.is_empty() && !self.ending {
+                self.stage(count).map_err(PipeError::Refused)?;
+            }
+            if self.is_staged() {
+                ready!(self.poll_write(cx, writer)).map_err(|_| PipeError::Write)?;
+                continue;
+            }
+            if self.ending {
+                ready!(Pin::new(&mut *writer).poll_flush(cx)).map_err(|_| PipeError::Write)?;
+                self.done = true;
+                break;
+            }
+            match scratch::poll_read(reader, &mut self.input, cx) {
+                Poll::Ready(Ok(0)) if self.decoder.close() => {}
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(PipeError::Read)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => {
+                    if self.unflushed && Pin::new(&mut *writer).poll_flush(cx).map_err(|_| PipeError::Write)?.is_ready() {
+                        self.unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes the next data off the input.
+    fn stage(&mut self, count: &AtomicU64) -> Result<(), Refused> {
+        if !self.decoder.ended() && !self.input.is_empty() {
+            let piece = self.decoder.next(&self.input)?;
+            self.input.advance(piece.skip);
+            if piece.data > 0 {
+                count.fetch_add(piece.data as u64, Ordering::Relaxed);
+                self.data = piece.data;
+                self.encoder.before(piece.data, &mut self.front);
+                self.back.extend_from_slice(self.encoder.after());
+            }
+        }
+        if self.decoder.ended() {
+            self.ending = true;
+            self.encoder.end(self.decoder.trailers(), &mut self.back);
+        }
+        Ok(())
+    }
+
+    fn is_staged(&self) -> bool {
+        self.front_at < self.front.len() || self.data > 0 || self.back_at < self.back.len()
+    }
+
+    fn poll_write<W: AsyncWrite + Unpin + ?Sized>(
+        &mut self,
+        cx: &mut Context<'_>,
+        writer: &mut W,
+    ) -> Poll<io::Result<()>> {
+        let slices = [
+            IoSlice::new(&self.front[self.front_at..]),
+            IoSlice::new(&self.input[..self.data]),
+            IoSlice::new(&self.back[self.back_at..]),
+        ];
+        // Whatever cannot take several slices takes the first that has bytes.
+        let first = slices.iter().position(|s| !s.is_empty()).unwrap_or(0);
+        let mut n = match slices[first..].iter().filter(|s| !s.is_empty()).count() {
+            1 => ready!(Pin::new(writer).poll_write(cx, &slices[first]))?,
+            _ => ready!(Pin::new(writer).poll_write_vectored(cx, &slices[first..]))?,
+        };
+        if n == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.unflushed = true;
+        let front = n.min(self.front.len() - self.front_at);
+        self.front_at += front;
+        n -= front;
+        let data = n.min(self.data);
+        self.input.advance(data);
+        self.data -= data;
+        self.back_at += n - data;
+        if self.front_at == self.front.len() {
+            self.front.clear();
+            self.front_at = 0;
+        }
+        if self.back_at == self.back.len() {
+            self.back.clear();
+            self.back_at = 0;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use safeconduct_http::{Bounds, Framing};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Pipes `wire` in steps through a narrow writer; what arrived, and what was left behind the body.
+    async fn through(wire: &[u8], step: usize, room: usize, framing: Framing, encoder: Encoder) -> (Vec<u8>, Vec<u8>) {
+        let (mut sender, mut reader) = tokio::io::duplex(1 << 20);
+        let (mut writer, mut receiver) = tokio::io::duplex(room);
+        let wire = wire.to_vec();
+        let sending = async move {
+            for part in wire.chunks(step) {
+                let _ = sender.write_all(part).await;
+                tokio::task::yield_now().await;
+            }
+            sender
+        };
+        let receiving = async {
+            let mut all = Vec::new();
+            receiver.read_to_end(&mut all).await.unwrap();
+            all
+        };
+        let piping = async move {
+            let decoder = Decoder::request(framing, &Bounds::default());
+            let mut pipe = Pipe::new(b"HEAD ".to_vec(), decoder, encoder, BytesMut::new());
+            let count = AtomicU64::new(0);
+            std::future::poll_fn(|cx| pipe.poll(cx, &mut reader, &mut writer, &count)).await.unwrap();
+            drop(writer);
+            pipe.into_parts().1.to_vec()
+        };
+        let (_sender, all, left) = tokio::join!(sending, receiving, piping);
+        (all, left)
+    }
+
+    #[tokio::test]
+    async fn a_body_arrives_whole_whatever_the_steps_and_the_room_are() {
+        let chunked = b"5\r\nhello\r\n1;x=1\r\n!\r\n0\r\nx-sum: 1\r\n\r\nNEXT";
+        for step in [1, 2, 7, 100] {
+            for room in [1, 3, 64] {
+                let (all, left) = through(chunked, step, room, Framing::Chunked, Encoder::Chunked).await;
+                let text = String::from_utf8(all).unwrap();
+                let body = text.strip_prefix("HEAD ").unwrap();
+                let (mut decoder, mut rest, mut data) =
+                    (Decoder::request(Framing::Chunked, &Bounds::default()), body.as_bytes(), Vec::new());
+                while !decoder.ended() {
+                    let piece = decoder.next(rest).unwrap();
+                    data.extend_from_slice(&rest[piece.skip..piece.skip + piece.data]);
+                    rest = &rest[piece.skip + piece.data..];
+                }
+                assert_eq!((data.as_slice(), rest), (&b"hello!"[..], &b""[..]), "{step} {room}");
+                assert!(b"NEXT".starts_with(&left), "nothing behind the body is taken for it");
+                let (all, _) = through(b"hello", step, room, Framing::Length(5), Encoder::Plain).await;
+                assert_eq!(all, b"HEAD hello");
+            }
+        }
+    }
+}

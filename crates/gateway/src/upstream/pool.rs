@@ -1,0 +1,138 @@
+//! Connections to applications over HTTP/1.1: kept for a while, by one thread, never shared where a connection carries a login.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use safeconduct_model::Application;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::{ForwardError, Io};
+use crate::limits::Limits;
+use crate::live::lock;
+use crate::patience::Patience;
+use crate::scratch;
+
+/// How many applications may have resting connections.
+const UPSTREAMS: usize = 1_024;
+
+/// An open connection to an application.
+pub(crate) struct Up {
+    pub(crate) io: Io,
+    /// Read and not yet understood.
+    pub(crate) input: BytesMut,
+    /// Whether it served an exchange before.
+    pub(crate) reused: bool,
+    pub(crate) patience: Patience,
+    upstream: Arc<str>,
+}
+
+/// The resting connections of one thread.
+pub(crate) struct Pools {
+    limits: Arc<Limits>,
+    idle: Mutex<HashMap<Arc<str>, Vec<Idle>>>,
+}
+
+struct Idle {
+    up: Up,
+    since: Instant,
+}
+
+impl Pools {
+    pub(crate) fn new(limits: Arc<Limits>) -> Self {
+        Self { limits, idle: Mutex::default() }
+    }
+
+    /// A resting connection to the application, if there is a usable one.
+    pub(crate) fn take(&self, app: &Application) -> Option<Up> {
+        let mut idle = lock(&self.idle);
+        let resting = idle.get_mut(app.upstream.as_str())?;
+        while let Some(Idle { mut up, since }) = resting.pop() {
+            if since.elapsed() < self.limits.upstream_idle_for && up.io.is_quiet() {
+                up.reused = true;
+                return Some(up);
+            }
+        }
+        None
+    }
+
+    /// Opens a connection to the application. There is no other way to open one.
+    pub(crate) async fn connect(&self, app: &Application) -> Result<Up, ForwardError> {
+        let address = address(&app.upstream).ok_or_else(|| ForwardError::Address(app.upstream.clone()))?;
+        let opening = async {
+            let stream = TcpStream::connect(&*address).await?;
+            stream.set_nodelay(true)?;
+            Ok::<_, std::io::Error>(stream)
+        };
+        let stream = timeout(self.limits.connect, opening)
+            .await
+            .map_err(|_| ForwardError::ConnectTimeout)?
+            .map_err(|e| ForwardError::Connect(e.to_string()))?;
+        Ok(Up {
+            io: Io::Tcp(stream),
+            input: BytesMut::new(),
+            reused: false,
+            patience: Patience::default(),
+            upstream: app.upstream.as_str().into(),
+        })
+    }
+
+    /// Takes a connection back whose exchange has ended in order. Bytes that nobody asked for are never the next answer.
+    pub(crate) fn give_back(&self, mut up: Up) {
+        if !up.input.is_empty() {
+            return;
+        }
+        scratch::shrink(&mut up.input);
+        up.patience.clear();
+        let mut idle = lock(&self.idle);
+        if idle.len() >= UPSTREAMS && !idle.contains_key(&up.upstream) {
+            idle.clear();
+        }
+        let resting = idle.entry(Arc::clone(&up.upstream)).or_default();
+        if resting.len() < self.limits.upstream_idle {
+            resting.push(Idle { up, since: Instant::now() });
+        }
+    }
+
+    /// Closes what rested too long.
+    pub(crate) fn tidy(&self) {
+        lock(&self.idle).retain(|_, resting| {
+            resting.retain_mut(|i| i.since.elapsed() < self.limits.upstream_idle_for && i.up.io.is_quiet());
+            !resting.is_empty()
+        });
+    }
+
+    /// Closes every resting connection.
+    pub(crate) fn close(&self) {
+        lock(&self.idle).clear();
+    }
+}
+
+/// `host:port` of `http://host:port`.
+fn address(upstream: &str) -> Option<String> {
+    let rest = upstream.strip_prefix("http://")?;
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    let plain = !authority.is_empty() && !authority.contains(['/', '@', '?', '#']);
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
+    match (plain, has_port) {
+        (false, _) => None,
+        (true, true) => Some(authority.to_owned()),
+        (true, false) => Some(format!("{authority}:80")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn an_upstream_is_a_host_and_a_port() {
+        assert_eq!(address("http://127.0.0.1:81").as_deref(), Some("127.0.0.1:81"));
+        assert_eq!(address("http://wiki.internal/").as_deref(), Some("wiki.internal:80"));
+        for bad in ["https://a", "http://", "http://a/b", "http://u@a:1", "a:80"] {
+            assert_eq!(address(bad), None, "{bad}");
+        }
+    }
+}
