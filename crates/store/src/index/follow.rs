@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use safeconduct_model::Entry;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
 use super::Index;
+use crate::Batch;
 
 /// After a new entry, this long is waited for further ones, so that they share a transaction.
 const GATHER: Duration = Duration::from_millis(50);
@@ -28,7 +28,7 @@ impl Index {
     /// Starts the task: it catches up, then indexes what `entries` announces. The entries themselves are read from the ledger,
     /// so a lag does no harm.
     #[must_use]
-    pub fn follow(&self, mut entries: broadcast::Receiver<Arc<Entry>>) -> Follower {
+    pub fn follow(&self, mut entries: broadcast::Receiver<Arc<Batch>>) -> Follower {
         let (stop, mut stopped) = watch::channel(false);
         let index = self.clone();
         let task = tokio::spawn(async move {
@@ -47,7 +47,7 @@ impl Index {
                     }
                     loop {
                         match entries.recv().await {
-                            Ok(entry) if entry.seq < index.indexed() => {}
+                            Ok(batch) if batch.next_seq() <= index.indexed() => {}
                             Ok(_) | Err(RecvError::Lagged(_)) => return true,
                             Err(RecvError::Closed) => return false,
                         }
