@@ -171,12 +171,7 @@ impl Chain {
     ///
     /// # Errors
     /// If the clock went back further, or the record is too long. Nothing is written then.
-    pub fn append(
-        &mut self,
-        draft: impl Into<Draft>,
-        at: Timestamp,
-        out: &mut Vec<u8>,
-    ) -> Result<Placed, AppendError> {
+    pub fn append(&mut self, draft: impl Into<Draft>, at: Timestamp, out: &mut Vec<u8>) -> Result<Placed, AppendError> {
         match draft.into() {
             Draft::Whole(record) => {
                 let mut json = Vec::new();
@@ -194,12 +189,7 @@ impl Chain {
     ///
     /// # Errors
     /// As [`Self::append`].
-    pub fn append_body(
-        &mut self,
-        body: &Body<'_>,
-        at: Timestamp,
-        out: &mut Vec<u8>,
-    ) -> Result<Placed, AppendError> {
+    pub fn append_body(&mut self, body: &Body<'_>, at: Timestamp, out: &mut Vec<u8>) -> Result<Placed, AppendError> {
         let last = self.head.last_at;
         if last.since(at) > BACKSTEP_TOLERANCE {
             return Err(AppendError::ClockWentBack { at, last });

@@ -121,8 +121,11 @@ fn a_verdict_with_a_path_that_fits_into_no_line_is_refused_and_leaves_no_trace()
     let first = access().new_tree(&mut runner).expect("an access").current();
     let pattern = Pattern::of(first.clone());
     let fits = |path: &str| {
-        let texts = Texts { path, ..(&Varying {
-            request: &first.ask.request, method: "GET", path: "", decided: first.decided, took_us: 1 }).into() };
+        let texts = Texts {
+            path,
+            ..(&Varying { request: &first.ask.request, method: "GET", path: "", decided: first.decided, took_us: 1 })
+                .into()
+        };
         let told = crate::Body::fits(&pattern, &texts).is_ok();
         let (mut chain, mut out) = (Chain::begin([1; 32]), Vec::new());
         chain.open_segment(&mut out);

@@ -43,7 +43,14 @@ pub enum Happened<'a> {
 }
 
 impl Batch {
-    pub(super) fn push(&mut self, from: &mut Pending, slot: Slot, placed: (u64, Timestamp), place: Position, len: usize) {
+    pub(super) fn push(
+        &mut self,
+        from: &mut Pending,
+        slot: Slot,
+        placed: (u64, Timestamp),
+        place: Position,
+        len: usize,
+    ) {
         if self.lens.is_empty() {
             (self.first_seq, self.place) = (placed.0, place);
         }

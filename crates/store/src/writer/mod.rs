@@ -23,8 +23,8 @@ use tokio::sync::broadcast;
 
 pub use self::batch::{Batch, Happened, Written};
 pub use self::open::{OpenError, Repair};
-pub use self::progress::Receipt;
 use self::pending::Fitting;
+pub use self::progress::Receipt;
 use self::progress::{Goal, Progress};
 use self::queue::Queue;
 use crate::files::{Files, OsFiles};

@@ -11,9 +11,9 @@ use safeconduct_model::Timestamp;
 use thiserror::Error;
 use tokio::sync::broadcast;
 
-use super::worker::{Start, Worker};
 use super::progress::Progress;
 use super::queue::Queue;
+use super::worker::{Start, Worker};
 use super::{LedgerWriter, Options, SUBSCRIBER_BATCHES, Shared};
 use crate::key::LedgerKey;
 use crate::segments;

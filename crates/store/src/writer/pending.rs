@@ -69,7 +69,10 @@ impl<'a> Fitting<'a> {
     }
 
     /// Whether it is a whole record or a like one, it is a record.
-    pub(crate) fn of(draft: Draft, then: impl FnOnce(Fitting<'_>) -> Result<u64, WriteError>) -> Result<u64, WriteError> {
+    pub(crate) fn of(
+        draft: Draft,
+        then: impl FnOnce(Fitting<'_>) -> Result<u64, WriteError>,
+    ) -> Result<u64, WriteError> {
         match draft {
             Draft::Whole(record) => then(Fitting::whole(record)?),
             Draft::Like { pattern, request, method, path, decided, took_us } => {
