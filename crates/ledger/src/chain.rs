@@ -1,11 +1,12 @@
 //! The writer's side of the chain: records in, lines out.
 
-use safeconduct_model::{Duration, Entry, Record, Timestamp};
+use safeconduct_model::{Duration, Record, Timestamp};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::hash::{hex, push_hex};
-use crate::{FORMAT_VERSION, Hash, MAX_LINE};
+use crate::hash::{hex, write_hex};
+use crate::text::{push_number, push_signed};
+use crate::{Draft, FORMAT_VERSION, Hash, MAX_LINE, Pattern, Texts, Varying};
 
 /// How far the time of a record may lie before the record in front of it. Those who ask at the same moment reach the ledger
 /// in any order, so a small step back is ordinary: the record is stamped with the time of the one in front. A larger step
@@ -14,6 +15,9 @@ pub const BACKSTEP_TOLERANCE: Duration = Duration::from_secs(2);
 
 /// Bytes of a hash in hexadecimal and the blank behind it.
 const PREFIX: usize = 65;
+
+/// Bytes around a body at most: the hash, `{"seq":N,"at":T,` and the line feed.
+const ENVELOPE: usize = PREFIX + 56;
 
 /// The end of a ledger: all that is needed to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,59 @@ pub enum AppendError {
     /// The record cannot be written as JSON.
     #[error("the record cannot be written as JSON: {0}")]
     Encode(#[from] serde_json::Error),
+}
+
+/// The place that a record got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Its number.
+    pub seq: u64,
+    /// Its time, which is not before that of the record in front.
+    pub at: Timestamp,
+}
+
+/// A record as it is about to be written: what stands in its line behind `"at":T,`.
+#[derive(Clone, Copy, Debug)]
+pub enum Body<'a> {
+    /// What [`Body::write`] wrote.
+    Json(&'a [u8]),
+    /// A verdict like others.
+    Like(&'a Pattern, Texts<'a>),
+}
+
+impl Body<'_> {
+    /// Appends the body of a record to `out`, and nothing if there is none or it fits into no line.
+    ///
+    /// # Errors
+    /// If the record is too long.
+    pub fn write(record: &Record, out: &mut Vec<u8>) -> Result<(), AppendError> {
+        let start = out.len();
+        let encoded = serde_json::to_writer(&mut *out, record);
+        let len = out.len() - start + ENVELOPE;
+        if encoded.is_ok() && len <= MAX_LINE {
+            // The brace in front is that of the record alone: in a line the number and the time stand behind it.
+            out.remove(start);
+            return Ok(());
+        }
+        out.truncate(start);
+        encoded?;
+        Err(AppendError::TooLong { len })
+    }
+
+    /// Whether a verdict like others fits into a line.
+    ///
+    /// # Errors
+    /// If it is too long.
+    pub fn fits(pattern: &Pattern, varying: &Texts<'_>) -> Result<(), AppendError> {
+        let texts = varying.request.len() + varying.method.len() + varying.path.len();
+        if pattern.room(texts) + ENVELOPE <= MAX_LINE {
+            return Ok(());
+        }
+        let mut body = Vec::new();
+        pattern.write(varying, &mut body);
+        let len = body.len() + ENVELOPE;
+        if len <= MAX_LINE { Ok(()) } else { Err(AppendError::TooLong { len }) }
+    }
 }
 
 /// A ledger that is being written.
@@ -108,43 +165,63 @@ impl Chain {
         self.seal(start, out);
     }
 
-    /// Writes `record` to `out` as the next line and returns the entry.
+    /// Writes a draft to `out` as the next line.
     ///
-    /// Its `at` is the given one, or the time of the record in front if that is later by at most [`BACKSTEP_TOLERANCE`].
+    /// Its time is the given one, or that of the record in front if that is later by at most [`BACKSTEP_TOLERANCE`].
     ///
     /// # Errors
     /// If the clock went back further, or the record is too long. Nothing is written then.
-    pub fn append(&mut self, record: Record, at: Timestamp, out: &mut Vec<u8>) -> Result<Entry, AppendError> {
+    pub fn append(&mut self, draft: impl Into<Draft>, at: Timestamp, out: &mut Vec<u8>) -> Result<Placed, AppendError> {
+        match draft.into() {
+            Draft::Whole(record) => {
+                let mut json = Vec::new();
+                Body::write(&record, &mut json)?;
+                self.append_body(&Body::Json(&json), at, out)
+            }
+            Draft::Like { pattern, request, method, path, decided, took_us } => {
+                let varying = Varying { request: &request, method: &method, path: &path, decided, took_us };
+                self.append_body(&Body::Like(&pattern, (&varying).into()), at, out)
+            }
+        }
+    }
+
+    /// Writes a body to `out` as the next line; like [`Self::append`].
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn append_body(&mut self, body: &Body<'_>, at: Timestamp, out: &mut Vec<u8>) -> Result<Placed, AppendError> {
         let last = self.head.last_at;
         if last.since(at) > BACKSTEP_TOLERANCE {
             return Err(AppendError::ClockWentBack { at, last });
         }
-        let entry = Entry { seq: self.head.next_seq, at: at.max(last), record };
+        let placed = Placed { seq: self.head.next_seq, at: at.max(last) };
         let start = reserve(out);
-        let encoded = serde_json::to_writer(&mut *out, &entry);
-        let len = out.len() - start + 1;
-        if let Err(e) = encoded {
-            out.truncate(start);
-            return Err(e.into());
+        out.extend_from_slice(b"{\"seq\":");
+        push_number(placed.seq, out);
+        out.extend_from_slice(b",\"at\":");
+        push_signed(placed.at.millis(), out);
+        out.push(b',');
+        match body {
+            Body::Json(json) => out.extend_from_slice(json),
+            Body::Like(pattern, varying) => pattern.write(varying, out),
         }
+        let len = out.len() - start + 1;
         if len > MAX_LINE {
             out.truncate(start);
             return Err(AppendError::TooLong { len });
         }
         self.seal(start, out);
         self.head.next_seq += 1;
-        self.head.last_at = entry.at;
+        self.head.last_at = placed.at;
         self.last_record = Some(self.head);
-        Ok(entry)
+        Ok(placed)
     }
 
     /// Hashes the JSON behind `start`, puts the hash in front of it and ends the line.
     fn seal(&mut self, start: usize, out: &mut Vec<u8>) {
         let digest = Sha256::new().chain_update(self.head.hash.0).chain_update(&out[start + PREFIX..]).finalize();
         self.head.hash = Hash(digest.into());
-        let mut digits = Vec::with_capacity(PREFIX);
-        push_hex(&self.head.hash.0, &mut digits);
-        out[start..start + PREFIX - 1].copy_from_slice(&digits);
+        write_hex(&self.head.hash.0, &mut out[start..start + PREFIX - 1]);
         out.push(b'\n');
     }
 }
@@ -152,7 +229,7 @@ impl Chain {
 /// Makes room for the hash and its blank; returns where the line starts.
 fn reserve(out: &mut Vec<u8>) -> usize {
     let start = out.len();
-    out.resize(start + PREFIX, b' ');
+    out.extend_from_slice(&[b' '; PREFIX]);
     start
 }
 

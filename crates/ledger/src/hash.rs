@@ -18,17 +18,17 @@ impl fmt::Debug for Hash {
     }
 }
 
-/// Appends `bytes` in lower hexadecimal.
-pub(crate) fn push_hex(bytes: &[u8], out: &mut Vec<u8>) {
+/// Writes `bytes` in lower hexadecimal over `out`, which is twice as long.
+pub(crate) fn write_hex(bytes: &[u8], out: &mut [u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for b in bytes {
-        out.extend_from_slice(&[DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]);
+    for (b, pair) in bytes.iter().zip(out.chunks_exact_mut(2)) {
+        pair.copy_from_slice(&[DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]]);
     }
 }
 
 /// `bytes` in lower hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    let mut out = Vec::with_capacity(bytes.len() * 2);
-    push_hex(bytes, &mut out);
+    let mut out = vec![0; bytes.len() * 2];
+    write_hex(bytes, &mut out);
     String::from_utf8(out).expect("hexadecimal digits are ASCII")
 }

@@ -4,6 +4,9 @@
 //! files and reads no clock: the `store` crate does. The verifier shares no code with the writer, so that one mistake cannot
 //! hide in both.
 //!
+//! What is handed in is a [`Draft`]: a whole record, or a verdict by the [`Pattern`] that it shares with others, which costs no
+//! encoding but of what is its own. The bytes are the same.
+//!
 //! It signs and opens policy bundles too ([`BundleKey`], [`open_bundle`]): a bundle is a signed statement like a checkpoint.
 //!
 //! ```
@@ -86,16 +89,19 @@
 mod bundle;
 mod chain;
 mod checkpoint;
+mod draft;
 mod hash;
 mod layout;
+mod text;
 pub mod verify;
 
 pub use bundle::{
     Bundle, BundleContents, BundleFault, BundleFile, BundleKey, LastBound, MAX_BUNDLE, MAX_BUNDLE_FILES, open_bundle,
     parse_key, text_hash,
 };
-pub use chain::{AppendError, BACKSTEP_TOLERANCE, Chain, Head};
+pub use chain::{AppendError, BACKSTEP_TOLERANCE, Body, Chain, Head, Placed};
 pub use checkpoint::{Checkpoint, CheckpointKey};
+pub use draft::{Draft, Pattern, Texts, Varying, method_text};
 pub use hash::Hash;
 pub use layout::{CHECKPOINTS_FILE, FORMAT_VERSION, MAX_LINE, segment_name, segment_number};
 pub use verify::{Fault, Finding, Report, verify, verify_from_header};

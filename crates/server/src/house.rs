@@ -13,6 +13,7 @@ use safeconduct_directory::{
 };
 use safeconduct_gateway::Gateway;
 use safeconduct_gateway::ca::Authority;
+use safeconduct_ledger::Draft;
 use safeconduct_model::{Change, PersonId, Record, RequestId, SessionId, SystemEvent, Timestamp};
 use safeconduct_policy::{Fixture, Snapshot};
 use safeconduct_store::{Control, DocChange, Index, LedgerWriter, Receipt, WriteError};
@@ -230,11 +231,10 @@ impl House {
     }
 
     /// Hands a record to the ledger.
-    pub(crate) fn record(&self, record: Record) -> Result<Receipt, WriteError> {
-        if let Record::Access(access) = &record {
-            self.rollouts.see(access);
-        }
-        self.ledger.append(self.now(), record)
+    pub(crate) fn record(&self, record: impl Into<Draft>) -> Result<Receipt, WriteError> {
+        let draft = record.into();
+        self.rollouts.see_draft(&draft);
+        self.ledger.append(self.now(), draft)
     }
 
     /// Records a change and waits until it is durable: who changes something is never a matter of luck.

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use safeconduct_config::Texts;
-use safeconduct_model::{Access, Fault, Outcome, Reason, RuleId};
+use safeconduct_ledger::Draft;
+use safeconduct_model::{Access, Fault, Outcome, Reason, Record, RuleId};
 use safeconduct_policy::{Rollback, Rollout, Snapshot, shadowed};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
@@ -57,9 +58,27 @@ impl Rollouts {
         self.idle.store(watch.rollout.is_idle(), Ordering::Release);
     }
 
+    /// Takes what is recorded, if it is a verdict. One like others is made whole only where somebody looks at it.
+    pub(crate) fn see_draft(&self, draft: &Draft) {
+        match (draft, draft.verdict()) {
+            (_, Some(access)) if self.passes_over(access) => {}
+            (Draft::Whole(Record::Access(access)), _) => self.see(access),
+            (Draft::Like { .. }, _) => {
+                if let Record::Access(access) = draft.record() {
+                    self.see(&access);
+                }
+            }
+            (Draft::Whole(_), _) => {}
+        }
+    }
+
+    fn passes_over(&self, access: &Access) -> bool {
+        self.idle.load(Ordering::Acquire) && access.reason() != Some(Reason::EvaluationError)
+    }
+
     /// Takes a verdict.
     pub(crate) fn see(&self, access: &Access) {
-        if self.idle.load(Ordering::Acquire) && access.reason() != Some(Reason::EvaluationError) {
+        if self.passes_over(access) {
             return;
         }
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);

@@ -50,5 +50,6 @@ pub use key::{KeyError, LedgerKey};
 pub use reader::{Entries, Located, Position, ReadError};
 pub use verify::verify_ledger;
 pub use writer::{
-    Health, LedgerWriter, OpenError, Options, QUEUE_RECORDS, Receipt, Repair, SUBSCRIBER_ENTRIES, WriteError,
+    Batch, GATHER, Happened, Health, LedgerWriter, OpenError, Options, QUEUE_RECORDS, Receipt, Repair,
+    SUBSCRIBER_BATCHES, WriteError, Written,
 };

@@ -121,6 +121,12 @@ impl Entries {
         Self { dir: dir.to_owned(), open: None, from: 0, line: Vec::new(), position }
     }
 
+    /// The entries from `seq` on, which stands at `position` or behind it.
+    #[must_use]
+    pub(crate) fn from_place(dir: &Path, position: Position, seq: u64) -> Self {
+        Self { from: seq, ..Self::from_position(dir, position) }
+    }
+
     /// Where the next line begins.
     #[must_use]
     pub fn position(&self) -> Position {

@@ -1,6 +1,6 @@
 //! Administration by JSON: for the command line on the local socket, and for operators.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -111,11 +111,14 @@ impl Administration for Desk {
 
     fn events(&self) -> Answer<'_, Events> {
         Box::pin(async move {
-            let subscription = self.0.ledger.subscribe();
-            let entries = futures_util::stream::unfold(subscription, |mut subscription| async move {
+            let subscription = (self.0.ledger.subscribe(), VecDeque::new());
+            let entries = futures_util::stream::unfold(subscription, |(mut batches, mut entries)| async move {
                 loop {
-                    match subscription.recv().await {
-                        Ok(entry) => return Some(((*entry).clone(), subscription)),
+                    if let Some(entry) = entries.pop_front() {
+                        return Some((entry, (batches, entries)));
+                    }
+                    match batches.recv().await {
+                        Ok(batch) => entries.extend(batch.iter().map(|written| written.entry())),
                         // Who reads too slowly loses entries; the ledger has them all.
                         Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
                         Err(tokio::sync::broadcast::error::RecvError::Closed) => return None,

@@ -1,6 +1,6 @@
 //! What happens: verdicts, live sessions, and connections that ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -8,8 +8,8 @@ use safeconduct_access::Session;
 use safeconduct_console::view::{Answered, CutRow, Link, SessionRow, VerdictRow, Watch, WatchQuery};
 use safeconduct_console::{Events, Trouble};
 use safeconduct_gateway::LiveView;
-use safeconduct_model::{AppId, DeviceId, Entry, PersonId, Reason, Record, Timestamp};
-use safeconduct_store::{AccessFilter, AccessRow, MAX_PAGE, Page, RefusalRow, Verdict};
+use safeconduct_model::{Access, AppId, DeviceId, Entry, PersonId, Reason, Record, Timestamp};
+use safeconduct_store::{AccessFilter, AccessRow, Happened, MAX_PAGE, Page, RefusalRow, Verdict, Written};
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::house::House;
@@ -60,27 +60,40 @@ impl Wanted {
         self.person.is_none() && self.device.is_none() && matches!(self.answered, None | Some(Answered::Refused))
     }
 
-    fn takes(&self, row: &AccessRow) -> bool {
+    fn takes_row(&self, row: &AccessRow) -> bool {
         let answer = answered(row.verdict == Verdict::Permit, row.mode, &row.principal);
         self.answered.is_none_or(|a| a == answer) && self.device.as_ref().is_none_or(|d| row.device.as_ref() == Some(d))
     }
 
-    fn takes_entry(&self, entry: &Entry) -> bool {
-        let same = |app: Option<&AppId>| self.app.as_ref().is_none_or(|a| app == Some(a));
-        match &entry.record {
-            Record::Access(a) => {
-                let who = &a.ask.who.principal;
-                let device = a.ask.place.device.as_ref().map(|d| &d.id);
-                same(Some(&a.ask.what.app))
-                    && self.person.as_ref().is_none_or(|p| who.person() == Some(p))
-                    && self.device.as_ref().is_none_or(|d| device == Some(d))
-                    && self.answered.is_none_or(|w| w == answered(a.permitted(), a.mode, who))
-                    && self.reason.is_none_or(|r| a.reason() == Some(r))
-            }
+    fn takes_record(&self, record: &Record) -> bool {
+        match record {
+            Record::Access(access) => self.takes_access(access),
             Record::Refusal(r) => {
-                self.takes_refusals() && same(r.app.as_ref()) && self.reason.is_none_or(|w| w == r.reason)
+                self.takes_refusals() && self.is_app(r.app.as_ref()) && self.reason.is_none_or(|w| w == r.reason)
             }
             _ => false,
+        }
+    }
+
+    fn is_app(&self, app: Option<&AppId>) -> bool {
+        self.app.as_ref().is_none_or(|a| app == Some(a))
+    }
+
+    fn takes_access(&self, a: &Access) -> bool {
+        let who = &a.ask.who.principal;
+        let device = a.ask.place.device.as_ref().map(|d| &d.id);
+        self.is_app(Some(&a.ask.what.app))
+            && self.person.as_ref().is_none_or(|p| who.person() == Some(p))
+            && self.device.as_ref().is_none_or(|d| device == Some(d))
+            && self.answered.is_none_or(|w| w == answered(a.permitted(), a.mode, who))
+            && self.reason.is_none_or(|r| a.reason() == Some(r))
+    }
+
+    /// Whether an entry fits, before it is made whole: nothing that a filter reads differs among verdicts of one pattern.
+    fn takes(&self, written: &Written<'_>) -> bool {
+        match written.what {
+            Happened::Whole(record) => self.takes_record(record),
+            Happened::Like(pattern, _) => self.takes_access(pattern.access()),
         }
     }
 }
@@ -169,7 +182,7 @@ pub(crate) async fn verdicts(house: &House, wanted: &Wanted) -> Result<(Vec<Verd
             let found = house.index.accesses(&filter).await.map_err(|e| unavailable("The index", &e))?;
             let whole = found.len() < piece.min(MAX_PAGE) as usize;
             before = found.last().map(|r| r.seq);
-            rows.extend(found.iter().filter(|r| wanted.takes(r)).map(|r| verdict_row(house, r)));
+            rows.extend(found.iter().filter(|r| wanted.takes_row(r)).map(|r| verdict_row(house, r)));
             if whole || rows.len() >= take {
                 break;
             }
@@ -290,17 +303,19 @@ pub(crate) async fn view(house: &House, query: &WatchQuery) -> Result<Watch, Tro
 /// Verdicts as they happen.
 pub(crate) fn events(house: &Arc<House>, query: &WatchQuery) -> Events {
     let Some(wanted) = Wanted::of(query) else { return futures_util::stream::pending().boxed() };
-    let state = (house.ledger.subscribe(), Arc::clone(house), wanted);
-    let rows = futures_util::stream::unfold(state, |(mut entries, house, wanted)| async move {
+    let state = (house.ledger.subscribe(), VecDeque::new(), Arc::clone(house), wanted);
+    let rows = futures_util::stream::unfold(state, |(mut batches, mut rows, house, wanted)| async move {
         loop {
-            match entries.recv().await {
-                Ok(entry) if wanted.takes_entry(&entry) => {
-                    if let Some(row) = entry_row(&*house, &entry) {
-                        return Some((row, (entries, house, wanted)));
-                    }
+            if let Some(row) = rows.pop_front() {
+                return Some((row, (batches, rows, house, wanted)));
+            }
+            match batches.recv().await {
+                Ok(batch) => {
+                    let taken = batch.iter().filter(|written| wanted.takes(written));
+                    rows.extend(taken.filter_map(|written| entry_row(&*house, &written.entry())));
                 }
                 // Who reads too slowly loses rows of the live list; the ledger and the next look have them all.
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return None,
             }
         }
@@ -321,10 +336,10 @@ mod tests {
     #[test]
     fn a_live_row_passes_only_the_filter_that_it_fits() {
         let let_through = entry(4, 1_000, "ada", "ledger", false, "observe");
-        assert!(wanted(None, None).takes_entry(&let_through));
-        assert!(wanted(Some(Answered::WouldDeny), Some("ledger")).takes_entry(&let_through));
-        assert!(!wanted(Some(Answered::Denied), None).takes_entry(&let_through));
-        assert!(!wanted(None, Some("wiki")).takes_entry(&let_through));
+        assert!(wanted(None, None).takes_record(&let_through.record));
+        assert!(wanted(Some(Answered::WouldDeny), Some("ledger")).takes_record(&let_through.record));
+        assert!(!wanted(Some(Answered::Denied), None).takes_record(&let_through.record));
+        assert!(!wanted(None, Some("wiki")).takes_record(&let_through.record));
         let row = entry_row(&Few, &let_through).expect("a verdict");
         assert_eq!(
             (row.who.text.as_str(), row.app.text.as_str(), row.what.as_str()),

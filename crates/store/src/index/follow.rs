@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use safeconduct_model::Entry;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
 
 use super::Index;
+use crate::Batch;
 
-/// After a new entry, this long is waited for further ones, so that they share a transaction.
+/// After some entries were indexed, this long is waited for further ones.
 const GATHER: Duration = Duration::from_millis(50);
 
 /// After a failure, this long is waited.
@@ -25,37 +25,31 @@ pub struct Follower {
 }
 
 impl Index {
-    /// Starts the task: it catches up, then indexes what `entries` announces. The entries themselves are read from the ledger,
-    /// so a lag does no harm.
+    /// Starts the task: it catches up, then indexes what `batches` announces. What was lost on the way is read from the
+    /// ledger, so a lag does no harm.
     #[must_use]
-    pub fn follow(&self, mut entries: broadcast::Receiver<Arc<Entry>>) -> Follower {
+    pub fn follow(&self, mut batches: broadcast::Receiver<Arc<Batch>>) -> Follower {
         let (stop, mut stopped) = watch::channel(false);
         let index = self.clone();
         let task = tokio::spawn(async move {
-            loop {
+            let mut news = News { more: true, gap: true, batches: Vec::new() };
+            while news.more {
+                let done =
+                    if news.gap { index.catch_up().await.map(|_| true) } else { index.take(&news.batches).await };
                 let mut wait = GATHER;
-                if let Err(e) = index.catch_up().await {
-                    tracing::warn!(
-                        "the index does not follow the ledger, questions are answered from older entries: {e}"
-                    );
-                    wait = RETRY;
+                match done {
+                    Ok(whole) => news.gap = !whole,
+                    Err(e) => {
+                        tracing::warn!(
+                            "the index does not follow the ledger, questions are answered from older entries: {e}"
+                        );
+                        (news.gap, wait) = (true, RETRY);
+                    }
                 }
-                let news = async {
-                    tokio::time::sleep(wait).await;
-                    if wait == RETRY {
-                        return true;
-                    }
-                    loop {
-                        match entries.recv().await {
-                            Ok(entry) if entry.seq < index.indexed() => {}
-                            Ok(_) | Err(RecvError::Lagged(_)) => return true,
-                            Err(RecvError::Closed) => return false,
-                        }
-                    }
-                };
+                news.batches.clear();
                 tokio::select! {
                     _ = stopped.wait_for(|stop| *stop) => break,
-                    more = news => if !more { break },
+                    () = news.gather(&mut batches, wait) => {}
                 }
             }
             if let Err(e) = index.catch_up().await {
@@ -63,6 +57,50 @@ impl Index {
             }
         });
         Follower { stop, task }
+    }
+}
+
+/// What the writer announced.
+struct News {
+    /// Whether anything may still come.
+    more: bool,
+    /// Whether something was lost, so that the ledger itself must be read.
+    gap: bool,
+    batches: Vec<Arc<Batch>>,
+}
+
+impl News {
+    /// Waits for a batch and takes all that are there. Sleeping rather than listening, the task is not woken for each.
+    async fn gather(&mut self, batches: &mut broadcast::Receiver<Arc<Batch>>, wait: Duration) {
+        tokio::time::sleep(wait).await;
+        if !self.gap {
+            let first = batches.recv().await;
+            self.take(first);
+        }
+        loop {
+            match batches.try_recv() {
+                Ok(batch) => self.take(Ok(batch)),
+                Err(TryRecvError::Lagged(n)) => self.take(Err(RecvError::Lagged(n))),
+                Err(TryRecvError::Closed) => {
+                    self.more = false;
+                    return;
+                }
+                Err(TryRecvError::Empty) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, news: Result<Arc<Batch>, RecvError>) {
+        match news {
+            // Once there is a gap, the ledger is read, and it has these too.
+            Ok(_) if self.gap => {}
+            Ok(batch) => self.batches.push(batch),
+            Err(RecvError::Lagged(_)) => {
+                self.gap = true;
+                self.batches.clear();
+            }
+            Err(RecvError::Closed) => self.more = false,
+        }
     }
 }
 

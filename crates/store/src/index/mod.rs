@@ -1,11 +1,24 @@
 //! The index: the ledger in tables, for questions.
 //!
-//! It is built from the segment files alone and can be thrown away at any time. The place up to which the ledger is indexed
-//! moves in the same transaction as the rows, so no entry is lost or counted twice, whenever the process dies.
+//! Verdicts and refusals are many, and rows of a database are dear: they are kept in blocks of some thousand entries, each with
+//! a summary by which a question knows whether to look into it. What is seldom (sessions, changes, ends of connections, events of
+//! the system) is kept in rows, and counts are rolled up. The newest entries are in memory until they make a block.
+//!
+//! It is built from the segment files alone and can be thrown away at any time. The place up to which the ledger is in the
+//! database moves in the same transaction as the block, so no entry is lost or counted twice, whenever the process dies; what was
+//! in memory then is read from the ledger again.
 
+mod block;
+mod cache;
+mod code;
+mod counts;
+mod filter;
 mod follow;
+mod lists;
 mod load;
 mod questions;
+mod recent;
+mod rolls;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -13,13 +26,16 @@ mod tests;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration as StdDuration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, Transaction};
 use thiserror::Error;
 use tokio::sync::{Mutex, watch};
 
+use self::cache::Cache;
+use self::recent::{Part, Recent};
 pub use follow::Follower;
 pub use questions::{AccessFilter, EdgeFilter, Page, Per};
 pub use rows::{
@@ -27,13 +43,17 @@ pub use rows::{
     Verdict,
 };
 
+use crate::Batch;
 use crate::reader::{Entries, Position, ReadError};
 
 /// How many rows a question returns at most.
 pub const MAX_PAGE: u32 = 1_000;
 
-/// How many entries are indexed in one transaction.
+/// How many entries are read from the ledger at once.
 const BATCH_ENTRIES: usize = 1_000;
+
+/// How often a question looks again when the database moved on while it looked.
+const LOOKS: usize = 16;
 
 /// How many questions are answered at the same time.
 const READERS: u32 = 4;
@@ -42,7 +62,7 @@ const READERS: u32 = 4;
 const BUSY: StdDuration = StdDuration::from_secs(5);
 
 /// The version of the tables. An index of another version is built anew.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = include_str!("schema.sql");
 
@@ -54,6 +74,9 @@ pub struct Index {
     readers: SqlitePool,
     /// Held while the index catches up, so that it happens once.
     catching_up: Arc<Mutex<()>>,
+    /// What the database does not have yet. It is held for as long as it takes to look through some thousand rows.
+    recent: Arc<StdMutex<Recent>>,
+    blocks: Arc<Cache>,
     /// How many entries are indexed.
     indexed: Arc<watch::Sender<u64>>,
 }
@@ -85,6 +108,9 @@ pub enum IndexError {
         /// What it is.
         value: String,
     },
+    /// The database moved on faster than a question could be answered.
+    #[error("the index is too busy to answer; ask again")]
+    Busy,
     /// A task ended early.
     #[error("the index was interrupted: {0}")]
     Interrupted(#[from] tokio::task::JoinError),
@@ -143,9 +169,9 @@ impl Index {
     /// If the ledger cannot be read or the database fails. Nothing is lost: the next call goes on.
     pub async fn catch_up(&self) -> Result<u64, IndexError> {
         let _alone = self.catching_up.lock().await;
-        let mark = load::mark(&self.writer).await?;
-        self.indexed.send_replace(mark.next_seq);
-        let mut entries = Entries::from_position(&self.ledger, mark.next);
+        self.keep().await?;
+        let from = self.recent().mark().next;
+        let mut entries = Entries::from_position(&self.ledger, from);
         loop {
             let (read, batch) = tokio::task::spawn_blocking(move || {
                 let batch: Result<Vec<_>, _> = entries.by_ref().take(BATCH_ENTRIES).collect();
@@ -154,12 +180,67 @@ impl Index {
             .await?;
             entries = read;
             let batch = batch?;
-            let Some(last) = batch.last() else { return Ok(self.indexed()) };
-            let hash = last.hash.clone();
-            let mark = Mark { next_seq: last.entry.seq + 1, last: last.position, next: entries.position(), hash };
-            load::batch(&self.writer, &batch, &mark).await?;
-            self.indexed.send_replace(mark.next_seq);
+            if batch.is_empty() {
+                return Ok(self.indexed());
+            }
+            self.recent().read(&batch);
+            self.told();
+            self.keep().await?;
         }
+    }
+
+    /// Indexes what was just written; `false` if something between is missing.
+    async fn take(&self, batches: &[Arc<Batch>]) -> Result<bool, IndexError> {
+        let _alone = self.catching_up.lock().await;
+        self.keep().await?;
+        for batch in batches {
+            if !self.recent().take(batch) {
+                return Ok(false);
+            }
+            self.keep().await?;
+        }
+        self.told();
+        Ok(true)
+    }
+
+    /// Brings full parts into the database. As long as that fails, some more may wait in memory.
+    async fn keep(&self) -> Result<(), IndexError> {
+        loop {
+            let part = self.recent().to_keep();
+            let Some(part) = part else { return Ok(()) };
+            match load::keep(&self.writer, &part).await {
+                Ok(()) => self.recent().kept(part.mark.next_seq),
+                Err(e) if self.recent().is_stuck() => return Err(e),
+                Err(e) => {
+                    tracing::warn!("a part of the index waits in memory, since the database did not take it: {e}");
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn told(&self) {
+        let next_seq = self.recent().mark().next_seq;
+        self.indexed.send_if_modified(|told| std::mem::replace(told, next_seq) != next_seq);
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The database at one instant, and what `read` says of the entries that are behind it: together they are everything, and
+    /// nothing is in both.
+    async fn view<T>(&self, read: impl Fn(&[&Part]) -> T) -> Result<(Transaction<'static, Sqlite>, T), IndexError> {
+        for _ in 0..LOOKS {
+            let mut tx = self.readers.begin().await?;
+            let mark = load::mark(&mut tx).await?.next_seq;
+            let found = self.recent().parts(mark).map(|parts| read(&parts));
+            if let Some(found) = found {
+                return Ok((tx, found));
+            }
+            // Several parts were kept since: the next look sees them in the database.
+        }
+        Err(IndexError::Busy)
     }
 
     /// Closes the database.
@@ -191,8 +272,9 @@ impl Index {
         if version != SCHEMA_VERSION {
             return Ok(Some(format!("it has version {version} and not {SCHEMA_VERSION}")));
         }
-        let mark = load::mark(&self.writer).await?;
-        self.indexed.send_replace(mark.next_seq);
+        let mark = load::mark(&mut *self.writer.acquire().await?).await?;
+        *self.recent() = Recent::behind(mark.clone());
+        self.told();
         if mark.next_seq == 0 {
             return Ok(None);
         }
@@ -214,7 +296,8 @@ impl Index {
         let readers =
             SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.pragma("query_only", "on"));
         let indexed = Arc::new(watch::Sender::new(0));
-        Ok(Self { ledger: ledger.to_owned(), writer, readers, catching_up: Arc::default(), indexed })
+        let (catching_up, recent, blocks) = (Arc::default(), Arc::default(), Arc::default());
+        Ok(Self { ledger: ledger.to_owned(), writer, readers, catching_up, recent, blocks, indexed })
     }
 }
 

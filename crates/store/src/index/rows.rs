@@ -7,15 +7,15 @@ use safeconduct_model::{
     Action, AppId, CutCause, DeviceId, Duration, Method, Mode, PersonId, Principal, Reason, RequestId, RuleId,
     SessionEventKind, SessionId, Timestamp,
 };
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
 use super::IndexError;
 
 /// What policy said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Yes.
@@ -255,33 +255,6 @@ impl Columns<'_> {
         }
     }
 
-    pub(super) fn access(&self) -> Result<AccessRow, IndexError> {
-        let rules = self.text("rules")?;
-        Ok(AccessRow {
-            seq: self.number("seq")?,
-            at: self.time("at")?,
-            decided: self.time("decided")?,
-            request: self.parse("request")?,
-            session: self.maybe("session")?,
-            principal: self.principal()?,
-            app: self.parse("app")?,
-            action: self.word("action")?,
-            method: self.text("method")?,
-            path: self.text("path")?,
-            verdict: if self.text("verdict")? == "permit" { Verdict::Permit } else { Verdict::Deny },
-            mode: self.word("mode")?,
-            reason: self.maybe_word("reason")?,
-            device: self.maybe("device")?,
-            ip: self.parse("ip")?,
-            network: self.maybe_text("network")?,
-            until: self.0.try_get::<Option<i64>, _>("until")?.map(Timestamp::from_millis),
-            revision: self.number("revision")?,
-            rules: rules.split_whitespace().map(|r| parse("rules", r)).collect::<Result<_, _>>()?,
-            took_us: u32::try_from(self.number("took_us")?).unwrap_or(u32::MAX),
-            again: self.number("again")? != 0,
-        })
-    }
-
     pub(super) fn session(&self) -> Result<SessionRow, IndexError> {
         let methods = self.text("methods")?;
         Ok(SessionRow {
@@ -320,18 +293,6 @@ impl Columns<'_> {
             cause: self.word("cause")?,
             lasted: Duration::from_millis(self.number("lasted")?),
             delay: delay.map(|ms| Duration::from_millis(ms.unsigned_abs())),
-        })
-    }
-
-    pub(super) fn refusal(&self) -> Result<RefusalRow, IndexError> {
-        Ok(RefusalRow {
-            seq: self.number("seq")?,
-            at: self.time("at")?,
-            request: self.parse("request")?,
-            ip: self.parse("ip")?,
-            reason: self.word("reason")?,
-            detail: self.text("detail")?,
-            app: self.maybe("app")?,
         })
     }
 

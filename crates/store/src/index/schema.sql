@@ -4,21 +4,12 @@ CREATE TABLE position (
     last_segment INTEGER NOT NULL, last_offset INTEGER NOT NULL,
     next_segment INTEGER NOT NULL, next_offset INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
 
--- Where each line is.
-CREATE TABLE lines (
-    seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, segment INTEGER NOT NULL, place INTEGER NOT NULL,
-    kind TEXT NOT NULL, request TEXT) STRICT;
-CREATE INDEX lines_request ON lines (request) WHERE request IS NOT NULL;
-
-CREATE TABLE access (
-    seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, decided INTEGER NOT NULL, request TEXT NOT NULL, session TEXT,
-    principal_kind TEXT NOT NULL, principal TEXT NOT NULL, app TEXT NOT NULL, action TEXT NOT NULL, method TEXT NOT NULL,
-    path TEXT NOT NULL, verdict TEXT NOT NULL, mode TEXT NOT NULL, reason TEXT, device TEXT, ip TEXT NOT NULL, network TEXT,
-    until INTEGER, revision INTEGER NOT NULL, rules TEXT NOT NULL, took_us INTEGER NOT NULL, again INTEGER NOT NULL) STRICT;
-CREATE INDEX access_principal ON access (principal, seq);
-CREATE INDEX access_app ON access (app, seq);
-CREATE INDEX access_verdict ON access (verdict, seq);
-CREATE INDEX access_session ON access (session, seq);
+-- Stretches of the ledger, each with some thousand entries: what they are about, which requests they hold, and their rows.
+CREATE TABLE blocks (
+    first_seq INTEGER PRIMARY KEY, next_seq INTEGER NOT NULL, first_at INTEGER NOT NULL, last_at INTEGER NOT NULL,
+    verdicts INTEGER NOT NULL, refusals INTEGER NOT NULL, terms BLOB NOT NULL) STRICT;
+CREATE TABLE block_requests (first_seq INTEGER PRIMARY KEY, requests BLOB NOT NULL) STRICT;
+CREATE TABLE block_data (first_seq INTEGER PRIMARY KEY, data BLOB NOT NULL) STRICT;
 
 CREATE TABLE sessions (
     seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, session TEXT NOT NULL, person TEXT NOT NULL, event TEXT NOT NULL,
@@ -34,10 +25,6 @@ CREATE TABLE cuts (
     seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, request TEXT NOT NULL, principal_kind TEXT NOT NULL,
     principal TEXT NOT NULL, app TEXT NOT NULL, cause TEXT NOT NULL, lasted INTEGER NOT NULL, delay INTEGER) STRICT;
 
-CREATE TABLE refusals (
-    seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, request TEXT NOT NULL, ip TEXT NOT NULL, reason TEXT NOT NULL,
-    detail TEXT NOT NULL, app TEXT) STRICT;
-
 CREATE TABLE systems (seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, event TEXT NOT NULL, detail TEXT NOT NULL) STRICT;
 
 -- Roll-ups, so that no page counts rows.
@@ -51,4 +38,4 @@ CREATE TABLE hours (
     PRIMARY KEY (hour, app, reason)) STRICT, WITHOUT ROWID;
 CREATE TABLE kinds (kind TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;

@@ -1,38 +1,52 @@
 //! The one writer of a ledger.
 
+mod batch;
 mod open;
+mod pending;
+mod progress;
+mod queue;
 #[cfg(test)]
 mod tests;
 mod worker;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration as StdDuration;
 
-use safeconduct_ledger::BACKSTEP_TOLERANCE;
-use safeconduct_model::{Duration, Entry, Record, Timestamp};
+use safeconduct_ledger::{Draft, Pattern, Varying};
+use safeconduct_model::{Duration, Timestamp};
 use thiserror::Error;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::broadcast;
 
+pub use self::batch::{Batch, Happened, Written};
 pub use self::open::{OpenError, Repair};
+use self::pending::Fitting;
+pub use self::progress::Receipt;
+use self::progress::{Goal, Progress};
+use self::queue::Queue;
 use crate::files::{Files, OsFiles};
 use crate::key::LedgerKey;
 
 /// How many records may wait to be written.
 pub const QUEUE_RECORDS: usize = 8_192;
 
-/// How many entries a subscriber may lag behind before it loses some.
-pub const SUBSCRIBER_ENTRIES: usize = 1_024;
+/// How many batches a subscriber may lag behind before it loses some.
+pub const SUBSCRIBER_BATCHES: usize = 256;
+
+/// How long the writer lets records gather after it has written some, so that they share a wake-up and a system call. What comes
+/// after a rest is written at once.
+pub const GATHER: StdDuration = StdDuration::from_micros(200);
 
 /// How the writer works. The default is right for a server.
 #[derive(Clone)]
 pub struct Options {
     /// A segment that has this many bytes is closed and the next one begun.
     pub segment_bytes: u64,
+    /// How long records gather ([`GATHER`]).
+    pub gather: StdDuration,
     /// What was written is brought to the disk at least this often.
     pub sync_interval: StdDuration,
     /// A checkpoint is signed after this many records,
@@ -53,6 +67,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             segment_bytes: 64 << 20,
+            gather: GATHER,
             sync_interval: StdDuration::from_millis(200),
             checkpoint_records: 4_096,
             checkpoint_interval: StdDuration::from_secs(10),
@@ -123,43 +138,14 @@ pub struct LedgerWriter {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
     repairs: Vec<Repair>,
-    queue_records: usize,
-}
-
-/// What stands for a record that was handed in.
-#[must_use = "a record is known to be written only when its receipt says so"]
-pub struct Receipt {
-    ticket: u64,
-    reply: oneshot::Receiver<Result<u64, WriteError>>,
-    shared: Arc<Shared>,
 }
 
 /// What callers and the thread share.
-pub(crate) struct Shared {
-    queue: Mutex<Queue>,
-    /// Who waits for the disk, by ticket.
-    durable: Mutex<Vec<Waiting>>,
-    health: Mutex<Health>,
+struct Shared {
+    queue: Queue,
+    progress: Progress,
     refused: AtomicU64,
-    last_at: AtomicI64,
-    entries: broadcast::Sender<Arc<Entry>>,
-}
-
-/// Who waits for the disk: a ticket and where the answer goes.
-type Waiting = (u64, oneshot::Sender<Result<(), WriteError>>);
-
-struct Queue {
-    /// `None` when closed.
-    sender: Option<SyncSender<Message>>,
-    next_ticket: u64,
-}
-
-/// What the thread is told.
-enum Message {
-    /// Write this.
-    Append { ticket: u64, at: Timestamp, record: Record, reply: oneshot::Sender<Result<u64, WriteError>> },
-    /// Look who waits.
-    Wake,
+    batches: broadcast::Sender<Arc<Batch>>,
 }
 
 impl LedgerWriter {
@@ -177,56 +163,71 @@ impl LedgerWriter {
     /// Hands in a record that happened at `at`. Never blocks.
     ///
     /// # Errors
-    /// If the queue is full, writing fails, or the clock went back by more than [`BACKSTEP_TOLERANCE`].
-    pub fn append(&self, at: Timestamp, record: Record) -> Result<Receipt, WriteError> {
-        let (tx, reply) = oneshot::channel();
-        let refuse = |error| {
-            self.shared.refused.fetch_add(1, Ordering::Relaxed);
-            Err(error)
-        };
-        if let Some(why) = lock(&self.shared.health).failure.clone() {
-            return refuse(WriteError::Failing { why });
-        }
-        let last = self.last_at();
-        if last.since(at) > BACKSTEP_TOLERANCE {
-            return refuse(WriteError::ClockWentBack { at, last });
-        }
-        let mut queue = lock(&self.shared.queue);
-        let ticket = queue.next_ticket;
-        let Some(sender) = &queue.sender else { return Err(WriteError::Closed) };
-        match sender.try_send(Message::Append { ticket, at, record, reply: tx }) {
-            Ok(()) => {
-                queue.next_ticket += 1;
-                self.shared.last_at.fetch_max(at.millis(), Ordering::Relaxed);
-                Ok(Receipt { ticket, reply, shared: Arc::clone(&self.shared) })
-            }
-            Err(TrySendError::Full(_)) => refuse(WriteError::QueueFull { waiting: self.queue_records }),
-            Err(TrySendError::Disconnected(_)) => refuse(WriteError::Closed),
+    /// If the queue is full, writing fails, the record is too long, or the clock went back by more than
+    /// [`safeconduct_ledger::BACKSTEP_TOLERANCE`].
+    pub fn append(&self, at: Timestamp, draft: impl Into<Draft>) -> Result<Receipt, WriteError> {
+        self.receipt(self.ready().and_then(|()| Fitting::of(draft.into(), |record| self.shared.queue.put(at, record))))
+    }
+
+    /// Hands in a verdict like others, without a copy of its texts on the heap. Never blocks.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn append_like(
+        &self,
+        at: Timestamp,
+        pattern: &Arc<Pattern>,
+        varying: Varying<'_>,
+    ) -> Result<Receipt, WriteError> {
+        let fitting = self.ready().and_then(|()| Fitting::like(pattern, varying));
+        self.receipt(fitting.and_then(|record| self.shared.queue.put(at, record)))
+    }
+
+    fn ready(&self) -> Result<(), WriteError> {
+        let progress = &self.shared.progress;
+        match progress.is_failing().then(|| progress.failure()).flatten() {
+            Some(why) => Err(WriteError::Failing { why }),
+            None => Ok(()),
         }
     }
 
-    /// Every entry from now on, after it was written. Whoever reads too slowly loses entries and is told how many; the writer
-    /// never waits.
+    fn receipt(&self, put: Result<u64, WriteError>) -> Result<Receipt, WriteError> {
+        match put {
+            Ok(seq) => Ok(Receipt::new(seq, Arc::clone(&self.shared))),
+            Err(error) => {
+                if error != WriteError::Closed {
+                    self.shared.refused.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Every entry from now on, after it was written, in batches. Whoever reads too slowly loses batches and is told how many;
+    /// the writer never waits.
     #[must_use]
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Entry>> {
-        self.shared.entries.subscribe()
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Batch>> {
+        self.shared.batches.subscribe()
     }
 
     /// The latest time that was handed in, or that the ledger held when it was opened.
     #[must_use]
     pub fn last_at(&self) -> Timestamp {
-        Timestamp::from_millis(self.shared.last_at.load(Ordering::Relaxed))
+        self.shared.queue.last_at()
     }
 
     /// How the writer fares.
     #[must_use]
     pub fn health(&self) -> Health {
-        let mut health = lock(&self.shared.health).clone();
-        health.refused = self.shared.refused.load(Ordering::Relaxed);
-        if health.failure.is_none() && lock(&self.thread).as_ref().is_none_or(JoinHandle::is_finished) {
-            health.failure = Some("the writer has ended".into());
+        let progress = &self.shared.progress;
+        let ended = || progress.has_ended().then(|| "the writer has ended".into());
+        Health {
+            failure: progress.failure().or_else(ended),
+            written: progress.mark(Goal::Written),
+            durable: progress.mark(Goal::Durable),
+            signed: progress.signed(),
+            refused: self.shared.refused.load(Ordering::Relaxed),
         }
-        health
     }
 
     /// What was repaired when the ledger was opened.
@@ -238,7 +239,7 @@ impl LedgerWriter {
     /// Writes what waits, brings it to the disk, signs a checkpoint and gives the directory free. Blocks for as long as that
     /// takes; further records are refused.
     pub fn close(&self) {
-        lock(&self.shared.queue).sender = None;
+        self.shared.queue.close();
         let thread = lock(&self.thread).take();
         if let Some(thread) = thread
             && thread.join().is_err()
@@ -251,32 +252,6 @@ impl LedgerWriter {
 impl Drop for LedgerWriter {
     fn drop(&mut self) {
         self.close();
-    }
-}
-
-impl Receipt {
-    /// Resolves when the record was handed to the kernel: it survives the death of the process, not of the machine.
-    ///
-    /// # Errors
-    /// If the record is not known to be written.
-    pub async fn written(self) -> Result<u64, WriteError> {
-        self.reply.await.unwrap_or(Err(WriteError::Closed))
-    }
-
-    /// Resolves when the record is on the disk.
-    ///
-    /// # Errors
-    /// If the record is not known to be on the disk.
-    pub async fn durable(self) -> Result<u64, WriteError> {
-        let (tx, rx) = oneshot::channel();
-        lock(&self.shared.durable).push((self.ticket, tx));
-        if let Some(sender) = &lock(&self.shared.queue).sender {
-            // A full queue means that the thread is awake.
-            let _ = sender.try_send(Message::Wake);
-        }
-        let seq = self.reply.await.unwrap_or(Err(WriteError::Closed))?;
-        rx.await.unwrap_or(Err(WriteError::Closed))?;
-        Ok(seq)
     }
 }
 

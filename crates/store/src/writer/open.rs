@@ -3,8 +3,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::sync::mpsc::sync_channel;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use safeconduct_ledger::{CHECKPOINTS_FILE, Chain, Fault, Finding, Report, segment_name, verify_from_header};
@@ -12,8 +11,10 @@ use safeconduct_model::Timestamp;
 use thiserror::Error;
 use tokio::sync::broadcast;
 
+use super::progress::Progress;
+use super::queue::Queue;
 use super::worker::{Start, Worker};
-use super::{Health, LedgerWriter, Options, Queue, SUBSCRIBER_ENTRIES, Shared};
+use super::{LedgerWriter, Options, SUBSCRIBER_BATCHES, Shared};
 use crate::key::LedgerKey;
 use crate::segments;
 
@@ -100,18 +101,14 @@ pub(super) fn open(dir: &Path, key: &LedgerKey, now: Timestamp, options: Options
     let marks = options.files.open(&checkpoints).map_err(at(&checkpoints))?;
     let marks_len = fs::metadata(&checkpoints).map_err(at(&checkpoints))?.len();
 
-    let (sender, receiver) = sync_channel(options.queue_records.max(1));
     let written = report.head.next_seq;
     let signed = report.signed_to.map_or(0, |s| s + 1);
     let shared = Arc::new(Shared {
-        queue: Mutex::new(Queue { sender: Some(sender), next_ticket: 1 }),
-        durable: Mutex::default(),
-        health: Mutex::new(Health { written, signed, ..Health::default() }),
+        queue: Queue::new(written, last, options.queue_records.max(1)),
+        progress: Progress::new(written, signed),
         refused: AtomicU64::new(0),
-        last_at: AtomicI64::new(last.millis()),
-        entries: broadcast::channel(SUBSCRIBER_ENTRIES).0,
+        batches: broadcast::channel(SUBSCRIBER_BATCHES).0,
     });
-    let queue_records = options.queue_records;
     let start = Start {
         dir: dir.to_owned(),
         chain,
@@ -130,10 +127,10 @@ pub(super) fn open(dir: &Path, key: &LedgerKey, now: Timestamp, options: Options
         .spawn(move || {
             // The lock is held for as long as the thread may write.
             let _guard = guard;
-            worker.run(&receiver);
+            worker.run();
         })
         .map_err(at(dir))?;
-    Ok(LedgerWriter { shared, thread: Mutex::new(Some(thread)), repairs, queue_records })
+    Ok(LedgerWriter { shared, thread: Mutex::new(Some(thread)), repairs })
 }
 
 /// Names the file in an input or output error.

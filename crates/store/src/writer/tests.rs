@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use safeconduct_model::{Entry, Record};
+
 use super::*;
 use crate::reader::Entries;
 use crate::testing::{access, at, event, key, verified, writer};
@@ -184,24 +186,56 @@ async fn the_wrong_key_does_not_go_on_with_a_ledger() {
 #[tokio::test]
 async fn a_subscriber_sees_every_entry_in_order_and_a_slow_one_does_not_hold_up_the_writer() {
     let dir = dir();
-    let w = writer(dir.path(), Options::default());
-    let mut live = w.subscribe();
-    let count = SUBSCRIBER_ENTRIES as u64 + 10;
-    for i in 0..count {
-        let receipt = w.append(at(5), event("x")).expect("queued");
-        if i < 3 {
-            receipt.written().await.expect("written");
-            assert_eq!(live.recv().await.expect("an entry").seq, i);
-        } else if i + 1 == count {
-            receipt.written().await.expect("written");
-        } else {
-            drop(receipt);
+    let w = writer(dir.path(), Options { segment_bytes: 20_000, ..Options::default() });
+    let (mut live, mut slow) = (w.subscribe(), w.subscribe());
+    let Record::Access(first) = access("r", "ada", "q3", 5, None) else { panic!("an access") };
+    let pattern = Arc::new(Pattern::of(*first));
+    let reader = tokio::spawn(async move {
+        let (mut seen, mut last) = (Vec::new(), None::<(crate::Position, u64)>);
+        loop {
+            match live.recv().await {
+                Ok(batch) => {
+                    assert_eq!(batch.first_seq(), seen.len() as u64);
+                    assert_eq!(batch.next_seq() - batch.first_seq(), batch.len() as u64);
+                    if let Some((end, _)) = last.filter(|(end, _)| end.segment == batch.place().segment) {
+                        assert_eq!(batch.place(), end);
+                    }
+                    let bytes: u64 = batch.iter().map(|w| w.len).sum();
+                    let end = crate::Position { offset: batch.place().offset + bytes, ..batch.place() };
+                    last = Some((end, bytes));
+                    seen.extend(batch.iter().map(|w| (w.entry(), batch.hash().to_string())));
+                }
+                Err(broadcast::error::RecvError::Closed) => return seen,
+                Err(e) => panic!("the fast one loses nothing: {e}"),
+            }
         }
-        if i % 1_000 == 0 {
-            tokio::task::yield_now().await;
+    });
+    for i in 0..SUBSCRIBER_BATCHES as i64 + 20 {
+        let at = at(5 + i);
+        let request = format!("r-{i}").parse().expect("id");
+        let varying = Varying { request: &request, method: "PUT", path: "/a\"b", decided: at, took_us: 7 };
+        for _ in 0..3 {
+            drop(w.append(at, event("x")).expect("queued"));
+            drop(w.append_like(at, &pattern, varying).expect("queued"));
+        }
+        w.append_like(at, &pattern, varying).expect("queued").written().await.expect("written");
+        // A batch for each round: the writer rests between them.
+        tokio::time::sleep(GATHER * 4).await;
+    }
+    drop(w);
+    assert!(matches!(slow.recv().await, Err(broadcast::error::RecvError::Lagged(_))));
+    let seen = reader.await.expect("ran");
+    let written: Vec<_> =
+        Entries::from_seq(&dir.path().join("ledger"), 0).expect("readable").map(|l| l.expect("an entry")).collect();
+    assert_eq!(seen.len(), written.len());
+    for (i, ((entry, hash), there)) in seen.iter().zip(&written).enumerate() {
+        assert_eq!(*entry, there.entry);
+        // The hash of a batch is that of its last line.
+        if seen.get(i + 1).is_none_or(|(_, next)| next != hash) {
+            assert_eq!(*hash, there.hash);
         }
     }
-    assert!(matches!(live.recv().await, Err(broadcast::error::RecvError::Lagged(_))));
+    assert_eq!(verified(&dir.path().join("ledger"), &key(dir.path())).finding, None);
 }
 
 /// A disk whose writes or syncs fail when told to; a failing write leaves a part behind.
@@ -403,6 +437,63 @@ async fn a_closed_writer_refuses() {
     assert_eq!(receipt.written().await, Ok(0));
     assert!(matches!(w.append(at(2), event("y")), Err(WriteError::Closed)));
     assert!(w.health().failure.is_some());
+}
+
+#[test]
+fn those_who_wait_on_one_thread_are_all_told_though_one_of_them_does_not_look() {
+    let dir = dir();
+    let w = writer(dir.path(), Options::default());
+    // Wakers that count, and receipts that nobody polls again: each must be woken by the writer or by another.
+    struct Count(std::sync::atomic::AtomicU64);
+    impl std::task::Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let counts: Vec<_> = (0..20).map(|_| Arc::new(Count(0.into()))).collect();
+    let mut receipts: Vec<_> = (0..20).map(|i| w.append(at(i), event("x")).expect("queued")).collect();
+    let mut waited = 0;
+    for (receipt, count) in receipts.iter_mut().zip(&counts) {
+        let waker = Arc::clone(count).into();
+        let poll = receipt.poll_written(&mut std::task::Context::from_waker(&waker));
+        if poll.is_ready() {
+            count.0.store(1, Ordering::SeqCst);
+        } else {
+            waited += 1;
+        }
+    }
+    let told = || counts.iter().all(|c| c.0.load(Ordering::SeqCst) > 0);
+    for _ in 0..500 {
+        if told() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(told(), "{waited} waited");
+    for (i, receipt) in (0..).zip(receipts) {
+        let mut receipt = receipt;
+        let poll = receipt.poll_written(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        assert_eq!(poll, std::task::Poll::Ready(Ok(i)));
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_fits_into_no_line_is_refused_alone() {
+    let dir = dir();
+    let w = writer(dir.path(), Options::default());
+    let before = w.append(at(1), event("before")).expect("queued");
+    let error = w.append(at(2), event(&"x".repeat(safeconduct_ledger::MAX_LINE))).err().expect("refused");
+    assert!(matches!(&error, WriteError::Record(why) if why.contains("shorten")), "{error}");
+    let Record::Access(first) = access("r", "ada", "q3", 5, None) else { panic!("an access") };
+    let (pattern, request) = (Arc::new(Pattern::of(*first)), "r".parse().expect("id"));
+    let path = "/x".repeat(safeconduct_ledger::MAX_LINE);
+    let varying = Varying { request: &request, method: "GET", path: &path, decided: at(2), took_us: 7 };
+    assert!(matches!(w.append_like(at(2), &pattern, varying).err(), Some(WriteError::Record(_))));
+    let after = w.append(at(3), event("after")).expect("queued");
+    assert_eq!((before.written().await, after.written().await), (Ok(0), Ok(1)));
+    assert_eq!(w.health().refused, 2);
+    drop(w);
+    assert_eq!(details(&dir.path().join("ledger")), ["before", "after"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,21 +6,27 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-use safeconduct_ledger::{AppendError, Chain, CheckpointKey, segment_name};
-use safeconduct_model::{Entry, Record, Timestamp};
-use tokio::sync::oneshot;
+use safeconduct_ledger::{Chain, CheckpointKey, segment_name};
+use safeconduct_model::{Record, SystemEvent};
 
-use super::{Message, Options, Shared, WriteError, lock};
+use super::batch::Batch;
+use super::pending::Pending;
+use super::progress::Goal;
+use super::queue::Patience;
+use super::{Options, Shared};
 use crate::files::Sink;
-
-/// How many records are written at once.
-const BATCH_RECORDS: usize = 1_024;
+use crate::reader::Position;
 
 /// How many bytes may be written without being on the disk.
 const UNSYNCED_BYTES: usize = 8 << 20;
+
+/// Subscribers get what was written after this long at the latest,
+const PUBLISH_SPAN: Duration = Duration::from_millis(5);
+
+/// or when there is this much of it.
+const PUBLISH_RECORDS: usize = 1_024;
 
 /// What the opener found.
 pub(super) struct Start {
@@ -36,9 +42,6 @@ pub(super) struct Start {
     /// How many records a checkpoint covers.
     pub(super) signed: u64,
 }
-
-/// A reply that is owed, with the record that it is for.
-type Owed = (oneshot::Sender<Result<u64, WriteError>>, u64);
 
 /// The state of the thread.
 pub(super) struct Worker {
@@ -58,14 +61,11 @@ pub(super) struct Worker {
     marks_len: u64,
     /// How many records a checkpoint covers.
     signed: u64,
-    /// Replies for the records that are not in the file.
-    owed: Vec<Owed>,
-    /// The entries that are not in the file.
-    entries: Vec<Arc<Entry>>,
-    /// The last ticket that was taken from the queue.
-    ticket: u64,
-    /// The last ticket that is on the disk.
-    ticket_synced: u64,
+    /// The entries that no subscriber got yet.
+    batch: Batch,
+    last_publish: Instant,
+    /// How many records are on the disk.
+    durable: u64,
     last_sync: Instant,
     last_checkpoint: Instant,
     failing: bool,
@@ -92,10 +92,9 @@ impl Worker {
             marks,
             marks_len,
             signed,
-            owed: Vec::new(),
-            entries: Vec::new(),
-            ticket: 0,
-            ticket_synced: 0,
+            batch: Batch::default(),
+            last_publish: now,
+            durable: 0,
             last_sync: now,
             last_checkpoint: now,
             failing: false,
@@ -109,91 +108,93 @@ impl Worker {
     }
 
     /// Works until the queue is closed.
-    pub(super) fn run(&mut self, queue: &Receiver<Message>) {
+    pub(super) fn run(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        // However this ends, nobody waits for it any more.
+        let _end = End(&shared);
+        let mut taken = Pending::default();
+        let mut gather = false;
         loop {
-            let first = match self.patience() {
-                Some(patience) => queue.recv_timeout(patience),
-                None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            let open = match first {
-                Ok(message) => {
-                    self.take(message);
-                    self.take_more(queue)
-                }
-                Err(RecvTimeoutError::Timeout) => true,
-                Err(RecvTimeoutError::Disconnected) => false,
-            };
-            self.work(!open);
+            let open = shared.queue.next(&mut taken, self.patience(gather));
+            gather = !taken.is_empty();
+            self.place(&mut taken);
+            self.work(!open, !gather);
+            shared.progress.wake();
             if !open {
-                self.refuse_owed(&WriteError::Closed);
-                lock(&self.shared.durable).clear();
                 return;
             }
         }
     }
 
-    /// How long to wait for the next message; `None` if nothing is due.
-    fn patience(&self) -> Option<Duration> {
+    /// How long to wait for more; `gather` says that there was something just now.
+    fn patience(&self, gather: bool) -> Patience {
         if self.failing {
-            return Some(self.options.retry_interval);
+            return Patience::Until(self.options.retry_interval);
+        }
+        if gather {
+            return Patience::Gather(self.options.gather);
         }
         let left = |since: Instant, interval: Duration| interval.saturating_sub(since.elapsed());
         let sync = (!self.tail.is_empty()).then(|| left(self.last_sync, self.options.sync_interval));
         let checkpoint = self.unsigned().then(|| left(self.last_checkpoint, self.options.checkpoint_interval));
-        [sync, checkpoint].into_iter().flatten().min()
+        [sync, checkpoint].into_iter().flatten().min().map_or(Patience::ForEver, Patience::Until)
     }
 
-    /// Takes what else is in the queue, up to a batch; `false` if the queue is closed and empty.
-    fn take_more(&mut self, queue: &Receiver<Message>) -> bool {
-        for _ in 1..BATCH_RECORDS {
-            match queue.try_recv() {
-                Ok(message) => self.take(message),
-                Err(TryRecvError::Empty) => return true,
-                Err(TryRecvError::Disconnected) => return false,
+    /// Gives every record its place and its bytes.
+    fn place(&mut self, taken: &mut Pending) {
+        let mut slots = taken.take_slots();
+        for slot in slots.drain(..) {
+            let start = self.tail.len();
+            let place = Position { segment: self.chain.head().segment, offset: self.synced + start as u64 };
+            let placed = self.chain.append_body(&taken.body(&slot), slot.at, &mut self.tail);
+            match placed {
+                Ok(placed) => {
+                    self.batch.push(taken, slot, (placed.seq, placed.at), place, self.tail.len() - start);
+                }
+                Err(error) => self.fill_in(&error, place),
             }
         }
-        true
+        self.batch.seal(self.chain.head().hash);
+        taken.put_back(slots);
     }
 
-    fn take(&mut self, message: Message) {
-        if let Message::Append { ticket, at, record, reply } = message {
-            self.ticket = ticket;
-            self.append(at, record, reply);
+    /// Writes an alarm in the place of a record that the chain does not take, which the queue was to find out before: every
+    /// record that was handed in has its number already.
+    fn fill_in(&mut self, error: &dyn std::fmt::Display, place: Position) {
+        tracing::error!(%error, "a record that was taken in could not be written; an alarm stands in its place");
+        let detail = "a record that was taken in could not be written".to_owned();
+        let record = Record::System(SystemEvent { event: "alarm".to_owned(), detail });
+        let (mut alarm, at, start) = (Pending::default(), self.chain.head().last_at, self.tail.len());
+        if let Ok(fitting) = super::Fitting::whole(record) {
+            alarm.push(at, fitting);
         }
-    }
-
-    fn append(&mut self, at: Timestamp, record: Record, reply: oneshot::Sender<Result<u64, WriteError>>) {
-        match self.chain.append(record, at, &mut self.tail) {
-            Ok(entry) => {
-                self.owed.push((reply, entry.seq));
-                self.entries.push(Arc::new(entry));
-            }
-            // Whoever no longer waits for a reply does not need it.
-            Err(AppendError::ClockWentBack { at, last }) => {
-                let _ = reply.send(Err(WriteError::ClockWentBack { at, last }));
-            }
-            Err(e) => {
-                let _ = reply.send(Err(WriteError::Record(e.to_string().into())));
+        for slot in alarm.take_slots() {
+            if let Ok(placed) = self.chain.append_body(&alarm.body(&slot), at, &mut self.tail) {
+                self.batch.push(&mut alarm, slot, (placed.seq, placed.at), place, self.tail.len() - start);
             }
         }
     }
 
-    /// Does what is due; `last` is the end, when everything is due.
-    fn work(&mut self, last: bool) {
+    /// Does what is due; `last` is the end, when everything is due, and `calm` says that nothing came.
+    fn work(&mut self, last: bool, calm: bool) {
         let done = self.try_work(last);
         if let Err(e) = done {
             self.fail(&e);
-        } else if self.failing {
+            return;
+        }
+        if self.failing {
             self.failing = false;
-            lock(&self.shared.health).failure = None;
+            self.shared.progress.heal();
             tracing::info!("the ledger can be written again");
         }
-        self.answer_durable();
+        if last || calm || self.batch.len() >= PUBLISH_RECORDS || self.last_publish.elapsed() >= PUBLISH_SPAN {
+            self.publish();
+        }
     }
 
     fn try_work(&mut self, last: bool) -> io::Result<()> {
         self.write()?;
-        let wanted = lock(&self.shared.durable).iter().any(|(t, _)| *t <= self.ticket && *t > self.ticket_synced);
+        let wanted = self.shared.progress.wanted().min(self.chain.head().next_seq) > self.durable;
         let due = self.last_sync.elapsed() >= self.options.sync_interval || self.tail.len() >= UNSYNCED_BYTES;
         if wanted || last || self.failing || (due && !self.tail.is_empty()) {
             self.sync()?;
@@ -212,6 +213,17 @@ impl Worker {
         Ok(())
     }
 
+    /// Hands subscribers what was written. Nobody has to listen.
+    fn publish(&mut self) {
+        self.last_publish = Instant::now();
+        if !self.batch.is_empty() {
+            let batch = std::mem::take(&mut self.batch);
+            if self.shared.batches.receiver_count() > 0 {
+                let _ = self.shared.batches.send(Arc::new(batch));
+            }
+        }
+    }
+
     /// Whether there are records that no checkpoint covers.
     fn unsigned(&self) -> bool {
         self.chain.last_record().is_some_and(|end| end.next_seq > self.signed)
@@ -226,15 +238,7 @@ impl Worker {
             self.file.write_all(&self.tail[self.in_file..])?;
             self.in_file = self.tail.len();
         }
-        let written = self.chain.head().next_seq;
-        lock(&self.shared.health).written = written;
-        for entry in self.entries.drain(..) {
-            // Nobody has to listen.
-            let _ = self.shared.entries.send(entry);
-        }
-        for (reply, seq) in self.owed.drain(..) {
-            let _ = reply.send(Ok(seq));
-        }
+        self.shared.progress.reach(Goal::Written, self.chain.head().next_seq);
         Ok(())
     }
 
@@ -248,9 +252,9 @@ impl Worker {
         self.tail.clear();
         self.tail.shrink_to(UNSYNCED_BYTES);
         self.in_file = 0;
-        self.ticket_synced = self.ticket;
+        self.durable = self.chain.head().next_seq;
         self.last_sync = Instant::now();
-        lock(&self.shared.health).durable = self.chain.head().next_seq;
+        self.shared.progress.reach(Goal::Durable, self.durable);
         Ok(())
     }
 
@@ -267,7 +271,7 @@ impl Worker {
         self.marks_len += line.len() as u64;
         self.signed = end.next_seq;
         self.last_checkpoint = Instant::now();
-        lock(&self.shared.health).signed = self.signed;
+        self.shared.progress.set_signed(self.signed);
         Ok(())
     }
 
@@ -277,6 +281,8 @@ impl Worker {
         let mut file = self.options.files.open(&path)?;
         file.cut(0)?;
         self.sync()?;
+        // A batch is in one segment.
+        self.publish();
         self.file = file;
         self.synced = 0;
         self.chain.open_segment(&mut self.tail);
@@ -290,34 +296,15 @@ impl Worker {
             tracing::warn!("the ledger cannot be written: {error}");
         }
         self.failing = true;
-        lock(&self.shared.health).failure = Some(Arc::clone(&why));
-        self.refuse_owed(&WriteError::Failing { why });
+        self.shared.progress.fail(why, self.chain.head().next_seq);
     }
+}
 
-    fn refuse_owed(&mut self, error: &WriteError) {
-        for (reply, _) in self.owed.drain(..) {
-            let _ = reply.send(Err(error.clone()));
-        }
-    }
+/// Says that the thread has ended, a panic included.
+struct End<'a>(&'a Shared);
 
-    /// Answers those who wait for the disk and whose record was taken from the queue.
-    fn answer_durable(&mut self) {
-        let why = lock(&self.shared.health).failure.clone();
-        let mut waiting = lock(&self.shared.durable);
-        let (taken, later) = waiting.drain(..).partition::<Vec<_>, _>(|(ticket, _)| *ticket <= self.ticket);
-        *waiting = later;
-        drop(waiting);
-        for (ticket, reply) in taken {
-            let answer = match &why {
-                _ if ticket <= self.ticket_synced => Ok(()),
-                Some(why) => Err(WriteError::Failing { why: Arc::clone(why) }),
-                None => {
-                    // It came after the last look: the next round syncs for it.
-                    lock(&self.shared.durable).push((ticket, reply));
-                    continue;
-                }
-            };
-            let _ = reply.send(answer);
-        }
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.progress.end();
     }
 }
