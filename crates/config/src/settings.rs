@@ -1,7 +1,7 @@
 //! `safeconduct.toml`: listeners, sessions, devices, networks, identity providers.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
@@ -9,6 +9,7 @@ use safeconduct_access::Lifetimes;
 use safeconduct_model::{Check, Duration, GroupId, Host};
 
 use crate::decision_point::{self, DecisionPoint};
+use crate::listen::{self, Listen};
 use crate::reader::{At, Faults, Table, Text, parse};
 
 /// What `safeconduct.toml` says.
@@ -22,10 +23,10 @@ pub struct Settings {
     pub data: String,
     /// The host name of the portal: sign-in, console, the pages of the end users.
     pub portal: Host,
-    /// Where TLS is served.
-    pub https: SocketAddr,
-    /// Where health is told, in plain HTTP and to nobody else.
-    pub health: Option<SocketAddr>,
+    /// Where is served, and whose word about addresses counts.
+    pub listen: Listen,
+    /// How many data-plane threads; none where the number of cores decides.
+    pub threads: Option<usize>,
     /// Certificate files, where the local authority should not issue them.
     pub tls: Option<TlsFiles>,
     /// How long sessions live.
@@ -152,13 +153,8 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         t.done(faults);
     }
 
-    let mut https = None;
-    let mut health = None;
-    if let Some(mut t) = root.table("listen", faults) {
-        https = t.parsed::<SocketAddr>("https", "write address and port, as in \"0.0.0.0:443\"", faults);
-        health = t.parsed::<SocketAddr>("health", "write address and port, as in \"127.0.0.1:9443\"", faults);
-        t.done(faults);
-    }
+    let listen = listen::read(root.table("listen", faults), faults);
+    let threads = listen::threads(root.table("gateway", faults), faults);
     let tls = root.table("tls", faults).and_then(|mut t| {
         let certificate = t.required("certificate", "name the PEM file of the chain", faults);
         let key = t.required("key", "name the PEM file of the key", faults);
@@ -231,8 +227,8 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         zone: zone?,
         data,
         portal: portal_host?,
-        https: https.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8443))),
-        health,
+        listen,
+        threads,
         tls,
         lifetimes,
         report_max_age,

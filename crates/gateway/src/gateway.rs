@@ -21,6 +21,8 @@ use crate::routes::Routes;
 pub struct GatewayConfig {
     /// The bounds.
     pub limits: Limits,
+    /// How many threads serve connections.
+    pub threads: usize,
     /// Signs what applications are told about the asker; `None` tells them nothing.
     pub signer: Option<Signer>,
     /// The cookies that belong to the gateway: first the one that carries the session secret, then any others. None of them
@@ -30,7 +32,7 @@ pub struct GatewayConfig {
 
 impl Default for GatewayConfig {
     fn default() -> Self {
-        Self { limits: Limits::default(), signer: None, cookies: vec!["__Host-safeconduct".into()] }
+        Self { limits: Limits::default(), threads: 1, signer: None, cookies: vec!["__Host-safeconduct".into()] }
     }
 }
 

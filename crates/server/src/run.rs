@@ -55,6 +55,8 @@ pub struct Running {
     pub house: Arc<House>,
     /// Where TLS is served.
     pub https: SocketAddr,
+    /// Where plain HTTP is served, on a loopback address.
+    pub plain: Option<SocketAddr>,
     /// Where health is told.
     pub health: Option<SocketAddr>,
     /// Where other programs and gateways ask.
@@ -96,11 +98,15 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     fs::create_dir_all(data.join("keys")).with_context(|| format!("cannot make the data folder {}", data.display()))?;
     fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).context("cannot close the data folder to others")?;
 
-    let wanted = https.unwrap_or(settings.https);
+    let wanted = https.unwrap_or(settings.listen.https);
     let listener =
         TcpListener::bind(wanted).await.with_context(|| format!("[listen] https: cannot listen on {wanted}"))?;
     let https = listener.local_addr().context("the listener has no address")?;
-    let health = match settings.health.filter(|_| wanted.port() != 0) {
+    let plain = match settings.listen.plain {
+        None => None,
+        Some(at) => Some(TcpListener::bind(at).await.with_context(|| format!("[listen] plain: cannot listen on {at}"))?),
+    };
+    let health = match settings.listen.health.filter(|_| wanted.port() != 0) {
         None => None,
         Some(at) => {
             Some(TcpListener::bind(at).await.with_context(|| format!("[listen] health: cannot listen on {at}"))?)
@@ -138,6 +144,7 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
             first_byte: StdDuration::from_millis(settings.upstream_timeout.millis()),
             ..Limits::default()
         },
+        threads: settings.threads.unwrap_or_else(cores),
         signer: Some(signer),
         cookies: {
             use safeconduct_api::Cookie;
@@ -157,6 +164,11 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
         let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
         tasks.spawn(async move { gateway.serve(listener, Some(tls), stop).await });
     }
+    let plain_at = plain.as_ref().and_then(|l| l.local_addr().ok());
+    if let Some(listener) = plain {
+        let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
+        tasks.spawn(async move { gateway.serve(listener, None, stop).await });
+    }
     tasks.spawn(rooms::follow(Arc::clone(&house), stop.clone()));
     tasks.spawn(look_after_files(Arc::clone(&house), stop.clone()));
     tasks.spawn(rollouts::look_after(Arc::clone(&house), stop.clone()));
@@ -174,6 +186,7 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     Ok(Running {
         house,
         https,
+        plain: plain_at,
         health: health_at,
         decision_point: point_at,
         setup_link,
@@ -220,6 +233,11 @@ impl Running {
         let _ = fs::remove_file(self.house.data.join(SOCKET));
         Ok(())
     }
+}
+
+/// The number of cores that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The key that signs identity assertions.

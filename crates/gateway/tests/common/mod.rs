@@ -424,6 +424,7 @@ pub async fn house(setup: Setup) -> House {
     let control = Arc::new(Fake::new(snapshot(1, &setup.rules, apps), order));
     let config = GatewayConfig {
         limits: setup.limits,
+        threads: 1,
         signer: Some(Signer::new("https://portal.test", &assertion_key()).unwrap()),
         cookies: vec!["sc".into(), "sc-state".into()],
     };
