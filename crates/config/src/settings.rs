@@ -9,6 +9,7 @@ use safeconduct_access::Lifetimes;
 use safeconduct_model::{Check, Duration, GroupId, Host};
 
 use crate::decision_point::{self, DecisionPoint};
+use crate::limits::{self, Limits};
 use crate::listen::{self, Listen};
 use crate::reader::{At, Faults, Table, Text, parse};
 
@@ -47,10 +48,8 @@ pub struct Settings {
     pub oidc: Vec<OidcProvider>,
     /// Whose members may become the first administrator and operate the console by the starter policy.
     pub operators: GroupId,
-    /// How long an upstream may take until the first byte of its answer.
-    pub upstream_timeout: Duration,
-    /// How many connections are served at once.
-    pub max_connections: u64,
+    /// Every bound of the gateway.
+    pub limits: Limits,
     /// How long ledger records may wait for the disk where nothing waits for them.
     pub ledger_sync: Duration,
     /// The decision point for other programs and gateways, if there is one.
@@ -205,13 +204,7 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         file
     });
     let oidc = root.tables("oidc", faults).into_iter().filter_map(|t| provider(t, faults)).collect();
-    let mut upstream_timeout = Duration::from_secs(60);
-    let mut max_connections = 20_000;
-    if let Some(mut t) = root.table("limits", faults) {
-        upstream_timeout = t.span("upstream_timeout", faults).unwrap_or(upstream_timeout);
-        max_connections = t.number("connections", 1..1_000_001, faults).unwrap_or(max_connections);
-        t.done(faults);
-    }
+    let limits = limits::read(root.table("limits", faults), faults);
     let mut ledger_sync = Duration::from_millis(200);
     if let Some(mut t) = root.table("ledger", faults) {
         ledger_sync = t.span("sync", faults).unwrap_or(ledger_sync);
@@ -239,8 +232,7 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         geoip,
         oidc,
         operators: operators.unwrap_or_else(|| "operators".parse().expect("a fixed id is valid")),
-        upstream_timeout,
-        max_connections,
+        limits,
         ledger_sync,
         decision_point,
     })

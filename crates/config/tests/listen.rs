@@ -46,7 +46,9 @@ fn nt_05_a_proxy_header_that_nobody_may_send_is_refused_at_start() {
     assert!(told.contains("trusts nobody"), "{told}");
     let told = refused("proxy_protocol = true\ntrusted_proxies = [\"0.0.0.0/0\"]", "");
     assert!(told.contains("trusts everybody") && !told.contains("trusts nobody"), "one fault is told once: {told}");
-    assert!(with("proxy_protocol = true\ntrusted_proxies = [\"10.0.0.1/32\"]", "").expect("a hop").listen.proxy_protocol);
+    assert!(
+        with("proxy_protocol = true\ntrusted_proxies = [\"10.0.0.1/32\"]", "").expect("a hop").listen.proxy_protocol
+    );
 }
 
 #[test]

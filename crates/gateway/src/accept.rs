@@ -1,8 +1,7 @@
 //! Accept: listeners, TLS, connections and their bounds.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -77,7 +76,9 @@ impl Gateway {
                 }
             };
             let peer = plain(peer);
-            let Some(place) = self.core.counts.enter(peer.ip(), &self.core.limits) else {
+            let limits = &self.core.limits;
+            let Some(place) = self.core.counts.enter(peer.ip(), limits.connections, limits.connections_per_address)
+            else {
                 tracing::debug!(%peer, "too many connections");
                 continue;
             };
@@ -124,7 +125,13 @@ async fn connection(
         Purpose::Serve(None) => return h1(core, stream, client, shutdown).await,
         Purpose::Redirect { port } => return crate::redirect::serve(&core, stream, port, shutdown).await,
     };
+    let limits = &core.limits;
+    let Some(shaking) = core.handshakes.enter(peer.ip(), limits.handshakes, limits.handshakes_per_address) else {
+        tracing::debug!(%peer, "too many handshakes");
+        return;
+    };
     let handshake = timeout(core.limits.handshake, TlsAcceptor::from(config).accept(stream)).await;
+    drop(shaking);
     let stream = match handshake {
         Ok(Ok(stream)) => stream,
         Ok(Err(e)) => {
@@ -256,46 +263,6 @@ async fn rested(state: &WireState, idle: std::time::Duration) {
             return;
         }
         sleep((idle - rests).max(ACCEPT_PAUSE)).await;
-    }
-}
-
-/// How many connections there are, in all and by address.
-#[derive(Debug, Default)]
-pub(crate) struct Counts(Mutex<Counted>);
-
-#[derive(Debug, Default)]
-struct Counted {
-    all: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-impl Counts {
-    /// Takes a place, if there is one.
-    fn enter(self: &Arc<Self>, ip: IpAddr, limits: &crate::limits::Limits) -> Option<Place> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = counts.by_address.get(&ip).copied().unwrap_or(0);
-        if counts.all >= limits.connections || here >= limits.connections_per_address {
-            return None;
-        }
-        counts.all += 1;
-        counts.by_address.insert(ip, here + 1);
-        Some(Place(Arc::clone(self), ip))
-    }
-}
-
-/// A place among the connections; given back when dropped.
-struct Place(Arc<Counts>, IpAddr);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.all = counts.all.saturating_sub(1);
-        match counts.by_address.get_mut(&self.1) {
-            Some(here) if *here > 1 => *here -= 1,
-            _ => {
-                counts.by_address.remove(&self.1);
-            }
-        }
     }
 }
 

@@ -9,11 +9,11 @@ use safeconduct_policy::Verdict;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accept::Counts;
 use crate::assertion::Signer;
 use crate::forward::Upstreams;
 use crate::limits::Limits;
 use crate::live::{Entry, LiveTable, LiveView, interests};
+use crate::places::Places;
 use crate::ports::Control;
 use crate::routes::Routes;
 
@@ -53,7 +53,8 @@ pub(crate) struct Core {
     pub(crate) upstreams: Arc<Upstreams>,
     /// Connections, tunnels, upstream drivers.
     pub(crate) tasks: TaskTracker,
-    pub(crate) counts: Arc<Counts>,
+    pub(crate) counts: Arc<Places>,
+    pub(crate) handshakes: Arc<Places>,
     /// Cancelled when patience ends.
     pub(crate) stop_now: CancellationToken,
 }
@@ -74,6 +75,7 @@ impl Gateway {
                 upstreams: Arc::new(Upstreams::new(Arc::clone(&limits), drivers)),
                 tasks: TaskTracker::new(),
                 counts: Arc::default(),
+                handshakes: Arc::default(),
                 stop_now: CancellationToken::new(),
                 limits,
             }),

@@ -45,6 +45,7 @@ mod gateway;
 mod limits;
 mod live;
 mod normal;
+mod places;
 mod ports;
 mod redirect;
 mod routes;

@@ -30,6 +30,7 @@ mod handover;
 mod house;
 mod identify;
 mod keep;
+mod limits;
 mod oidc;
 mod portal;
 pub mod proposals;

@@ -10,7 +10,7 @@ use std::time::Duration as StdDuration;
 use anyhow::{Context, Result};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use safeconduct_api::{Client, LocalSocket};
-use safeconduct_gateway::{Gateway, GatewayConfig, Limits, Signal, Signer, TlsSettings, server_config};
+use safeconduct_gateway::{Gateway, GatewayConfig, Signal, Signer, TlsSettings, server_config};
 use safeconduct_model::{Fault, SessionId};
 use safeconduct_store::{Follower, LedgerKey, LedgerWriter, Options};
 use tokio::net::{TcpListener, UnixListener};
@@ -23,6 +23,7 @@ use crate::control::Desk;
 use crate::decision_point;
 use crate::files;
 use crate::house::{House, Opening, Unsigned, new_request_id};
+use crate::limits;
 use crate::portal::{Portal, admin};
 use crate::rollouts;
 use crate::rooms;
@@ -104,7 +105,15 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     let https = listener.local_addr().context("the listener has no address")?;
     let plain = match settings.listen.plain {
         None => None,
-        Some(at) => Some(TcpListener::bind(at).await.with_context(|| format!("[listen] plain: cannot listen on {at}"))?),
+        Some(at) => {
+            Some(TcpListener::bind(at).await.with_context(|| format!("[listen] plain: cannot listen on {at}"))?)
+        }
+    };
+    let redirect = match settings.listen.redirect {
+        None => None,
+        Some(at) => {
+            Some(TcpListener::bind(at).await.with_context(|| format!("[listen] redirect: cannot listen on {at}"))?)
+        }
     };
     let health = match settings.listen.health.filter(|_| wanted.port() != 0) {
         None => None,
@@ -121,6 +130,7 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     let options = Options {
         sync_interval: StdDuration::from_millis(settings.ledger_sync.millis()),
         clock_tolerance: CLOCK_TOLERANCE,
+        queue_records: usize::try_from(settings.limits.ledger_queue).unwrap_or(usize::MAX),
         ..Options::default()
     };
     let ledger = LedgerWriter::open(&data.join("ledger"), &key, clock.now(), options)?;
@@ -139,11 +149,7 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     let portal = Portal::new(&house);
     let signer = Signer::new(&house.origin, &assertion_key(&house.data)?)?;
     let config = GatewayConfig {
-        limits: Limits {
-            connections: usize::try_from(settings.max_connections).unwrap_or(usize::MAX),
-            first_byte: StdDuration::from_millis(settings.upstream_timeout.millis()),
-            ..Limits::default()
-        },
+        limits: limits::of(&settings.limits),
         threads: settings.threads.unwrap_or_else(cores),
         signer: Some(signer),
         cookies: {
@@ -168,6 +174,10 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     if let Some(listener) = plain {
         let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
         tasks.spawn(async move { gateway.serve(listener, None, stop).await });
+    }
+    if let Some(listener) = redirect {
+        let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
+        tasks.spawn(async move { gateway.serve_redirect(listener, https.port(), stop).await });
     }
     tasks.spawn(rooms::follow(Arc::clone(&house), stop.clone()));
     tasks.spawn(look_after_files(Arc::clone(&house), stop.clone()));
