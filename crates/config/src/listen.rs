@@ -24,7 +24,7 @@ pub struct Listen {
     pub health: Option<SocketAddr>,
     /// The hops in front of us that are believed about the address of the client. Nobody, if empty.
     pub trusted_proxies: Vec<IpNet>,
-    /// Whether every connection to `https` and `plain` begins with a PROXY protocol header of version 2.
+    /// Whether every connection to `https`, `plain` and `redirect` begins with a PROXY protocol header of version 2.
     pub proxy_protocol: bool,
 }
 

@@ -77,8 +77,9 @@ impl Gateway {
             };
             let peer = plain(peer);
             let limits = &self.core.limits;
-            let Some(place) = self.core.counts.enter(peer.ip(), limits.connections, limits.connections_per_address)
-            else {
+            // The clients behind a trusted hop are counted one by one, once their addresses are known.
+            let most_here = if self.core.hops.trusts(peer.ip()) { usize::MAX } else { limits.connections_per_address };
+            let Some(place) = self.core.counts.enter(peer.ip(), limits.connections, most_here) else {
                 tracing::debug!(%peer, "too many connections");
                 continue;
             };
@@ -110,13 +111,24 @@ impl Gateway {
 
 async fn connection(
     core: Arc<Core>,
-    stream: TcpStream,
-    peer: SocketAddr,
+    mut stream: TcpStream,
+    hop: SocketAddr,
     purpose: Purpose,
     shutdown: CancellationToken,
 ) {
     if let Err(e) = stream.set_nodelay(true) {
         tracing::debug!(error = %e, "no_delay");
+    }
+    let peer = match core.hops.client(&mut stream, hop, &core.limits).await {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::debug!(%hop, %error, "no client");
+            return refused(&core, hop, Reason::BadRequest, "proxy_header");
+        }
+    };
+    let behind = core.behind.enter(peer.ip(), usize::MAX, core.limits.connections_per_address);
+    if peer != hop && behind.is_none() {
+        return tracing::debug!(%peer, "too many connections");
     }
     let (wire, cut) = (Arc::<WireState>::default(), CancellationToken::new());
     let client = Client { peer, certificate: None, tls: false, h1: true, wire, cut };

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::assertion::Signer;
 use crate::forward::Upstreams;
+use crate::hops::Hops;
 use crate::limits::Limits;
 use crate::live::{Entry, LiveTable, LiveView, interests};
 use crate::places::Places;
@@ -23,6 +24,8 @@ pub struct GatewayConfig {
     pub limits: Limits,
     /// How many threads serve connections.
     pub threads: usize,
+    /// Whose word about the address of a client counts.
+    pub hops: Hops,
     /// Signs what applications are told about the asker; `None` tells them nothing.
     pub signer: Option<Signer>,
     /// The cookies that belong to the gateway: first the one that carries the session secret, then any others. None of them
@@ -32,7 +35,13 @@ pub struct GatewayConfig {
 
 impl Default for GatewayConfig {
     fn default() -> Self {
-        Self { limits: Limits::default(), threads: 1, signer: None, cookies: vec!["__Host-safeconduct".into()] }
+        Self {
+            limits: Limits::default(),
+            threads: 1,
+            hops: Hops::default(),
+            signer: None,
+            cookies: vec!["__Host-safeconduct".into()],
+        }
     }
 }
 
@@ -46,6 +55,7 @@ pub struct Gateway {
 pub(crate) struct Core {
     pub(crate) control: Arc<dyn Control>,
     pub(crate) limits: Arc<Limits>,
+    pub(crate) hops: Hops,
     pub(crate) signer: Option<Signer>,
     pub(crate) cookies: Vec<String>,
     pub(crate) live: Arc<LiveTable>,
@@ -55,6 +65,8 @@ pub(crate) struct Core {
     pub(crate) tasks: TaskTracker,
     pub(crate) counts: Arc<Places>,
     pub(crate) handshakes: Arc<Places>,
+    /// The clients that hops named, each by its own address.
+    pub(crate) behind: Arc<Places>,
     /// Cancelled when patience ends.
     pub(crate) stop_now: CancellationToken,
 }
@@ -68,6 +80,7 @@ impl Gateway {
         Self {
             core: Arc::new(Core {
                 control,
+                hops: config.hops,
                 signer: config.signer,
                 cookies: config.cookies,
                 live: Arc::default(),
@@ -76,6 +89,7 @@ impl Gateway {
                 tasks: TaskTracker::new(),
                 counts: Arc::default(),
                 handshakes: Arc::default(),
+                behind: Arc::default(),
                 stop_now: CancellationToken::new(),
                 limits,
             }),

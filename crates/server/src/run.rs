@@ -10,7 +10,7 @@ use std::time::Duration as StdDuration;
 use anyhow::{Context, Result};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use safeconduct_api::{Client, LocalSocket};
-use safeconduct_gateway::{Gateway, GatewayConfig, Signal, Signer, TlsSettings, server_config};
+use safeconduct_gateway::{Gateway, GatewayConfig, Hops, Signal, Signer, TlsSettings, server_config};
 use safeconduct_model::{Fault, SessionId};
 use safeconduct_store::{Follower, LedgerKey, LedgerWriter, Options};
 use tokio::net::{TcpListener, UnixListener};
@@ -150,6 +150,7 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     let signer = Signer::new(&house.origin, &assertion_key(&house.data)?)?;
     let config = GatewayConfig {
         limits: limits::of(&settings.limits),
+        hops: Hops { trusted: settings.listen.trusted_proxies.clone(), proxy_protocol: settings.listen.proxy_protocol },
         threads: settings.threads.unwrap_or_else(cores),
         signer: Some(signer),
         cookies: {

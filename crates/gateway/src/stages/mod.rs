@@ -26,6 +26,7 @@ use crate::ports::{ClientCertificate, PortalRequest};
 use crate::wire::{Busy, Next, WireState};
 
 /// What a stage knows about the connection.
+#[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     pub(crate) certificate: Option<ClientCertificate>,
@@ -70,7 +71,16 @@ fn asks_for_upgrade(request: &Request<Incoming>) -> bool {
 async fn handle(core: &Arc<Core>, client: &Arc<Client>, request: Request<Incoming>) -> Answer {
     let busy = Some(client.wire.begin());
     let id = core.control.new_request_id();
+    let told = request.headers().get_all("x-forwarded-for").iter().map(http::HeaderValue::as_bytes);
+    let behind = core.hops.behind(client.peer.ip(), told);
+    let client = match behind {
+        Ok(ip) if ip != client.peer.ip() => &Arc::new(Client { peer: SocketAddr::new(ip, 0), ..Client::clone(client) }),
+        _ => client,
+    };
     let exchange = Exchange { core, client, id, busy };
+    if behind.is_err() {
+        return exchange.refuse(&Refused::bad("forwarded_for"), None);
+    }
     exchange.run(request).await
 }
 

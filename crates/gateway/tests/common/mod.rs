@@ -393,6 +393,7 @@ impl Upstream {
 
 pub struct Setup {
     pub limits: Limits,
+    pub hops: Hops,
     pub class: Class,
     pub rules: String,
     pub hardening: safeconduct_model::Hardening,
@@ -403,6 +404,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            hops: Hops::default(),
             class: Class::Moderate,
             rules: RULES.into(),
             hardening: safeconduct_model::Hardening::default(),
@@ -425,6 +427,7 @@ pub async fn house(setup: Setup) -> House {
     let config = GatewayConfig {
         limits: setup.limits,
         threads: 1,
+        hops: setup.hops,
         signer: Some(Signer::new("https://portal.test", &assertion_key()).unwrap()),
         cookies: vec!["sc".into(), "sc-state".into()],
     };
