@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::{Core, Gateway};
+use crate::metrics::{Handshake, Met};
 use crate::ports::ClientCertificate;
 use crate::stages::{Client, serve};
 use crate::wire::{Wire, WireState};
@@ -76,10 +77,12 @@ impl Gateway {
                 }
             };
             let peer = plain(peer);
+            self.core.metrics.accepted();
             let limits = &self.core.limits;
             // The clients behind a trusted hop are counted one by one, once their addresses are known.
             let most_here = if self.core.hops.trusts(peer.ip()) { usize::MAX } else { limits.connections_per_address };
             let Some(place) = self.core.counts.enter(peer.ip(), limits.connections, most_here) else {
+                self.core.metrics.met(Met::Connections);
                 tracing::debug!(%peer, "too many connections");
                 continue;
             };
@@ -128,6 +131,7 @@ async fn connection(
     };
     let behind = core.behind.enter(peer.ip(), usize::MAX, core.limits.connections_per_address);
     if peer != hop && behind.is_none() {
+        core.metrics.met(Met::ConnectionsPerAddress);
         return tracing::debug!(%peer, "too many connections");
     }
     let (wire, cut) = (Arc::<WireState>::default(), CancellationToken::new());
@@ -139,18 +143,24 @@ async fn connection(
     };
     let limits = &core.limits;
     let Some(shaking) = core.handshakes.enter(peer.ip(), limits.handshakes, limits.handshakes_per_address) else {
+        core.metrics.met(Met::Handshakes);
         tracing::debug!(%peer, "too many handshakes");
         return;
     };
     let handshake = timeout(core.limits.handshake, TlsAcceptor::from(config).accept(stream)).await;
     drop(shaking);
     let stream = match handshake {
-        Ok(Ok(stream)) => stream,
+        Ok(Ok(stream)) => {
+            core.metrics.handshake(Handshake::Done);
+            stream
+        }
         Ok(Err(e)) => {
+            core.metrics.handshake(Handshake::Failed);
             tracing::debug!(%peer, error = %e, "no TLS");
             return;
         }
         Err(_) => {
+            core.metrics.handshake(Handshake::Slow);
             return refused(&core, peer, Reason::LimitReached, "slow_handshake");
         }
     };
@@ -165,7 +175,8 @@ async fn connection(
     if is_h2 { h2(core, stream, client, shutdown).await } else { h1(core, stream, client, shutdown).await }
 }
 
-fn refused(core: &Core, peer: SocketAddr, reason: Reason, detail: &str) {
+fn refused(core: &Core, peer: SocketAddr, reason: Reason, detail: &'static str) {
+    core.metrics.refused(detail);
     core.note(Record::Refusal(Refusal {
         request: core.control.new_request_id(),
         ip: peer.ip(),

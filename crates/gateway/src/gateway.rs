@@ -14,6 +14,7 @@ use crate::forward::Upstreams;
 use crate::hops::Hops;
 use crate::limits::Limits;
 use crate::live::{Entry, LiveTable, LiveView, interests};
+use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::ports::Control;
 use crate::routes::Routes;
@@ -61,6 +62,8 @@ pub(crate) struct Core {
     pub(crate) live: Arc<LiveTable>,
     pub(crate) routes: Routes,
     pub(crate) upstreams: Arc<Upstreams>,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
     /// Connections, tunnels, upstream drivers.
     pub(crate) tasks: TaskTracker,
     pub(crate) counts: Arc<Places>,
@@ -85,6 +88,7 @@ impl Gateway {
                 cookies: config.cookies,
                 live: Arc::default(),
                 routes: Routes::default(),
+                metrics: Arc::new(Metrics::new(config.threads)),
                 upstreams: Arc::new(Upstreams::new(Arc::clone(&limits), drivers)),
                 tasks: TaskTracker::new(),
                 counts: Arc::default(),
@@ -94,6 +98,12 @@ impl Gateway {
                 limits,
             }),
         }
+    }
+
+    /// What the gateway counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.core.metrics
     }
 
     /// The public keys of the assertions, as a JSON Web Key Set; an empty set if there are none.

@@ -45,6 +45,7 @@ mod gateway;
 mod hops;
 mod limits;
 mod live;
+pub mod metrics;
 mod normal;
 mod places;
 mod ports;
@@ -61,6 +62,7 @@ pub use gateway::{Gateway, GatewayConfig};
 pub use hops::Hops;
 pub use limits::Limits;
 pub use live::{LiveKind, LiveView};
+pub use metrics::Metrics;
 pub use ports::{
     ClientCertificate, Control, CookieToken, Credentials, DenialPage, Identity, PortalRequest, Problem, Receipt,
     RecordRefused,

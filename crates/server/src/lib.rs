@@ -33,6 +33,7 @@ mod keep;
 mod limits;
 mod oidc;
 mod portal;
+mod probes;
 pub mod proposals;
 mod publish;
 mod revision;

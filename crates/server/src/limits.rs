@@ -31,6 +31,7 @@ pub(crate) fn of(settings: &Settings) -> Limits {
         response_header_count,
         upstream_idle,
         upstream_idle_for,
+        announce: _,
         drain,
         lease_tick,
         cut_grace,

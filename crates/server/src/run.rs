@@ -25,9 +25,9 @@ use crate::files;
 use crate::house::{House, Opening, Unsigned, new_request_id};
 use crate::limits;
 use crate::portal::{Portal, admin};
+use crate::probes;
 use crate::rollouts;
 use crate::rooms;
-use crate::rooms::health::{self, Works};
 use crate::secrets::write_private;
 use crate::sign_in::encode;
 
@@ -66,8 +66,16 @@ pub struct Running {
     pub setup_link: Option<String>,
     gateway: Arc<Gateway>,
     follower: Option<Follower>,
+    /// How long probes are told before the listeners close.
+    announce: StdDuration,
+    /// Cancelled first: `/readyz` says no.
+    leaving: CancellationToken,
+    /// Cancelled next: nothing new is accepted, what is open drains.
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// Cancelled last: nobody answers probes.
+    stopped: CancellationToken,
+    probes: TaskTracker,
 }
 
 /// Why a start failed: faults of the configuration, or something else.
@@ -115,7 +123,7 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
             Some(TcpListener::bind(at).await.with_context(|| format!("[listen] redirect: cannot listen on {at}"))?)
         }
     };
-    let health = match settings.listen.health.filter(|_| wanted.port() != 0) {
+    let health = match settings.listen.health.filter(|at| wanted.port() != 0 || at.port() == 0) {
         None => None,
         Some(at) => {
             Some(TcpListener::bind(at).await.with_context(|| format!("[listen] health: cannot listen on {at}"))?)
@@ -167,6 +175,7 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     })?;
 
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let (leaving, stopped, probes) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
     {
         let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
         tasks.spawn(async move { gateway.serve(listener, Some(tls), stop).await });
@@ -186,7 +195,7 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     tasks.spawn(look_after_sessions(Arc::clone(&house), stop.clone()));
     let health_at = health.as_ref().and_then(|l| l.local_addr().ok());
     if let Some(listener) = health {
-        tasks.spawn(tell_health(Arc::clone(&house), listener, stop.clone()));
+        probes.spawn(probes::serve(Arc::clone(&house), listener, leaving.clone(), stopped.clone()));
     }
     tasks.spawn(local_socket(Arc::clone(&house), socket(&house.data)?, stop.clone()));
     let point_at = point.as_ref().map(|bound| bound.at);
@@ -203,8 +212,12 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
         setup_link,
         gateway,
         follower: Some(follower),
+        announce: StdDuration::from_millis(settings.limits.announce.millis()),
+        leaving,
         stop,
         tasks,
+        stopped,
+        probes,
     })
 }
 
@@ -228,12 +241,17 @@ impl Running {
         self.house.reload().await
     }
 
-    /// Stops: open exchanges may end, live streams are cut, everything is written.
+    /// Stops: probes are told, then nothing new is accepted, open exchanges may end, live streams are cut, everything is written.
     pub async fn stop(mut self) -> Result<()> {
         self.house.record_system("stop", "asked to stop");
+        self.leaving.cancel();
+        tokio::time::sleep(self.announce).await;
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.stopped.cancel();
+        self.probes.close();
+        self.probes.wait().await;
         if let Some(follower) = self.follower.take() {
             follower.stop().await;
         }
@@ -313,23 +331,6 @@ async fn look_after_sessions(house: Arc<House>, stop: CancellationToken) {
         if let Err(error) = house.expire_sessions().await {
             tracing::warn!(error = format!("{error:#}"), "sessions expired but could not be kept as ended");
         }
-    }
-}
-
-/// `GET /healthz` on a listener of its own: 200 or 503, and nothing that an outsider could use.
-async fn tell_health(house: Arc<House>, listener: TcpListener, stop: CancellationToken) {
-    let answer = move || {
-        let house = Arc::clone(&house);
-        async move {
-            let well = health::parts(&house).await.iter().all(Works::works);
-            let status = if well { http::StatusCode::OK } else { http::StatusCode::SERVICE_UNAVAILABLE };
-            (status, if well { "ok\n" } else { "not well\n" })
-        }
-    };
-    let router = axum::Router::new().route("/healthz", axum::routing::get(answer));
-    let served = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await;
-    if let Err(error) = served {
-        tracing::warn!(%error, "the health listener ended");
     }
 }
 

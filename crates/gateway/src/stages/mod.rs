@@ -132,6 +132,7 @@ impl Exchange<'_> {
     }
 
     fn refuse(&self, refused: &Refused, app: Option<&Arc<Application>>) -> Answer {
+        self.core.metrics.refused(refused.code);
         self.core.note(Record::Refusal(Refusal {
             request: self.id.clone(),
             ip: self.client.peer.ip(),
