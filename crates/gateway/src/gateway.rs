@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::ports::Control;
 use crate::routes::Routes;
+use crate::trace::Spans;
 
 /// What the gateway is told at its start.
 pub struct GatewayConfig {
@@ -27,6 +28,8 @@ pub struct GatewayConfig {
     pub threads: usize,
     /// Whose word about the address of a client counts.
     pub hops: Hops,
+    /// Where spans go; nowhere if nobody collects traces.
+    pub spans: Option<Spans>,
     /// Signs what applications are told about the asker; `None` tells them nothing.
     pub signer: Option<Signer>,
     /// The cookies that belong to the gateway: first the one that carries the session secret, then any others. None of them
@@ -40,6 +43,7 @@ impl Default for GatewayConfig {
             limits: Limits::default(),
             threads: 1,
             hops: Hops::default(),
+            spans: None,
             signer: None,
             cookies: vec!["__Host-safeconduct".into()],
         }
@@ -57,6 +61,7 @@ pub(crate) struct Core {
     pub(crate) control: Arc<dyn Control>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) hops: Hops,
+    pub(crate) spans: Option<Spans>,
     pub(crate) signer: Option<Signer>,
     pub(crate) cookies: Vec<String>,
     pub(crate) live: Arc<LiveTable>,
@@ -84,6 +89,7 @@ impl Gateway {
             core: Arc::new(Core {
                 control,
                 hops: config.hops,
+                spans: config.spans,
                 signer: config.signer,
                 cookies: config.cookies,
                 live: Arc::default(),

@@ -54,6 +54,7 @@ mod redirect;
 mod routes;
 mod stages;
 mod tls;
+pub mod trace;
 mod wire;
 
 pub use assertion::{Signer, SignerError};

@@ -126,6 +126,8 @@ struct Shard {
     decided_again: AtomicU64,
     standings_found: AtomicU64,
     standings_made: AtomicU64,
+    spans: AtomicU64,
+    spans_dropped: AtomicU64,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
 }
 
@@ -258,6 +260,12 @@ impl Metrics {
     pub fn standing(&self, found: bool) {
         let shard = here(&self.shards);
         add(Some(if found { &shard.standings_found } else { &shard.standings_made }), 1);
+    }
+
+    /// A span went to the collector of traces, or was dropped for want of room.
+    pub fn span(&self, taken: bool) {
+        let shard = here(&self.shards);
+        add(Some(if taken { &shard.spans } else { &shard.spans_dropped }), 1);
     }
 
     /// A live connection ended; `delay` is the time from what caused it to its last byte.
@@ -396,6 +404,14 @@ impl Metrics {
         );
         text.sample(name, &[("at_hand", "yes")], self.sum(|s| Some(&s.standings_found)));
         text.sample(name, &[("at_hand", "no")], self.sum(|s| Some(&s.standings_made)));
+        let name = "safeconduct_spans_total";
+        text.family(
+            name,
+            Kind::Counter,
+            "Spans for the collector of traces, and those that were dropped for want of room.",
+        );
+        text.sample(name, &[("outcome", "taken")], self.sum(|s| Some(&s.spans)));
+        text.sample(name, &[("outcome", "dropped")], self.sum(|s| Some(&s.spans_dropped)));
         let name = "safeconduct_cuts_total";
         text.family(name, Kind::Counter, "Live connections that ended, by cause.");
         for (at, (_, label)) in CAUSES.iter().enumerate() {

@@ -19,6 +19,7 @@ use crate::body::Body;
 use crate::limits::Limits;
 use crate::normal::headers::{is_hop_by_hop, is_ours};
 use crate::normal::{CanonicalRequest, Upgrade};
+use crate::trace::Trace;
 use pool::Connection;
 pub(crate) use pool::Upstreams;
 pub(crate) use streams::{Download, Lease, Upload, Uploaded};
@@ -49,6 +50,7 @@ pub(crate) struct OwnHeaders<'a> {
     pub(crate) proto: &'static str,
     pub(crate) request: &'a str,
     pub(crate) assertion: Option<String>,
+    pub(crate) trace: Option<&'a Trace>,
 }
 
 /// The request as the upstream gets it: the canonical form that was decided on, hop-by-hop fields gone, own fields set.
@@ -75,6 +77,12 @@ pub(crate) fn outgoing(
     fields.insert("x-forwarded-proto", HeaderValue::from_static(own.proto));
     fields.insert("x-forwarded-host", value(&canonical.authority.to_string())?);
     fields.insert("x-request-id", value(own.request)?);
+    if let Some(trace) = own.trace {
+        fields.insert("traceparent", value(&trace.own.to_string())?);
+        if let Some(state) = &trace.state {
+            fields.insert("tracestate", value(state)?);
+        }
+    }
     if let Some(assertion) = own.assertion {
         fields.insert("x-safeconduct-assertion", value(&assertion)?);
     }

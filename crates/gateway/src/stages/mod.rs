@@ -23,6 +23,7 @@ use crate::gateway::Core;
 use crate::normal::scan::STAND_IN;
 use crate::normal::{self, CanonicalRequest, Refused};
 use crate::ports::{ClientCertificate, PortalRequest};
+use crate::trace::{Span, Trace};
 use crate::wire::{Busy, Next, WireState};
 
 /// What a stage knows about the connection.
@@ -71,17 +72,31 @@ fn asks_for_upgrade(request: &Request<Incoming>) -> bool {
 async fn handle(core: &Arc<Core>, client: &Arc<Client>, request: Request<Incoming>) -> Answer {
     let busy = Some(client.wire.begin());
     let id = core.control.new_request_id();
+    let peer = client.peer.ip();
     let told = request.headers().get_all("x-forwarded-for").iter().map(http::HeaderValue::as_bytes);
     let behind = core.hops.behind(client.peer.ip(), told);
     let client = match behind {
         Ok(ip) if ip != client.peer.ip() => &Arc::new(Client { peer: SocketAddr::new(ip, 0), ..Client::clone(client) }),
         _ => client,
     };
-    let exchange = Exchange { core, client, id, busy };
+    let values = |name| request.headers().get_all(name).iter().map(http::HeaderValue::as_bytes);
+    let every = core.spans.as_ref().map_or(0, |s| s.every);
+    let trusted = core.hops.trusts(peer);
+    let trace = Trace::of(&id, trusted, values("traceparent"), values("tracestate"), every);
+    let method = request.method().to_string();
+    let (from, began) = (core.control.now(), std::time::Instant::now());
+    let exchange = Exchange { core, client, id: id.clone(), busy, trace: trace.clone() };
     if behind.is_err() {
         return exchange.refuse(&Refused::bad("forwarded_for"), None);
     }
-    exchange.run(request).await
+    let answer = exchange.run(request).await;
+    if let (Some(spans), Some(Trace { own, parent, .. })) = (&core.spans, trace.filter(|t| t.own.sampled)) {
+        let took_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let status = answer.status().as_u16();
+        let span = Span { own, parent, request: id, from, took_us, method, status, app: None, reason: None };
+        core.metrics.span(spans.take(span));
+    }
+    answer
 }
 
 /// One request on its way through the stages.
@@ -90,6 +105,7 @@ struct Exchange<'a> {
     client: &'a Arc<Client>,
     id: RequestId,
     busy: Option<Busy>,
+    trace: Option<Trace>,
 }
 
 impl Exchange<'_> {

@@ -40,6 +40,7 @@ impl Exchange<'_> {
                 client: self.client.peer.ip(),
                 proto: self.client.scheme(),
                 request: self.id.as_str(),
+                trace: self.trace.as_ref(),
                 assertion: self.core.signer.as_ref().and_then(|s| s.assert(&ask, permit.obligations(), now)),
             };
             let request = outgoing(&canonical, own, body)?;

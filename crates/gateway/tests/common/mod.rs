@@ -394,6 +394,7 @@ impl Upstream {
 pub struct Setup {
     pub limits: Limits,
     pub hops: Hops,
+    pub spans: Option<trace::Spans>,
     pub class: Class,
     pub rules: String,
     pub hardening: safeconduct_model::Hardening,
@@ -405,6 +406,7 @@ impl Default for Setup {
         Self {
             limits: Limits::default(),
             hops: Hops::default(),
+            spans: None,
             class: Class::Moderate,
             rules: RULES.into(),
             hardening: safeconduct_model::Hardening::default(),
@@ -428,6 +430,7 @@ pub async fn house(setup: Setup) -> House {
         limits: setup.limits,
         threads: 1,
         hops: setup.hops,
+        spans: setup.spans,
         signer: Some(Signer::new("https://portal.test", &assertion_key()).unwrap()),
         cookies: vec!["sc".into(), "sc-state".into()],
     };
