@@ -24,6 +24,7 @@ mod listen;
 mod reader;
 mod settings;
 mod starter;
+mod traces;
 
 pub use check::{Config, Texts};
 pub use decision_point::{BUILT_IN, DecisionClient, DecisionPoint, DecisionStore, Surface, TokenDigest};
@@ -33,3 +34,4 @@ pub use listen::{Listen, MAX_THREADS};
 pub use reader::Text;
 pub use settings::{Link, Network, OidcProvider, Settings, TlsFiles};
 pub use starter::starter;
+pub use traces::Traces;

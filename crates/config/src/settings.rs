@@ -12,6 +12,7 @@ use crate::decision_point::{self, DecisionPoint};
 use crate::limits::{self, Limits};
 use crate::listen::{self, Listen};
 use crate::reader::{At, Faults, Table, Text, parse};
+use crate::traces::{self, Traces};
 
 /// What `safeconduct.toml` says.
 #[derive(Clone, Debug)]
@@ -52,6 +53,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long ledger records may wait for the disk where nothing waits for them.
     pub ledger_sync: Duration,
+    /// Where spans are sent, if anywhere.
+    pub traces: Option<Traces>,
     /// The decision point for other programs and gateways, if there is one.
     pub decision_point: Option<DecisionPoint>,
 }
@@ -214,6 +217,7 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         t.done(faults);
     }
     let decision_point = root.table("decision_point", faults).and_then(|t| decision_point::read(t, tokens, faults));
+    let traces = traces::read(root.table("traces", faults), faults);
     root.done(faults);
     Some(Settings {
         organisation: organisation?,
@@ -234,6 +238,7 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         operators: operators.unwrap_or_else(|| "operators".parse().expect("a fixed id is valid")),
         limits,
         ledger_sync,
+        traces,
         decision_point,
     })
 }

@@ -52,6 +52,18 @@ fn nt_05_a_proxy_header_that_nobody_may_send_is_refused_at_start() {
 }
 
 #[test]
+fn spans_go_to_this_machine_or_over_tls() {
+    let traces = |lines: &str| with("", &format!("\n[traces]\n{lines}\n"));
+    let settings = traces("endpoint = \"http://127.0.0.1:4318/v1/traces\"\nevery = 1").expect("loopback");
+    assert_eq!(settings.traces.map(|t| t.every), Some(1));
+    assert!(traces("endpoint = \"https://collector.example/v1/traces\"").is_ok());
+    assert!(traces("endpoint = \"http://collector.example/v1/traces\"").expect_err("plain").contains("https://"));
+    assert!(traces("endpoint = \"http://127.0.0.1.evil.example/\"").expect_err("another host").contains("https://"));
+    assert!(traces("every = 10").expect_err("nowhere").contains("needs `endpoint`"));
+    assert_eq!(with("", "").expect("as it is").traces, None, "off by default");
+}
+
+#[test]
 fn threads_are_a_number_within_bounds_and_the_cores_decide_without() {
     assert_eq!(with("", "").expect("as it is").threads, None);
     assert_eq!(with("", "\n[gateway]\nthreads = 256\n").expect("the bound").threads, Some(256));

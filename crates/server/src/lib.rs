@@ -43,6 +43,7 @@ mod run;
 mod secrets;
 mod sign_in;
 pub mod signed;
+mod traces;
 
 pub use house::{Current, House};
 pub use run::{Running, SOCKET, Start, StartError, start};

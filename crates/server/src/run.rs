@@ -30,6 +30,7 @@ use crate::rollouts;
 use crate::rooms;
 use crate::secrets::write_private;
 use crate::sign_in::encode;
+use crate::traces;
 
 /// The name of the local socket in the data folder.
 pub const SOCKET: &str = "control.sock";
@@ -156,7 +157,9 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
 
     let portal = Portal::new(&house);
     let signer = Signer::new(&house.origin, &assertion_key(&house.data)?)?;
+    let (spans, exporter) = traces::open(&house.dir, settings.traces.as_ref())?;
     let config = GatewayConfig {
+        spans,
         limits: limits::of(&settings.limits),
         hops: Hops { trusted: settings.listen.trusted_proxies.clone(), proxy_protocol: settings.listen.proxy_protocol },
         threads: settings.threads.unwrap_or_else(cores),
@@ -188,6 +191,9 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     if let Some(listener) = redirect {
         let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
         tasks.spawn(async move { gateway.serve_redirect(listener, https.port(), stop).await });
+    }
+    if let Some(exporter) = exporter {
+        probes.spawn(exporter.run(stopped.clone()));
     }
     tasks.spawn(rooms::follow(Arc::clone(&house), stop.clone()));
     tasks.spawn(look_after_files(Arc::clone(&house), stop.clone()));

@@ -4,3 +4,4 @@
 mod bench;
 mod probes;
 mod reload;
+mod traces;
