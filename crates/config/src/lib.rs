@@ -19,13 +19,19 @@
 mod check;
 mod decision_point;
 mod estate;
+mod limits;
+mod listen;
 mod reader;
 mod settings;
 mod starter;
+mod traces;
 
 pub use check::{Config, Texts};
 pub use decision_point::{BUILT_IN, DecisionClient, DecisionPoint, DecisionStore, Surface, TokenDigest};
 pub use estate::{CONSOLE, Estate};
+pub use limits::{Limit, Limits, page as limits_page};
+pub use listen::{Listen, MAX_THREADS};
 pub use reader::Text;
 pub use settings::{Link, Network, OidcProvider, Settings, TlsFiles};
 pub use starter::starter;
+pub use traces::Traces;

@@ -78,6 +78,12 @@ impl<'t> Table<'t> {
         Some(Found { at, value })
     }
 
+    /// Where a key stands, or else where its table begins.
+    pub(crate) fn at_of(&self, key: &str) -> At {
+        let line = self.left.get(key).map_or(self.at.line, |(span, ..)| line(&self.source.text, span.start));
+        At { file: self.source.file.clone(), line }
+    }
+
     /// A text, if the key is there.
     pub(crate) fn text(&mut self, key: &'static str, faults: &mut Faults) -> Option<(At, String)> {
         let found = self.take(key)?;

@@ -1,7 +1,7 @@
 //! `safeconduct.toml`: listeners, sessions, devices, networks, identity providers.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use jiff::tz::TimeZone;
@@ -9,7 +9,10 @@ use safeconduct_access::Lifetimes;
 use safeconduct_model::{Check, Duration, GroupId, Host};
 
 use crate::decision_point::{self, DecisionPoint};
+use crate::limits::{self, Limits};
+use crate::listen::{self, Listen};
 use crate::reader::{At, Faults, Table, Text, parse};
+use crate::traces::{self, Traces};
 
 /// What `safeconduct.toml` says.
 #[derive(Clone, Debug)]
@@ -22,10 +25,10 @@ pub struct Settings {
     pub data: String,
     /// The host name of the portal: sign-in, console, the pages of the end users.
     pub portal: Host,
-    /// Where TLS is served.
-    pub https: SocketAddr,
-    /// Where health is told, in plain HTTP and to nobody else.
-    pub health: Option<SocketAddr>,
+    /// Where is served, and whose word about addresses counts.
+    pub listen: Listen,
+    /// How many data-plane threads; none where the number of cores decides.
+    pub threads: Option<usize>,
     /// Certificate files, where the local authority should not issue them.
     pub tls: Option<TlsFiles>,
     /// How long sessions live.
@@ -46,12 +49,12 @@ pub struct Settings {
     pub oidc: Vec<OidcProvider>,
     /// Whose members may become the first administrator and operate the console by the starter policy.
     pub operators: GroupId,
-    /// How long an upstream may take until the first byte of its answer.
-    pub upstream_timeout: Duration,
-    /// How many connections are served at once.
-    pub max_connections: u64,
+    /// Every bound of the gateway.
+    pub limits: Limits,
     /// How long ledger records may wait for the disk where nothing waits for them.
     pub ledger_sync: Duration,
+    /// Where spans are sent, if anywhere.
+    pub traces: Option<Traces>,
     /// The decision point for other programs and gateways, if there is one.
     pub decision_point: Option<DecisionPoint>,
 }
@@ -152,13 +155,8 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         t.done(faults);
     }
 
-    let mut https = None;
-    let mut health = None;
-    if let Some(mut t) = root.table("listen", faults) {
-        https = t.parsed::<SocketAddr>("https", "write address and port, as in \"0.0.0.0:443\"", faults);
-        health = t.parsed::<SocketAddr>("health", "write address and port, as in \"127.0.0.1:9443\"", faults);
-        t.done(faults);
-    }
+    let listen = listen::read(root.table("listen", faults), faults);
+    let threads = listen::threads(root.table("gateway", faults), faults);
     let tls = root.table("tls", faults).and_then(|mut t| {
         let certificate = t.required("certificate", "name the PEM file of the chain", faults);
         let key = t.required("key", "name the PEM file of the key", faults);
@@ -209,13 +207,7 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         file
     });
     let oidc = root.tables("oidc", faults).into_iter().filter_map(|t| provider(t, faults)).collect();
-    let mut upstream_timeout = Duration::from_secs(60);
-    let mut max_connections = 20_000;
-    if let Some(mut t) = root.table("limits", faults) {
-        upstream_timeout = t.span("upstream_timeout", faults).unwrap_or(upstream_timeout);
-        max_connections = t.number("connections", 1..1_000_001, faults).unwrap_or(max_connections);
-        t.done(faults);
-    }
+    let limits = limits::read(root.table("limits", faults), faults);
     let mut ledger_sync = Duration::from_millis(200);
     if let Some(mut t) = root.table("ledger", faults) {
         ledger_sync = t.span("sync", faults).unwrap_or(ledger_sync);
@@ -225,14 +217,15 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         t.done(faults);
     }
     let decision_point = root.table("decision_point", faults).and_then(|t| decision_point::read(t, tokens, faults));
+    let traces = traces::read(root.table("traces", faults), faults);
     root.done(faults);
     Some(Settings {
         organisation: organisation?,
         zone: zone?,
         data,
         portal: portal_host?,
-        https: https.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 8443))),
-        health,
+        listen,
+        threads,
         tls,
         lifetimes,
         report_max_age,
@@ -243,9 +236,9 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         geoip,
         oidc,
         operators: operators.unwrap_or_else(|| "operators".parse().expect("a fixed id is valid")),
-        upstream_timeout,
-        max_connections,
+        limits,
         ledger_sync,
+        traces,
         decision_point,
     })
 }

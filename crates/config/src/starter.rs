@@ -30,6 +30,7 @@ host = "portal.DOMAIN"            # sign-in, console, and everybody's own page
 [listen]
 https = "127.0.0.1:8443"          # a local authority issues the certificates; see data/ca.pem
 health = "127.0.0.1:9443"         # GET /healthz, for probes only
+# plain = "127.0.0.1:8080"        # plain HTTP for programs on this machine; loopback addresses only
 
 # [tls]                           # your own certificate instead of the local authority
 # certificate = "tls/chain.pem"

@@ -1,9 +1,8 @@
 //! Accept: listeners, TLS, connections and their bounds.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ServerConfig;
 use safeconduct_model::{Reason, Record, Refusal};
@@ -15,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exchange::Client;
 use crate::gateway::{Core, Gateway};
+use crate::metrics::{Handshake, Met};
 use crate::ports::ClientCertificate;
 use crate::worker::Worker;
 use crate::{h1, h2};
@@ -92,7 +92,12 @@ impl Gateway {
                 }
             };
             let peer = plain(peer);
-            let Some(place) = self.core.counts.enter(peer.ip(), &self.core.limits) else {
+            self.core.metrics.accepted();
+            let limits = &self.core.limits;
+            // The clients behind a trusted hop are counted one by one, once their addresses are known.
+            let most_here = if self.core.hops.trusts(peer.ip()) { usize::MAX } else { limits.connections_per_address };
+            let Some(place) = self.core.counts.enter(peer.ip(), limits.connections, most_here) else {
+                self.core.metrics.met(Met::Connections);
                 tracing::debug!(%peer, "too many connections");
                 continue;
             };
@@ -123,14 +128,26 @@ impl Gateway {
 
 async fn connection(
     worker: Arc<Worker>,
-    stream: TcpStream,
-    peer: SocketAddr,
+    mut stream: TcpStream,
+    hop: SocketAddr,
     purpose: Purpose,
     shutdown: CancellationToken,
 ) {
     let core = &worker.core;
     if let Err(e) = stream.set_nodelay(true) {
         tracing::debug!(error = %e, "no_delay");
+    }
+    let peer = match core.hops.client(&mut stream, hop, &core.limits).await {
+        Ok(client) => client,
+        Err(error) => {
+            tracing::debug!(%hop, %error, "no client");
+            return refused(core, hop, Reason::BadRequest, "proxy_header");
+        }
+    };
+    let behind = core.behind.enter(peer.ip(), usize::MAX, core.limits.connections_per_address);
+    if peer != hop && behind.is_none() {
+        core.metrics.met(Met::ConnectionsPerAddress);
+        return tracing::debug!(%peer, "too many connections");
     }
     let mut client = Client::new(peer);
     let config = match purpose {
@@ -148,14 +165,25 @@ async fn connection(
         }
         Purpose::Redirect { port } => return crate::redirect::serve(core, stream, port, shutdown).await,
     };
-    let handshake = timeout(core.limits.handshake, TlsAcceptor::from(config).accept(stream)).await;
+    let limits = &core.limits;
+    let Some(shaking) = core.handshakes.enter(peer.ip(), limits.handshakes, limits.handshakes_per_address) else {
+        core.metrics.met(Met::Handshakes);
+        return tracing::debug!(%peer, "too many handshakes");
+    };
+    let handshake = timeout(limits.handshake, TlsAcceptor::from(config).accept(stream)).await;
+    drop(shaking);
     let stream = match handshake {
-        Ok(Ok(stream)) => stream,
+        Ok(Ok(stream)) => {
+            core.metrics.handshake(Handshake::Done);
+            stream
+        }
         Ok(Err(e)) => {
+            core.metrics.handshake(Handshake::Failed);
             tracing::debug!(%peer, error = %e, "no TLS");
             return;
         }
         Err(_) => {
+            core.metrics.handshake(Handshake::Slow);
             return refused(core, peer, Reason::LimitReached, "slow_handshake");
         }
     };
@@ -185,7 +213,8 @@ async fn begins_http_2(stream: &TcpStream) -> bool {
     }
 }
 
-fn refused(core: &Core, peer: SocketAddr, reason: Reason, detail: &str) {
+fn refused(core: &Core, peer: SocketAddr, reason: Reason, detail: &'static str) {
+    core.metrics.refused(detail);
     core.note(Record::Refusal(Refusal {
         request: core.control.new_request_id(),
         ip: peer.ip(),
@@ -193,46 +222,6 @@ fn refused(core: &Core, peer: SocketAddr, reason: Reason, detail: &str) {
         detail: detail.into(),
         app: None,
     }));
-}
-
-/// How many connections there are, in all and by address.
-#[derive(Debug, Default)]
-pub(crate) struct Counts(Mutex<Counted>);
-
-#[derive(Debug, Default)]
-struct Counted {
-    all: usize,
-    by_address: HashMap<IpAddr, usize>,
-}
-
-impl Counts {
-    /// Takes a place, if there is one.
-    fn enter(self: &Arc<Self>, ip: IpAddr, limits: &crate::limits::Limits) -> Option<Place> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let here = counts.by_address.get(&ip).copied().unwrap_or(0);
-        if counts.all >= limits.connections || here >= limits.connections_per_address {
-            return None;
-        }
-        counts.all += 1;
-        counts.by_address.insert(ip, here + 1);
-        Some(Place(Arc::clone(self), ip))
-    }
-}
-
-/// A place among the connections; given back when dropped.
-struct Place(Arc<Counts>, IpAddr);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.all = counts.all.saturating_sub(1);
-        match counts.by_address.get_mut(&self.1) {
-            Some(here) if *here > 1 => *here -= 1,
-            _ => {
-                counts.by_address.remove(&self.1);
-            }
-        }
-    }
 }
 
 /// A listener for both versions tells an IPv4 client as `::ffff:a.b.c.d`; rules and limits speak of `a.b.c.d`.

@@ -20,6 +20,7 @@ use crate::lease::Lease;
 use crate::live::{About, LiveKind};
 use crate::ports::{ClientCertificate, CookieToken, Credentials, Identity, PortalRequest, Receipt, RecordRefused};
 use crate::standing::{Fits, Given, Standing};
+use crate::trace::{Span, Trace};
 use crate::upstream::ForwardError;
 use crate::worker::Worker;
 
@@ -44,6 +45,57 @@ impl Client {
 
     pub(crate) fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
+    }
+}
+
+impl Client {
+    /// The client of one request, where a trusted hop speaks for several; nothing where the connection is the client's own.
+    pub(crate) fn behind(&self, head: &Head, core: &Core) -> Result<Option<Self>, Refused> {
+        if core.hops.trusted.is_empty() {
+            return Ok(None);
+        }
+        let ip = core.hops.behind(self.peer.ip(), head.raw("x-forwarded-for"));
+        let ip = ip.map_err(|_| Refused::bad("forwarded_for"))?;
+        let other = || Self {
+            peer: SocketAddr::new(ip, 0),
+            address: ip.to_string(),
+            certificate: self.certificate.clone(),
+            tls: self.tls,
+        };
+        Ok((ip != self.peer.ip()).then(other))
+    }
+
+    /// The trace that a request belongs to.
+    pub(crate) fn trace(&self, id: &RequestId, head: &Head, core: &Core) -> Option<Trace> {
+        let every = core.spans.as_ref().map_or(0, |s| s.every);
+        let trusted = core.hops.trusts(self.peer.ip());
+        Trace::of(id, trusted, head.raw("traceparent"), head.raw("tracestate"), every)
+    }
+}
+
+/// What is told of an exchange to a collector of traces.
+pub(crate) struct Tracing {
+    trace: Option<Trace>,
+    from: Timestamp,
+    began: Instant,
+    method: String,
+}
+
+impl Tracing {
+    /// Begins a span; nothing if nobody collects this trace.
+    pub(crate) fn begin(core: &Core, trace: Option<&Trace>, head: &Head) -> Option<Self> {
+        let trace = trace.filter(|t| t.own.sampled && core.spans.is_some())?.clone();
+        let method = head.method().to_owned();
+        Some(Self { trace: Some(trace), from: core.control.now(), began: Instant::now(), method })
+    }
+
+    /// Ends it with the head of the answer.
+    pub(crate) fn end(self, core: &Core, request: &RequestId, status: u16, app: Option<&Application>) {
+        let (Some(spans), Some(Trace { own, parent, .. })) = (&core.spans, self.trace) else { return };
+        let took_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let (from, method, app) = (self.from, self.method, app.map(|a| a.id.clone()));
+        let span = Span { own, parent, request: request.clone(), from, took_us, method, status, app, reason: None };
+        core.metrics.span(spans.take(span));
     }
 }
 
@@ -164,7 +216,10 @@ impl Exchange<'_> {
                 method: head.method(),
                 path: head.path(),
             };
-            if clock_ok && let Some(standing) = memory.standing(&asked).or_else(|| self.worker.standing(&asked)) {
+            if clock_ok
+                && let Some(standing) = memory.standing(&asked).or_else(|| self.worker.standing(&asked))
+            {
+                core.metrics.standing(true);
                 memory.remember(&standing);
                 let record = standing.record(&about, 0);
                 match self.take(standing, about, epoch, record) {
@@ -182,17 +237,21 @@ impl Exchange<'_> {
                 false => Verdict::Denial(Denial::plain(Reason::ClockUnreliable, vec![Remedy::Nothing])),
             };
             let took = micros(started);
+            core.metrics.decided(started.elapsed());
             let mode = snapshot.application(&app.id).map_or(Mode::Enforce, |a| a.mode);
             let record = verdict.record(&ask, now, mode, took);
             match verdict {
                 Verdict::Denial(denial) => {
+                    core.metrics.app(&app.id).denied(denial.reason);
                     let receipt = control.record(Record::Access(Box::new(record)));
                     return Err(Box::new(Refusing { ask, denial, now, receipt: Some(receipt) }));
                 }
                 Verdict::Permit(permit) => {
+                    core.metrics.standing(false);
                     let assertion = core.signer.as_ref().and_then(|s| s.assert(&ask, permit.obligations(), now));
                     let pattern = record.clone();
-                    let given = Given { permit: &permit, ask, credentials, pattern, assertion, epoch, now };
+                    let metrics = core.metrics.app(&app.id);
+                    let given = Given { metrics, permit: &permit, ask, credentials, pattern, assertion, epoch, now };
                     let standing = Standing::register(&core.live, given);
                     self.worker.keep(&standing, epoch, now);
                     memory.remember(&standing);
@@ -282,6 +341,7 @@ impl Exchange<'_> {
 
     /// The answer to a request that could not be read in one way.
     pub(crate) fn refuse(&self, refused: &Refused, app: Option<&Arc<Application>>) -> Response<Body> {
+        self.core().metrics.refused(refused.code);
         self.core().note(Record::Refusal(Refusal {
             request: self.id.clone(),
             ip: self.client.peer.ip(),

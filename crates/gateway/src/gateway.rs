@@ -11,18 +11,27 @@ use safeconduct_policy::Verdict;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accept::Counts;
 use crate::assertion::Signer;
+use crate::hops::Hops;
 use crate::limits::Limits;
 use crate::live::{Entry, LiveTable, LiveView};
+use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::ports::Control;
 use crate::routes::Routes;
 use crate::standing::Standing;
+use crate::trace::Spans;
 
 /// What the gateway is told at its start.
 pub struct GatewayConfig {
     /// The bounds.
     pub limits: Limits,
+    /// How many threads serve connections.
+    pub threads: usize,
+    /// Whose word about the address of a client counts.
+    pub hops: Hops,
+    /// Where spans go; nowhere if nobody collects traces.
+    pub spans: Option<Spans>,
     /// Signs what applications are told about the asker; `None` tells them nothing.
     pub signer: Option<Signer>,
     /// The cookies that belong to the gateway: first the one that carries the session secret, then any others. None of them
@@ -32,7 +41,14 @@ pub struct GatewayConfig {
 
 impl Default for GatewayConfig {
     fn default() -> Self {
-        Self { limits: Limits::default(), signer: None, cookies: vec!["__Host-safeconduct".into()] }
+        Self {
+            limits: Limits::default(),
+            threads: 1,
+            hops: Hops::default(),
+            spans: None,
+            signer: None,
+            cookies: vec!["__Host-safeconduct".into()],
+        }
     }
 }
 
@@ -49,6 +65,8 @@ pub(crate) struct Core {
     /// The bounds of a request, and those of an answer.
     pub(crate) bounds: Bounds,
     pub(crate) answer_bounds: Bounds,
+    pub(crate) hops: Hops,
+    pub(crate) spans: Option<Spans>,
     pub(crate) signer: Option<Signer>,
     pub(crate) cookies: Vec<String>,
     pub(crate) live: Arc<LiveTable>,
@@ -57,7 +75,12 @@ pub(crate) struct Core {
     pub(crate) tasks: TaskTracker,
     /// Whether somebody looks after the leases whose time is up.
     pub(crate) ticking: AtomicBool,
-    pub(crate) counts: Arc<Counts>,
+    pub(crate) counts: Arc<Places>,
+    pub(crate) handshakes: Arc<Places>,
+    /// The clients that hops named, each by its own address.
+    pub(crate) behind: Arc<Places>,
+    /// What is counted.
+    pub(crate) metrics: Arc<Metrics>,
     /// Cancelled when patience ends.
     pub(crate) stop_now: CancellationToken,
 }
@@ -70,6 +93,8 @@ impl Gateway {
         Self {
             core: Arc::new(Core {
                 control,
+                hops: config.hops,
+                spans: config.spans,
                 signer: config.signer,
                 cookies: config.cookies,
                 live: Arc::default(),
@@ -79,10 +104,19 @@ impl Gateway {
                 bounds: limits.of_requests(),
                 answer_bounds: limits.of_answers(),
                 counts: Arc::default(),
+                handshakes: Arc::default(),
+                behind: Arc::default(),
+                metrics: Arc::new(Metrics::new(config.threads)),
                 stop_now: CancellationToken::new(),
                 limits,
             }),
         }
+    }
+
+    /// What the gateway counts.
+    #[must_use]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.core.metrics
     }
 
     /// The public keys of the assertions, as a JSON Web Key Set; an empty set if there are none.

@@ -7,6 +7,7 @@ use safeconduct_model::{Cut, CutCause, Duration, Record};
 
 use crate::gateway::{Core, lasted};
 use crate::live::{Ended, Entry, LiveKind};
+use crate::metrics::Living;
 use crate::standing::Standing;
 
 /// Holds a lease for as long as its connection lives. Dropping it gives the lease back and records a cut.
@@ -14,11 +15,19 @@ pub(crate) struct Lease {
     core: Arc<Core>,
     pub(crate) standing: Arc<Standing>,
     entry: Arc<Entry>,
+    began: Instant,
 }
 
 impl Lease {
     pub(crate) fn new(core: Arc<Core>, standing: Arc<Standing>, entry: Arc<Entry>) -> Self {
-        Self { core, standing, entry }
+        core.metrics.opened(living(entry.about.kind));
+        Self { core, standing, entry, began: Instant::now() }
+    }
+
+    /// The head of the answer is there.
+    pub(crate) fn answered(&self, status: u16) {
+        self.standing.metrics.permitted(status);
+        self.standing.metrics.answered(self.began.elapsed());
     }
 
     pub(crate) fn entry(&self) -> &Arc<Entry> {
@@ -47,6 +56,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.standing.detach(&self.entry);
+        self.core.metrics.closed(living(self.entry.about.kind));
+        let carried = |n: &std::sync::atomic::AtomicU64| n.load(std::sync::atomic::Ordering::Relaxed);
+        self.standing.metrics.ended(self.began.elapsed(), carried(&self.entry.up), carried(&self.entry.down));
         // An exchange that ended by itself is told by its verdict; a stream tells its end in any case.
         let streamed = self.entry.about.kind != LiveKind::Exchange && self.entry.opened();
         let (cause, delay) = match self.entry.end() {
@@ -54,7 +66,15 @@ impl Drop for Lease {
             Ended::ByItself if streamed => (CutCause::Closed, None),
             Ended::ByItself | Ended::Before => return,
         };
+        self.core.metrics.cut(cause, delay.map(|d| std::time::Duration::from_millis(d.millis())));
         self.core.note(self.end_record(cause, delay));
+    }
+}
+
+fn living(kind: LiveKind) -> Living {
+    match kind {
+        LiveKind::Exchange => Living::Exchange,
+        LiveKind::WebSocket => Living::WebSocket,
     }
 }
 

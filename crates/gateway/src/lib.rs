@@ -48,27 +48,34 @@ mod frames;
 mod gateway;
 mod h1;
 mod h2;
+mod hops;
 mod judge;
 mod lease;
 mod limits;
 mod live;
+pub mod metrics;
 mod patience;
 mod pipe;
+mod places;
 mod ports;
+pub mod proxy_protocol;
 mod redirect;
 mod relay;
 mod routes;
 mod scratch;
 mod standing;
 mod tls;
+pub mod trace;
 mod upstream;
 mod worker;
 
 pub use assertion::{Signer, SignerError};
 pub use body::{Body, BodyError, boxed, empty, full};
 pub use gateway::{Gateway, GatewayConfig};
+pub use hops::Hops;
 pub use limits::Limits;
 pub use live::{LiveKind, LiveView};
+pub use metrics::Metrics;
 pub use ports::{
     ClientCertificate, Control, CookieToken, Credentials, DenialPage, Identity, PortalRequest, Problem, Receipt,
     RecordRefused,

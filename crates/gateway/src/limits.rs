@@ -19,7 +19,11 @@ pub struct Limits {
     pub connections: usize,
     /// Open client connections of one address.
     pub connections_per_address: usize,
-    /// How long a TLS handshake may take.
+    /// TLS handshakes at a time, in all.
+    pub handshakes: usize,
+    /// TLS handshakes at a time of one address.
+    pub handshakes_per_address: usize,
+    /// How long a TLS handshake may take, and the header of the PROXY protocol before it.
     pub handshake: Duration,
     /// How long a request head may take from its first byte.
     pub head_read: Duration,
@@ -53,6 +57,8 @@ pub struct Limits {
     pub lease_tick: Duration,
     /// How long a cut HTTP/1.1 exchange may take to end in good order before its connection is dropped.
     pub cut_grace: Duration,
+    /// Connections that the system holds until they are accepted.
+    pub backlog: u32,
 }
 
 impl Limits {
@@ -79,8 +85,10 @@ impl Default for Limits {
             header_count: 100,
             target_bytes: 8 * 1024,
             body_bytes: None,
-            connections: 10_000,
+            connections: 20_000,
             connections_per_address: 1_000,
+            handshakes: 1_024,
+            handshakes_per_address: 128,
             handshake: Duration::from_secs(10),
             head_read: Duration::from_secs(10),
             idle: Duration::from_secs(75),
@@ -98,6 +106,7 @@ impl Default for Limits {
             drain: Duration::from_secs(10),
             lease_tick: Duration::from_millis(200),
             cut_grace: Duration::from_millis(200),
+            backlog: 1_024,
         }
     }
 }

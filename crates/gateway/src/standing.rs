@@ -12,6 +12,7 @@ use safeconduct_access::LeaseId;
 use safeconduct_model::{Access, Action, Application, Ask, Duration, Record, Timestamp};
 use safeconduct_policy::Permit;
 
+use crate::metrics::AppMetrics;
 use crate::live::{About, Entry, LiveTable, LiveView, lock};
 use crate::ports::{ClientCertificate, Credentials};
 
@@ -37,6 +38,8 @@ pub(crate) struct Standing {
     ask: Mutex<Arc<Ask>>,
     /// The record of the verdict, for what is the same in all of them.
     pattern: Access,
+    /// The counters of the application.
+    pub(crate) metrics: Arc<AppMetrics>,
     /// Lines for the application, whole.
     pub(crate) lines: Vec<u8>,
     attached: Mutex<Vec<Arc<Entry>>>,
@@ -49,6 +52,7 @@ struct Line {
 
 /// What a standing is made of.
 pub(crate) struct Given<'a> {
+    pub(crate) metrics: Arc<AppMetrics>,
     pub(crate) permit: &'a Permit,
     pub(crate) ask: Ask,
     pub(crate) credentials: Credentials,
@@ -76,7 +80,7 @@ pub(crate) struct Fits<'a> {
 impl Standing {
     /// Takes a permit into the table.
     pub(crate) fn register(table: &Arc<LiveTable>, given: Given<'_>) -> Arc<Self> {
-        let Given { permit, ask, credentials, pattern, assertion, epoch, now } = given;
+        let Given { metrics, permit, ask, credentials, pattern, assertion, epoch, now } = given;
         let reads = &permit.grounds().facts;
         let (what, action) = (&ask.what, ask.what.action);
         let only = ["method", "path"]
@@ -102,6 +106,7 @@ impl Standing {
             until: AtomicI64::new(permit.until().millis()),
             ask: Mutex::new(Arc::new(ask)),
             pattern,
+            metrics,
             lines,
             attached: Mutex::default(),
         })

@@ -231,6 +231,23 @@ async fn nt_12_a_slow_handshake_is_closed_and_recorded() {
 }
 
 #[tokio::test]
+async fn nt_12_half_open_handshakes_meet_their_bound() {
+    let limits = Limits { handshakes_per_address: 2, handshake: Duration::from_secs(30), ..Limits::default() };
+    let secure = secure(Setup { limits, ..Setup::default() }).await;
+    let (one, two) = (secure.house.connect().await, secure.house.connect().await);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let mut third = secure.house.connect().await;
+    assert!(common::listen(&mut third).await.closed, "a third that only began");
+    drop((one, two));
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let mut client = secure.h2().await;
+    let answer = client.send_request(get("https://wiki.test/a").body(empty()).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), 200, "the places are free again");
+    let held: Vec<_> = [secure.h2().await, secure.h2().await, secure.h2().await].into();
+    assert!(held.iter().all(|c| !c.is_closed()), "a finished handshake holds no place");
+}
+
+#[tokio::test]
 async fn an_http_2_connection_that_rests_too_long_is_closed() {
     let limits = Limits { idle: Duration::from_millis(80), ..Limits::default() };
     let secure = secure(Setup { limits, ..Setup::default() }).await;

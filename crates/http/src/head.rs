@@ -404,6 +404,12 @@ impl Head {
         std::str::from_utf8(found.value.of(&self.text)).ok()
     }
 
+    /// The values of every field of this name (lower case), in order, whether they go on or not.
+    pub fn raw<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a [u8]> {
+        let of = self.fields.iter().filter(move |f| f.name.of(&self.text) == name.as_bytes());
+        of.map(|f| f.value.of(&self.text))
+    }
+
     /// Every field as it came, in order: the name in lower case, the value, and what the name means.
     pub fn raw_fields(&self) -> impl Iterator<Item = (&str, &[u8], Name)> {
         self.fields.iter().map(|f| (text(f.name.of(&self.text)), f.value.of(&self.text), f.kind))

@@ -25,7 +25,7 @@
 //! assert_eq!((head.method(), head.path(), head.query()), ("GET", "/a/b", Some("x=1")));
 //!
 //! let mut out = Vec::new();
-//! let own = Own { client: "192.0.2.7", proto: "https", request: "r1", more: b"" };
+//! let own = Own { client: "192.0.2.7", proto: "https", request: "r1", more: b"", trace: b"" };
 //! head.write_request("wiki.example.com", &own, &mut out);
 //! let written = String::from_utf8(out).expect("ASCII");
 //! assert!(written.starts_with("GET /a/b?x=1 HTTP/1.1\r\nhost: wiki.example.com\r\naccept: */*\r\nx-forwarded-for: 192.0.2.7\r\n"));

@@ -44,7 +44,9 @@ const PROTECTED_PREFIXES: [&str; 10] = [
 ];
 
 /// Whole names of the same kind, and those that would let the application see another method than policy saw.
-const PROTECTED_NAMES: [&str; 15] = [
+const PROTECTED_NAMES: [&str; 17] = [
+    "traceparent",
+    "tracestate",
     "forwarded",
     "x-forwarded",
     "x-real-ip",

@@ -17,6 +17,8 @@ pub struct Own<'a> {
     pub request: &'a str,
     /// More lines, whole.
     pub more: &'a [u8],
+    /// The trace that the request belongs to, as whole lines.
+    pub trace: &'a [u8],
 }
 
 /// What the gateway says on its own in the head of an answer.
@@ -71,6 +73,7 @@ impl Head {
         line(out, "x-forwarded-host", host.as_bytes());
         line(out, "x-request-id", own.request.as_bytes());
         out.extend_from_slice(own.more);
+        out.extend_from_slice(own.trace);
         out.extend_from_slice(b"\r\n");
         encoder
     }

@@ -98,6 +98,17 @@ enum Command {
 
 #[derive(Subcommand)]
 enum ConfigVerb {
+    /// The limits that are in effect, with unit, default and bounds.
+    Limits {
+        #[command(flatten)]
+        config: Config,
+        /// The page docs/limits.md instead, which says what clients see when a limit is met.
+        #[arg(long, conflicts_with = "json")]
+        page: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Tells every fault at once, with file, line and remedy.
     Check {
         #[command(flatten)]
@@ -453,6 +464,11 @@ async fn run(command: Command) -> anyhow::Result<Answer> {
         }
         Command::Init { dir, domain } => config::init(&dir, &domain),
         Command::Up { config } => up::up(&config.config).await,
+        Command::Config(ConfigVerb::Limits { page: true, .. }) => {
+            out::put(safeconduct_config::limits_page());
+            Ok(Answer::Done)
+        }
+        Command::Config(ConfigVerb::Limits { config, json, .. }) => config::limits(&config.config, json),
         Command::Config(ConfigVerb::Check { config }) => config::check(&config.config),
         Command::Protect(ProtectVerb::List { config, json }) => protect::list(&config.config, json),
         Command::Map(MapVerb::Show { config, app, people, json }) => {

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::sign::CertifiedKey;
 use safeconduct_gateway::Certificates;
 use safeconduct_gateway::ca::{Authority, certified_key};
@@ -43,6 +45,14 @@ pub(crate) fn serial() -> Result<[u8; 16]> {
     let mut serial = [0; 16];
     getrandom::fill(&mut serial).map_err(|e| anyhow::anyhow!("the system gives no random bytes: {e}"))?;
     Ok(serial)
+}
+
+/// The certificates of a PEM file that the configuration names, DER.
+pub(crate) fn roots(dir: &Path, section: &str, file: &str) -> Result<Vec<Vec<u8>>> {
+    let read =
+        CertificateDer::pem_file_iter(dir.join(file)).with_context(|| format!("{section} cannot read {file}"))?;
+    let der = |c: Result<CertificateDer<'_>, _>| c.map(|c| c.to_vec());
+    read.map(der).collect::<Result<_, _>>().with_context(|| format!("{section} {file} is not PEM"))
 }
 
 /// Certificates for every published host, and for no other.

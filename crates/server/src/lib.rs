@@ -30,8 +30,10 @@ mod handover;
 mod house;
 mod identify;
 mod keep;
+mod limits;
 mod oidc;
 mod portal;
+mod probes;
 pub mod proposals;
 mod publish;
 mod revision;
@@ -41,6 +43,7 @@ mod run;
 mod secrets;
 mod sign_in;
 pub mod signed;
+mod traces;
 
 pub use house::{Current, House};
 pub use run::{Running, SOCKET, Start, StartError, start};

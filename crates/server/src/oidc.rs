@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use safeconduct_config::{Link as ConfiguredLink, OidcProvider};
 use safeconduct_directory::{Accounts, ClientSecretText, HttpsClient, Link, People, ProviderConfig, Providers};
 use safeconduct_model::PersonId;
@@ -23,11 +21,7 @@ pub(crate) fn providers(
     let configured = current.load().config.settings.oidc.clone();
     let mut roots = Vec::new();
     for file in configured.iter().filter_map(|p| p.ca_file.as_ref()) {
-        for certificate in
-            CertificateDer::pem_file_iter(dir.join(file)).with_context(|| format!("[[oidc]] cannot read {file}"))?
-        {
-            roots.push(certificate.with_context(|| format!("[[oidc]] {file} is not PEM"))?.to_vec());
-        }
+        roots.extend(crate::certificates::roots(dir, "[[oidc]]", file)?);
     }
     let loopback = configured.iter().any(|p| p.allow_http_loopback);
     let http = HttpsClient::new(&roots, loopback)?;

@@ -10,7 +10,7 @@ use std::time::Duration as StdDuration;
 use anyhow::{Context, Result};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 use safeconduct_api::{Client, LocalSocket};
-use safeconduct_gateway::{Gateway, GatewayConfig, Limits, Signal, Signer, TlsSettings, server_config};
+use safeconduct_gateway::{Gateway, GatewayConfig, Hops, Signal, Signer, TlsSettings, server_config};
 use safeconduct_model::{Fault, SessionId};
 use safeconduct_store::{Follower, LedgerKey, LedgerWriter, Options};
 use tokio::net::{TcpListener, UnixListener};
@@ -23,12 +23,14 @@ use crate::control::Desk;
 use crate::decision_point;
 use crate::files;
 use crate::house::{House, Opening, Unsigned, new_request_id};
+use crate::limits;
 use crate::portal::{Portal, admin};
+use crate::probes;
 use crate::rollouts;
 use crate::rooms;
-use crate::rooms::health::{self, Works};
 use crate::secrets::write_private;
 use crate::sign_in::encode;
+use crate::traces;
 
 /// The name of the local socket in the data folder.
 pub const SOCKET: &str = "control.sock";
@@ -55,6 +57,8 @@ pub struct Running {
     pub house: Arc<House>,
     /// Where TLS is served.
     pub https: SocketAddr,
+    /// Where plain HTTP is served, on a loopback address.
+    pub plain: Option<SocketAddr>,
     /// Where health is told.
     pub health: Option<SocketAddr>,
     /// Where other programs and gateways ask.
@@ -63,8 +67,16 @@ pub struct Running {
     pub setup_link: Option<String>,
     gateway: Arc<Gateway>,
     follower: Option<Follower>,
+    /// How long probes are told before the listeners close.
+    announce: StdDuration,
+    /// Cancelled first: `/readyz` says no.
+    leaving: CancellationToken,
+    /// Cancelled next: nothing new is accepted, what is open drains.
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// Cancelled last: nobody answers probes.
+    stopped: CancellationToken,
+    probes: TaskTracker,
 }
 
 /// Why a start failed: faults of the configuration, or something else.
@@ -96,11 +108,23 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     fs::create_dir_all(data.join("keys")).with_context(|| format!("cannot make the data folder {}", data.display()))?;
     fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).context("cannot close the data folder to others")?;
 
-    let wanted = https.unwrap_or(settings.https);
+    let wanted = https.unwrap_or(settings.listen.https);
     let listener =
         TcpListener::bind(wanted).await.with_context(|| format!("[listen] https: cannot listen on {wanted}"))?;
     let https = listener.local_addr().context("the listener has no address")?;
-    let health = match settings.health.filter(|_| wanted.port() != 0) {
+    let plain = match settings.listen.plain {
+        None => None,
+        Some(at) => {
+            Some(TcpListener::bind(at).await.with_context(|| format!("[listen] plain: cannot listen on {at}"))?)
+        }
+    };
+    let redirect = match settings.listen.redirect {
+        None => None,
+        Some(at) => {
+            Some(TcpListener::bind(at).await.with_context(|| format!("[listen] redirect: cannot listen on {at}"))?)
+        }
+    };
+    let health = match settings.listen.health.filter(|at| wanted.port() != 0 || at.port() == 0) {
         None => None,
         Some(at) => {
             Some(TcpListener::bind(at).await.with_context(|| format!("[listen] health: cannot listen on {at}"))?)
@@ -115,6 +139,7 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     let options = Options {
         sync_interval: StdDuration::from_millis(settings.ledger_sync.millis()),
         clock_tolerance: CLOCK_TOLERANCE,
+        queue_records: usize::try_from(settings.limits.ledger_queue).unwrap_or(usize::MAX),
         ..Options::default()
     };
     let ledger = LedgerWriter::open(&data.join("ledger"), &key, clock.now(), options)?;
@@ -132,12 +157,12 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
 
     let portal = Portal::new(&house);
     let signer = Signer::new(&house.origin, &assertion_key(&house.data)?)?;
+    let (spans, exporter) = traces::open(&house.dir, settings.traces.as_ref())?;
     let config = GatewayConfig {
-        limits: Limits {
-            connections: usize::try_from(settings.max_connections).unwrap_or(usize::MAX),
-            first_byte: StdDuration::from_millis(settings.upstream_timeout.millis()),
-            ..Limits::default()
-        },
+        spans,
+        limits: limits::of(&settings.limits),
+        hops: Hops { trusted: settings.listen.trusted_proxies.clone(), proxy_protocol: settings.listen.proxy_protocol },
+        threads: settings.threads.unwrap_or_else(cores),
         signer: Some(signer),
         cookies: {
             use safeconduct_api::Cookie;
@@ -153,9 +178,22 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     })?;
 
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+    let (leaving, stopped, probes) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
     {
         let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
         tasks.spawn(async move { gateway.serve(listener, Some(tls), stop).await });
+    }
+    let plain_at = plain.as_ref().and_then(|l| l.local_addr().ok());
+    if let Some(listener) = plain {
+        let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
+        tasks.spawn(async move { gateway.serve(listener, None, stop).await });
+    }
+    if let Some(listener) = redirect {
+        let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
+        tasks.spawn(async move { gateway.serve_redirect(listener, https.port(), stop).await });
+    }
+    if let Some(exporter) = exporter {
+        probes.spawn(exporter.run(stopped.clone()));
     }
     tasks.spawn(rooms::follow(Arc::clone(&house), stop.clone()));
     tasks.spawn(look_after_files(Arc::clone(&house), stop.clone()));
@@ -163,7 +201,7 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     tasks.spawn(look_after_sessions(Arc::clone(&house), stop.clone()));
     let health_at = health.as_ref().and_then(|l| l.local_addr().ok());
     if let Some(listener) = health {
-        tasks.spawn(tell_health(Arc::clone(&house), listener, stop.clone()));
+        probes.spawn(probes::serve(Arc::clone(&house), listener, leaving.clone(), stopped.clone()));
     }
     tasks.spawn(local_socket(Arc::clone(&house), socket(&house.data)?, stop.clone()));
     let point_at = point.as_ref().map(|bound| bound.at);
@@ -174,13 +212,18 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     Ok(Running {
         house,
         https,
+        plain: plain_at,
         health: health_at,
         decision_point: point_at,
         setup_link,
         gateway,
         follower: Some(follower),
+        announce: StdDuration::from_millis(settings.limits.announce.millis()),
+        leaving,
         stop,
         tasks,
+        stopped,
+        probes,
     })
 }
 
@@ -204,12 +247,17 @@ impl Running {
         self.house.reload().await
     }
 
-    /// Stops: open exchanges may end, live streams are cut, everything is written.
+    /// Stops: probes are told, then nothing new is accepted, open exchanges may end, live streams are cut, everything is written.
     pub async fn stop(mut self) -> Result<()> {
         self.house.record_system("stop", "asked to stop");
+        self.leaving.cancel();
+        tokio::time::sleep(self.announce).await;
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        self.stopped.cancel();
+        self.probes.close();
+        self.probes.wait().await;
         if let Some(follower) = self.follower.take() {
             follower.stop().await;
         }
@@ -220,6 +268,11 @@ impl Running {
         let _ = fs::remove_file(self.house.data.join(SOCKET));
         Ok(())
     }
+}
+
+/// The number of cores that this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The key that signs identity assertions.
@@ -284,23 +337,6 @@ async fn look_after_sessions(house: Arc<House>, stop: CancellationToken) {
         if let Err(error) = house.expire_sessions().await {
             tracing::warn!(error = format!("{error:#}"), "sessions expired but could not be kept as ended");
         }
-    }
-}
-
-/// `GET /healthz` on a listener of its own: 200 or 503, and nothing that an outsider could use.
-async fn tell_health(house: Arc<House>, listener: TcpListener, stop: CancellationToken) {
-    let answer = move || {
-        let house = Arc::clone(&house);
-        async move {
-            let well = health::parts(&house).await.iter().all(Works::works);
-            let status = if well { http::StatusCode::OK } else { http::StatusCode::SERVICE_UNAVAILABLE };
-            (status, if well { "ok\n" } else { "not well\n" })
-        }
-    };
-    let router = axum::Router::new().route("/healthz", axum::routing::get(answer));
-    let served = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await;
-    if let Err(error) = served {
-        tracing::warn!(%error, "the health listener ended");
     }
 }
 

@@ -57,7 +57,7 @@ where
             Ok(pair) => pair,
             Err(ForwardError::ClientGone) => return Next::Abort,
             Err(error) => {
-                let exchange = Exchange { worker: &worker, client: &self.client, id };
+                let exchange = Exchange { worker: &worker, client: self.client(), id };
                 let failure = exchange.failed(&self.head, &lease, &error);
                 let close = !self.head.persistent() || matches!(error, ForwardError::Client(_) | ForwardError::Lost);
                 return match self.head.framing() {
@@ -75,6 +75,8 @@ where
         if self.answer.is_websocket() {
             return self.upgrade(&id, up, upward, lease).await;
         }
+        lease.answered(self.answer.status());
+        self.status = self.answer.status();
         let close = !self.head.persistent() || shutdown.is_cancelled();
         let mut out = std::mem::take(&mut self.out);
         out.clear();
@@ -120,7 +122,7 @@ where
         refused: crate::ports::RecordRefused,
     ) -> Next {
         let worker = Arc::clone(&self.worker);
-        let exchange = Exchange { worker: &worker, client: &self.client, id };
+        let exchange = Exchange { worker: &worker, client: self.client(), id };
         let refusing = Refusing::unrecorded(lease, refused);
         let denial = exchange.deny(&self.head, host, &lease.standing.target, refusing).await;
         self.respond(denial, true).await;
@@ -153,10 +155,11 @@ where
             let mut out = std::mem::take(&mut self.out);
             out.clear();
             let own = Own {
-                client: &self.client.address,
+                client: &self.client().address,
                 proto: self.client.scheme(),
                 request: id.as_str(),
                 more: &lease.standing.lines,
+                trace: &self.trace,
             };
             let encoder = self.head.write_request(host, &own, &mut out);
             let decoder = Decoder::request(self.head.framing(), &worker.core.bounds);

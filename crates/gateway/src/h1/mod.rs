@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer;
 use crate::body::Body;
-use crate::exchange::{Client, Exchange, Memory, Route};
+use crate::exchange::{Client, Exchange, Memory, Route, Tracing};
 use crate::lease::Lease;
 use crate::patience::Patience;
 use crate::relay::relay;
@@ -41,10 +41,16 @@ pub(crate) struct Conn<S> {
     io: S,
     worker: Arc<Worker>,
     client: Client,
+    /// The client of the present request, where a trusted hop speaks for several.
+    behind: Option<Client>,
+    /// The trace of the present request, as lines.
+    trace: Vec<u8>,
     /// Read and not yet understood.
     input: BytesMut,
     head: Head,
     answer: Answer,
+    /// The status that was answered last.
+    status: u16,
     /// Memory for what is written.
     out: Vec<u8>,
     patience: Patience,
@@ -86,9 +92,12 @@ where
         io,
         worker,
         client,
+        behind: None,
+        trace: Vec::new(),
         input: BytesMut::new(),
         head: Head::default(),
         answer: Answer::default(),
+        status: 0,
         out: Vec::new(),
         patience: Patience::default(),
         memory: Memory::default(),
@@ -130,7 +139,7 @@ where
                 }
                 Heard::Refused(refused) => {
                     let id = self.worker.core.control.new_request_id();
-                    let exchange = Exchange { worker: &self.worker, client: &self.client, id };
+                    let exchange = Exchange { worker: &self.worker, client: self.client(), id };
                     let refusal = exchange.refuse(&refused, None);
                     self.respond(refusal, true).await;
                     Next::Close
@@ -138,7 +147,7 @@ where
                 Heard::Late => {
                     let late = Refused::limit(408, "slow_head");
                     let id = self.worker.core.control.new_request_id();
-                    let refusal = Exchange { worker: &self.worker, client: &self.client, id }.refuse(&late, None);
+                    let refusal = Exchange { worker: &self.worker, client: self.client(), id }.refuse(&late, None);
                     self.respond(refusal, true).await;
                     Next::Close
                 }
@@ -192,17 +201,31 @@ where
         }
     }
 
+    fn client(&self) -> &Client {
+        self.behind.as_ref().unwrap_or(&self.client)
+    }
+
     async fn serve_one(&mut self, shutdown: &CancellationToken) -> Next {
         let id = self.worker.core.control.new_request_id();
         let worker = Arc::clone(&self.worker);
-        let routed = {
-            let exchange = Exchange { worker: &worker, client: &self.client, id: id.clone() };
-            exchange.route(&mut self.head, &mut self.memory)
+        let core = &worker.core;
+        let behind = self.client.behind(&self.head, core);
+        let trace = self.client.trace(&id, &self.head, core);
+        self.trace = trace.as_ref().map(crate::trace::Trace::lines).unwrap_or_default();
+        let tracing = Tracing::begin(core, trace.as_ref(), &self.head).map(|t| (t, id.clone()));
+        let routed = match behind {
+            Err(refused) => Err((refused, None)),
+            Ok(behind) => {
+                self.behind = behind;
+                let client = self.behind.as_ref().unwrap_or(&self.client);
+                let exchange = Exchange { worker: &worker, client, id: id.clone() };
+                exchange.route(&mut self.head, &mut self.memory)
+            }
         };
         let (route, authority, text) = match routed {
             Ok(routed) => routed,
             Err((refused, app)) => {
-                let exchange = Exchange { worker: &worker, client: &self.client, id };
+                let exchange = Exchange { worker: &worker, client: self.client(), id };
                 let refusal = exchange.refuse(&refused, app.as_ref());
                 self.respond(refusal, true).await;
                 return Next::Close;
@@ -213,20 +236,24 @@ where
             Route::Portal(app) => self.portal(id, &authority, &text, app.as_ref(), close).await,
             Route::Application(app) => {
                 let decided = {
-                    let exchange = Exchange { worker: &worker, client: &self.client, id: id.clone() };
+                    let client = self.behind.as_ref().unwrap_or(&self.client);
+                    let exchange = Exchange { worker: &worker, client, id: id.clone() };
                     exchange.decide(&self.head, &authority, &app, &mut self.memory)
                 };
                 match decided {
                     Ok(decided) => self.forward(id, &text, decided, shutdown).await,
                     Err(refusing) => {
-                        let exchange = Exchange { worker: &worker, client: &self.client, id };
+                        let exchange = Exchange { worker: &worker, client: self.client(), id };
                         let denial = exchange.deny(&self.head, &text, &app, *refusing).await;
                         self.respond_unread(denial, close).await
                     }
                 }
             }
         };
-        self.patience.set(worker.core.limits.idle);
+        if let Some((tracing, id)) = tracing {
+            tracing.end(core, &id, self.status, None);
+        }
+        self.patience.set(core.limits.idle);
         next
     }
 

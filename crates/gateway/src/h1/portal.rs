@@ -37,7 +37,7 @@ where
                 (Some(feed), body)
             }
         };
-        let exchange = Exchange { worker: &worker, client: &self.client, id: id.clone() };
+        let exchange = Exchange { worker: &worker, client: self.client(), id: id.clone() };
         let request = match exchange.portal_request(&self.head, authority, text, app, body) {
             Ok(request) => request,
             Err(refused) => {
@@ -67,7 +67,7 @@ where
                     broken = feeding => {
                         let broken: Result<(), Refused> = broken;
                         let refused = broken.err().unwrap_or(Refused::bad("broken_body"));
-                        let exchange = Exchange { worker: &worker, client: &self.client, id };
+                        let exchange = Exchange { worker: &worker, client: self.client(), id };
                         let refusal = exchange.refuse(&refused, app);
                         self.respond(refusal, true).await;
                         return Next::Close;

@@ -21,6 +21,7 @@ where
     pub(super) async fn respond(&mut self, response: Response<Body>, close: bool) -> bool {
         let (head, mut body) = response.into_parts();
         let status = head.status.as_u16();
+        self.status = status;
         let to_head = self.head.method() == "HEAD";
         let bodiless = status < 200 || matches!(status, 204 | 304);
         let mut out = std::mem::take(&mut self.out);

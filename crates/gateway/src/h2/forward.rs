@@ -34,12 +34,12 @@ pub(super) async fn forward(
     shared: &Arc<Shared>,
     exchange: &Exchange<'_>,
     head: &Head,
-    host: &str,
+    (host, trace): (&str, &[u8]),
     decided: Decided,
     body: Incoming,
 ) -> Response<Body> {
     let body = Some(body).filter(|b| !b.is_end_stream());
-    let (exchanging, lease) = match permitted(shared, exchange, head, host, decided, body).await {
+    let (exchanging, lease) = match permitted(shared, exchange, head, (host, trace), decided, body).await {
         Ok(pair) => pair,
         Err(answer) => return answer,
     };
@@ -76,7 +76,7 @@ pub(super) async fn permitted(
     shared: &Arc<Shared>,
     exchange: &Exchange<'_>,
     head: &Head,
-    host: &str,
+    (host, trace): (&str, &[u8]),
     decided: Decided,
     body: Option<Incoming>,
 ) -> Result<(Exchanging, Lease), Response<Body>> {
@@ -89,14 +89,17 @@ pub(super) async fn permitted(
     {
         return Err(exchange.deny(head, host, &app, Refusing::unrecorded(&lease, refused)).await);
     }
-    let sent = send(shared, exchange, head, host, &lease, body).await;
+    let sent = send(shared, exchange, head, (host, trace), &lease, body).await;
     if let Some(receipt) = receipt.take()
         && let Err(refused) = receipt.written().await
     {
         return Err(exchange.deny(head, host, &app, Refusing::unrecorded(&lease, refused)).await);
     }
     match sent {
-        Ok(exchanging) => Ok((exchanging, lease)),
+        Ok(exchanging) => {
+            lease.answered(exchanging.answer.status());
+            Ok((exchanging, lease))
+        }
         Err(error) => Err(exchange.failed(head, &lease, &error)),
     }
 }
@@ -105,7 +108,7 @@ async fn send(
     shared: &Arc<Shared>,
     exchange: &Exchange<'_>,
     head: &Head,
-    host: &str,
+    (host, trace): (&str, &[u8]),
     lease: &Lease,
     mut body: Option<Incoming>,
 ) -> Result<Exchanging, ForwardError> {
@@ -121,10 +124,11 @@ async fn send(
         };
         let mut out = Vec::with_capacity(1_024);
         let own = Own {
-            client: &shared.client.address,
+            client: &exchange.client.address,
             proto: shared.client.scheme(),
             request: exchange.id.as_str(),
             more: &lease.standing.lines,
+            trace,
         };
         let encoder = head.write_request(host, &own, &mut out);
         up.patience.set(worker.core.limits.first_byte);

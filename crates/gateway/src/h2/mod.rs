@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer;
 use crate::body::{Body, boxed, holding};
-use crate::exchange::{Client, Exchange, Memory, Route};
+use crate::exchange::{Client, Exchange, Memory, Route, Tracing};
 use crate::live::lock;
 use crate::worker::Worker;
 
@@ -105,17 +105,41 @@ async fn handle(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<Bo
 async fn handle_head(shared: &Arc<Shared>, mut request: Request<Incoming>, head: &mut Head) -> Response<Body> {
     let worker = &shared.worker;
     let id = worker.core.control.new_request_id();
-    let exchange = Exchange { worker, client: &shared.client, id: id.clone() };
+    let unread = Exchange { worker, client: &shared.client, id: id.clone() };
     let upgrade = request.extensions_mut().remove::<hyper::upgrade::OnUpgrade>();
     let protocol = request.extensions_mut().remove::<hyper::ext::Protocol>();
     let (parts, body) = request.into_parts();
     if let Err(refused) = head.read_h2(&parts, body.is_end_stream(), &worker.core.bounds) {
-        return exchange.refuse(&refused, None);
+        return unread.refuse(&refused, None);
     }
     drop(parts);
     if let Some(protocol) = protocol {
         head.connect_protocol(protocol.as_str());
     }
+    let behind = match shared.client.behind(head, &worker.core) {
+        Ok(behind) => behind,
+        Err(refused) => return unread.refuse(&refused, None),
+    };
+    let exchange = Exchange { worker, client: behind.as_ref().unwrap_or(&shared.client), id: id.clone() };
+    let trace = shared.client.trace(&id, head, &worker.core);
+    let tracing = Tracing::begin(&worker.core, trace.as_ref(), head);
+    let lines = trace.as_ref().map(crate::trace::Trace::lines).unwrap_or_default();
+    let answer = answer_head(shared, &exchange, head, body, upgrade, &lines).await;
+    if let Some(tracing) = tracing {
+        tracing.end(&worker.core, &id, answer.status().as_u16(), None);
+    }
+    answer
+}
+
+async fn answer_head(
+    shared: &Arc<Shared>,
+    exchange: &Exchange<'_>,
+    head: &mut Head,
+    body: Incoming,
+    upgrade: Option<hyper::upgrade::OnUpgrade>,
+    trace: &[u8],
+) -> Response<Body> {
+    let worker = &shared.worker;
     let routed = exchange.route(head, &mut lock(&shared.memory));
     let (route, authority, text) = match routed {
         Ok(routed) => routed,
@@ -123,7 +147,7 @@ async fn handle_head(shared: &Arc<Shared>, mut request: Request<Incoming>, head:
     };
     match route {
         Route::Portal(app) => match exchange.portal_request(head, &authority, &text, app.as_ref(), boxed(body)) {
-            Ok(request) => answer::stamp(worker.core.control.portal(request).await, &id),
+            Ok(request) => answer::stamp(worker.core.control.portal(request).await, &exchange.id),
             Err(refused) => exchange.refuse(&refused, app.as_ref()),
         },
         Route::Application(app) => {
@@ -134,9 +158,9 @@ async fn handle_head(shared: &Arc<Shared>, mut request: Request<Incoming>, head:
                     decided.lease.entry().end_late_with(shared.cut.clone());
                     match (head.upgrade(), upgrade) {
                         (Upgrade::WebSocket, Some(upgrade)) => {
-                            websocket::open(shared, &exchange, head, &text, decided, upgrade).await
+                            websocket::open(shared, exchange, head, (&text, trace), decided, upgrade).await
                         }
-                        _ => forward::forward(shared, &exchange, head, &text, decided, body).await,
+                        _ => forward::forward(shared, exchange, head, (&text, trace), decided, body).await,
                     }
                 }
             }

@@ -26,14 +26,14 @@ pub(super) async fn open(
     shared: &Arc<Shared>,
     exchange: &Exchange<'_>,
     head: &mut Head,
-    host: &str,
+    (host, trace): (&str, &[u8]),
     decided: Decided,
     upgrade: OnUpgrade,
 ) -> Response<Body> {
     // The key proves nothing over HTTP/2, and a server over HTTP/1.1 asks for one.
     let key = base64::prelude::BASE64_STANDARD.encode(&exchange.id.as_str().as_bytes()[..16.min(exchange.id.as_str().len())]);
     head.add_websocket_key(&key);
-    let (exchanging, lease) = match permitted(shared, exchange, head, host, decided, None).await {
+    let (exchanging, lease) = match permitted(shared, exchange, head, (host, trace), decided, None).await {
         Ok(pair) => pair,
         Err(answer) => return answer,
     };

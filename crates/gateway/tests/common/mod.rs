@@ -393,6 +393,8 @@ impl Upstream {
 
 pub struct Setup {
     pub limits: Limits,
+    pub hops: Hops,
+    pub spans: Option<trace::Spans>,
     pub class: Class,
     pub rules: String,
     pub hardening: safeconduct_model::Hardening,
@@ -403,6 +405,8 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            hops: Hops::default(),
+            spans: None,
             class: Class::Moderate,
             rules: RULES.into(),
             hardening: safeconduct_model::Hardening::default(),
@@ -424,6 +428,9 @@ pub async fn house(setup: Setup) -> House {
     let control = Arc::new(Fake::new(snapshot(1, &setup.rules, apps), order));
     let config = GatewayConfig {
         limits: setup.limits,
+        threads: 1,
+        hops: setup.hops,
+        spans: setup.spans,
         signer: Some(Signer::new("https://portal.test", &assertion_key()).unwrap()),
         cookies: vec!["sc".into(), "sc-state".into()],
     };

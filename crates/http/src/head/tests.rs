@@ -19,7 +19,7 @@ fn canonical(raw: &str) -> Result<String, &'static str> {
     let host = head.authority().map_err(|r| r.code)?.to_string();
     head.settle(Hardening::default(), &cookies, &Bounds::default()).map_err(|r| r.code)?;
     let mut out = Vec::new();
-    head.write_request(&host, &Own { client: "192.0.2.7", proto: "https", request: "r1", more: b"" }, &mut out);
+    head.write_request(&host, &Own { client: "192.0.2.7", proto: "https", request: "r1", more: b"", trace: b"" }, &mut out);
     let text = String::from_utf8(out).unwrap();
     let own = "x-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: https\r\nx-forwarded-host: a\r\nx-request-id: r1\r\n\r\n";
     Ok(text.strip_suffix(own).unwrap_or(&text).replace("\r\n", "\n"))
@@ -184,7 +184,7 @@ proptest! {
         if accepted && head.authority().is_ok() && head.settle(Hardening::default(), &[], &bounds).is_ok() {
             let host = head.authority().unwrap().to_string();
             let mut out = Vec::new();
-            head.write_request(&host, &Own { client: "::1", proto: "https", request: "r", more: b"" }, &mut out);
+            head.write_request(&host, &Own { client: "::1", proto: "https", request: "r", more: b"", trace: b"" }, &mut out);
             let mut again = Head::default();
             prop_assert_eq!(again.read_h1(&out, &bounds), Ok(Some(out.len())));
             prop_assert_eq!(again.authority().unwrap().to_string(), host);

@@ -1,14 +1,14 @@
-//! `init` and `config check`.
+//! `init`, `config check` and `config limits`.
 
 use std::path::Path;
 
 use anyhow::Result;
-use safeconduct_config::starter;
+use safeconduct_config::{Limits, starter};
 use safeconduct_model::{Fault, Host};
 use safeconduct_server::{files, signed};
 
 use crate::commands::offline;
-use crate::out::{Answer, say};
+use crate::out::{self, Answer, say};
 
 pub(crate) fn init(dir: &Path, domain: &str) -> Result<Answer> {
     if let Err(error) = domain.parse::<Host>() {
@@ -48,5 +48,29 @@ pub(crate) fn check(config: &Path) -> Result<Answer> {
         offline.current.snapshot.rules().len(),
         offline.current.fixtures.len(),
     ));
+    Ok(Answer::Done)
+}
+
+/// The limits in effect.
+pub(crate) fn limits(config: &Path, json: bool) -> Result<Answer> {
+    let offline = offline!(config);
+    let values = offline.current.config.settings.limits.values();
+    let rows = Limits::table().into_iter().zip(values);
+    if json {
+        let row = |(l, value): (safeconduct_config::Limit, String)| {
+            serde_json::json!({
+                "name": l.name, "value": value, "unit": l.unit, "default": l.default,
+                "least": l.bounds.0, "most": l.bounds.1, "what": l.what, "met": l.met,
+            })
+        };
+        out::json(&rows.map(row).collect::<Vec<_>>())?;
+        return Ok(Answer::Done);
+    }
+    let row = |(l, value): (safeconduct_config::Limit, String)| {
+        let set = if value == l.default { String::new() } else { format!("default {}", l.default) };
+        let bounds = format!("{} – {}", l.bounds.0, l.bounds.1);
+        vec![l.name.to_owned(), value, l.unit.to_owned(), bounds, l.met.to_owned(), set]
+    };
+    out::table(&["limit", "value", "unit", "bounds", "when it is met", ""], &rows.map(row).collect::<Vec<_>>());
     Ok(Answer::Done)
 }

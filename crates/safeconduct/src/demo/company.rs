@@ -131,7 +131,7 @@ mod tests {
         write(dir.path(), https, &upstreams()).expect("written again");
         let built =
             files::build(files::read(dir.path()).expect("readable"), 1).map_err(|f| f[0].to_string()).expect("holds");
-        assert_eq!(built.config.settings.https, https);
+        assert_eq!(built.config.settings.listen.https, https);
         for (id, at) in upstreams() {
             let app = &built.config.estate.applications[&id.parse().expect("id")];
             assert_eq!(app.upstream, format!("http://{at}"), "{id}");

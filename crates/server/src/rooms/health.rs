@@ -114,7 +114,7 @@ fn gateway(house: &House, now: Timestamp) -> Part {
     match house.gateway() {
         Some(gateway) => {
             let live = gateway.live().len() as u64;
-            let max = house.current().config.settings.max_connections;
+            let max = house.current().config.settings.limits.connections;
             let said = format!(
                 "{}; the bound is {max}",
                 plural(live, "live connection rests on a lease", "live connections rest on leases")
