@@ -17,13 +17,16 @@
 //! ```
 
 mod check;
+mod connector;
 mod decision_point;
 mod estate;
 mod reader;
 mod settings;
+mod sites;
 mod starter;
 
 pub use check::{Config, Texts};
+pub use connector::{ConnectorFile, GatewayAddress, GatewayAddressError};
 pub use decision_point::{BUILT_IN, DecisionClient, DecisionPoint, DecisionStore, Surface, TokenDigest};
 pub use estate::{CONSOLE, Estate};
 pub use reader::Text;

@@ -73,6 +73,7 @@ pub fn application(id: &str, upstream: &str, class: Class) -> Application {
         name: id.into(),
         hosts: vec![format!("{id}.test").parse().unwrap()],
         upstream: upstream.into(),
+        connector: None,
         mode: Mode::Enforce,
         class,
         assets: BTreeSet::new(),
