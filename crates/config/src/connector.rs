@@ -146,7 +146,9 @@ mod tests {
 
     #[test]
     fn a_gateway_is_reached_over_tls_and_nothing_else() {
-        for bad in ["http://a", "https://", "https://a:0", "https://a/b", "https://u@a", "https://a:x", "a", "https://[a]"] {
+        for bad in
+            ["http://a", "https://", "https://a:0", "https://a/b", "https://u@a", "https://a:x", "a", "https://[a]"]
+        {
             assert!(bad.parse::<GatewayAddress>().is_err(), "{bad}");
         }
     }

@@ -62,10 +62,7 @@ impl HouseKey {
         use x509_parser::prelude::FromDer;
         let (_, certificate) = x509_parser::certificate::X509Certificate::from_der(certificate).ok()?;
         let point = certificate.public_key().subject_public_key.data.to_vec();
-        Some(Self(aws_lc_rs::signature::UnparsedPublicKey::new(
-            &aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1,
-            point,
-        )))
+        Some(Self(aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1, point)))
     }
 }
 
@@ -132,8 +129,7 @@ mod tests {
     fn key() -> (KeyPair, HouseKey) {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
         let point = key.der_bytes().to_vec();
-        let public =
-            aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1, point);
+        let public = aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1, point);
         (key, HouseKey(public))
     }
 

@@ -85,15 +85,8 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal there is.
-    pub const ALL: [Self; 7] = [
-        Self::Request,
-        Self::Warrant,
-        Self::Address,
-        Self::Name,
-        Self::Unreachable,
-        Self::Slow,
-        Self::Draining,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Request, Self::Warrant, Self::Address, Self::Name, Self::Unreachable, Self::Slow, Self::Draining];
 
     /// The word on the wire.
     #[must_use]

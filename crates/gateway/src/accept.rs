@@ -13,7 +13,6 @@ use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{interval, sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::{Core, Gateway};
@@ -124,7 +123,7 @@ async fn connection(
         Purpose::Serve(None) => return h1(core, stream, client, shutdown).await,
         Purpose::Redirect { port } => return crate::redirect::serve(&core, stream, port, shutdown).await,
     };
-    let handshake = timeout(core.limits.handshake, TlsAcceptor::from(config).accept(stream)).await;
+    let handshake = timeout(core.limits.handshake, crate::sites::shake(core.sites.as_deref(), config, stream)).await;
     let stream = match handshake {
         Ok(Ok(stream)) => stream,
         Ok(Err(e)) => {
@@ -134,6 +133,10 @@ async fn connection(
         Err(_) => {
             return refused(&core, peer, Reason::LimitReached, "slow_handshake");
         }
+    };
+    let stream = match crate::sites::taken(core.sites.as_deref(), stream, peer) {
+        Some(stream) => stream,
+        None => return,
     };
     let session = stream.get_ref().1;
     let certificate = session

@@ -16,6 +16,7 @@ use crate::limits::Limits;
 use crate::live::{Entry, LiveTable, LiveView, interests};
 use crate::ports::Control;
 use crate::routes::Routes;
+use crate::sites::Sites;
 
 /// What the gateway is told at its start.
 pub struct GatewayConfig {
@@ -26,11 +27,13 @@ pub struct GatewayConfig {
     /// The cookies that belong to the gateway: first the one that carries the session secret, then any others. None of them
     /// is forwarded to an application, and no application may set them.
     pub cookies: Vec<String>,
+    /// Dials applications behind connectors; `None` dials none of them.
+    pub sites: Option<Arc<dyn Sites>>,
 }
 
 impl Default for GatewayConfig {
     fn default() -> Self {
-        Self { limits: Limits::default(), signer: None, cookies: vec!["__Host-safeconduct".into()] }
+        Self { limits: Limits::default(), signer: None, cookies: vec!["__Host-safeconduct".into()], sites: None }
     }
 }
 
@@ -52,6 +55,7 @@ pub(crate) struct Core {
     /// Connections, tunnels, upstream drivers.
     pub(crate) tasks: TaskTracker,
     pub(crate) counts: Arc<Counts>,
+    pub(crate) sites: Option<Arc<dyn Sites>>,
     /// Cancelled when patience ends.
     pub(crate) stop_now: CancellationToken,
 }
@@ -69,9 +73,10 @@ impl Gateway {
                 cookies: config.cookies,
                 live: Arc::default(),
                 routes: Routes::default(),
-                upstreams: Arc::new(Upstreams::new(Arc::clone(&limits), drivers)),
+                upstreams: Arc::new(Upstreams::new(Arc::clone(&limits), drivers, config.sites.clone())),
                 tasks: TaskTracker::new(),
                 counts: Arc::default(),
+                sites: config.sites,
                 stop_now: CancellationToken::new(),
                 limits,
             }),
@@ -164,6 +169,7 @@ impl Core {
                     && recorded.is_ok()
                     && now < permit.until()
                     && permit.target().upstream == entry.target.upstream
+                    && permit.target().connector == entry.target.connector
                     && permit.target().hosts.contains(&entry.credentials.host) =>
             {
                 self.live.extend(id, interests(&ask, now, permit.until()));

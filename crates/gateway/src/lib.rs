@@ -48,6 +48,7 @@ mod normal;
 mod ports;
 mod redirect;
 mod routes;
+mod sites;
 mod stages;
 mod tls;
 mod wire;
@@ -62,6 +63,7 @@ pub use ports::{
     RecordRefused,
 };
 pub use safeconduct_access::{LeaseId, Signal};
+pub use sites::{Io, NoWay, Reached, Sites};
 pub use stages::{Elsewhere, Judgement};
 pub use tls::{Certificates, TlsError, TlsSettings, server_config};
 

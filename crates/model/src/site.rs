@@ -153,11 +153,7 @@ pub fn is_special(ip: IpAddr) -> bool {
     }
     match ip {
         IpAddr::V4(v4) => {
-            v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_multicast()
-                || v4.octets()[0] == 0
-                || v4.octets()[0] >= 240
+            v4.is_loopback() || v4.is_link_local() || v4.is_multicast() || v4.octets()[0] == 0 || v4.octets()[0] >= 240
         }
         IpAddr::V6(v6) => {
             let link_local = v6.segments()[0] & 0xffc0 == 0xfe80;

@@ -74,13 +74,8 @@ impl Connector {
         let house = HouseKey::of_authority(&identity.authority).ok_or(StartError::Authority)?;
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(StartError::Random)?;
-        let carrier = Carrier::new(
-            settings.name.clone(),
-            house,
-            settings.only.clone(),
-            settings.clock,
-            &settings.version,
-        );
+        let carrier =
+            Carrier::new(settings.name.clone(), house, settings.only.clone(), settings.clock, &settings.version);
         let dice = Arc::new(Dice::new(u64::from_ne_bytes(seed)));
         Ok(Self { settings, state, identity, carrier: Arc::new(carrier), dice })
     }

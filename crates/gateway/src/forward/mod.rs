@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use safeconduct_policy::Permit;
 use thiserror::Error;
 use tokio::time::timeout;
@@ -41,6 +41,8 @@ pub(crate) enum ForwardError {
     WrongUpgrade,
     #[error("the lease was lost")]
     Lost,
+    #[error("{0}")]
+    Site(crate::sites::NoWay),
 }
 
 /// What the gateway adds to a request, after everything of the kind was taken out.
@@ -146,8 +148,10 @@ impl Upstreams {
         lease: &Lease,
         uploaded: &Arc<Uploaded>,
     ) -> Result<(Response<Incoming>, Connection), ForwardError> {
+        let mut spare = Spare::of(permit, &request);
         loop {
-            let (mut connection, reused) = match self.take(permit).await {
+            let resting = if spare.is_used() { None } else { self.take(permit).await };
+            let (mut connection, reused) = match resting {
                 Some(connection) => (connection, true),
                 None => (self.connect(permit).await?, false),
             };
@@ -159,10 +163,50 @@ impl Upstreams {
                 Some(Err(mut failure)) => match failure.take_message() {
                     // A resting connection was closed before a byte was sent: nothing happened yet.
                     Some(unsent) if reused => request = unsent,
-                    _ => return Err(ForwardError::Broken(failure.error().to_string())),
+                    message => match spare.take(message) {
+                        Some(again) => request = again,
+                        None => return Err(ForwardError::Broken(failure.error().to_string())),
+                    },
                 },
             }
         }
+    }
+}
+
+/// A second try for a request to an application behind a connector that was lost. Once, on a new connection: a request that
+/// was not sent at all, whatever it is; one of which something was sent only if it is safe to repeat (GET, HEAD, OPTIONS, TRACE
+/// without a body) and nothing of the answer came.
+struct Spare {
+    head: Option<http::request::Parts>,
+    behind_connector: bool,
+    used: bool,
+}
+
+impl Spare {
+    fn of(permit: &Permit, request: &Request<Body>) -> Self {
+        let behind_connector = permit.target().connector.is_some();
+        let repeatable = behind_connector && request.method().is_safe() && request.body().is_end_stream();
+        let head = repeatable.then(|| {
+            let mut copy = Request::new(()).into_parts().0;
+            copy.method = request.method().clone();
+            copy.uri = request.uri().clone();
+            copy.headers = request.headers().clone();
+            copy
+        });
+        Self { head, behind_connector, used: false }
+    }
+
+    fn is_used(&self) -> bool {
+        self.used
+    }
+
+    /// The request to send again, of one that came back unsent or of the copy; `None` if it may not be repeated.
+    fn take(&mut self, unsent: Option<Request<Body>>) -> Option<Request<Body>> {
+        if self.used || !self.behind_connector {
+            return None;
+        }
+        self.used = true;
+        unsent.or_else(|| self.head.take().map(|head| Request::from_parts(head, crate::body::empty())))
     }
 }
 

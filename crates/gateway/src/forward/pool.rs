@@ -1,11 +1,13 @@
 //! Connections to applications: opened only with a permit, kept for a while, never shared where a connection carries a login.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use safeconduct_model::Application;
 use safeconduct_policy::Permit;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -15,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use super::ForwardError;
 use crate::body::Body;
 use crate::limits::Limits;
+use crate::sites::{NoWay, Reached, Sites};
 
 /// How many upstreams may have resting connections.
 const UPSTREAMS: usize = 1_024;
@@ -28,9 +31,17 @@ pub(crate) struct Connection {
     pub(super) sender: http1::SendRequest<Body>,
     upstream: String,
     abort: CancellationToken,
+    /// Cancelled when the connector that carries it leaves: it ends its exchange and begins no other.
+    leaving: Option<CancellationToken>,
+    /// Whether no exchange runs on it.
+    resting: Arc<AtomicBool>,
 }
 
 impl Connection {
+    fn leaves(&self) -> bool {
+        self.leaving.as_ref().is_some_and(CancellationToken::is_cancelled)
+    }
+
     /// Cancelling it closes the connection.
     pub(super) fn abort_token(&self) -> CancellationToken {
         self.abort.clone()
@@ -42,6 +53,7 @@ pub(crate) struct Upstreams {
     limits: Arc<Limits>,
     tasks: TaskTracker,
     idle: Mutex<HashMap<String, Vec<Idle>>>,
+    sites: Option<Arc<dyn Sites>>,
 }
 
 struct Idle {
@@ -50,8 +62,8 @@ struct Idle {
 }
 
 impl Upstreams {
-    pub(crate) fn new(limits: Arc<Limits>, tasks: TaskTracker) -> Self {
-        Self { limits, tasks, idle: Mutex::default() }
+    pub(crate) fn new(limits: Arc<Limits>, tasks: TaskTracker, sites: Option<Arc<dyn Sites>>) -> Self {
+        Self { limits, tasks, idle: Mutex::default(), sites }
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -60,38 +72,60 @@ impl Upstreams {
 
     /// Opens a connection to the target of the permit. There is no other way to open one.
     pub(super) async fn connect(&self, permit: &Permit) -> Result<Connection, ForwardError> {
-        let upstream = &permit.target().upstream;
-        let address = address(upstream).ok_or_else(|| ForwardError::Address(upstream.clone()))?;
+        let target = permit.target();
         let opening = async {
+            // An application of a site is never dialled from here.
+            if target.connector.is_some() {
+                let sites = self.sites.as_deref().ok_or(ForwardError::Site(NoWay::Away))?;
+                let Reached { io, leaving } = sites.dial(target).await.map_err(ForwardError::Site)?;
+                return self.begin(io, key(target), Some(leaving)).await;
+            }
+            let address = address(&target.upstream).ok_or_else(|| ForwardError::Address(target.upstream.clone()))?;
             let stream = TcpStream::connect(&*address).await.map_err(|e| ForwardError::Connect(e.to_string()))?;
             stream.set_nodelay(true).map_err(|e| ForwardError::Connect(e.to_string()))?;
-            http1::Builder::new()
-                .max_buf_size(self.limits.response_head_bytes.max(SMALLEST_BUFFER))
-                .max_headers(self.limits.response_header_count)
-                .handshake(TokioIo::new(stream))
-                .await
-                .map_err(|e| ForwardError::Connect(e.to_string()))
+            self.begin(stream, key(target), None).await
         };
-        let (sender, driver) =
-            timeout(self.limits.connect, opening).await.map_err(|_| ForwardError::ConnectTimeout)??;
-        let abort = CancellationToken::new();
-        let stop = abort.clone();
+        timeout(self.limits.connect, opening).await.map_err(|_| ForwardError::ConnectTimeout)?
+    }
+
+    /// Begins HTTP/1.1 on a connection.
+    async fn begin<S>(
+        &self,
+        stream: S,
+        upstream: String,
+        leaving: Option<CancellationToken>,
+    ) -> Result<Connection, ForwardError>
+    where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
+    {
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(self.limits.response_head_bytes.max(SMALLEST_BUFFER))
+            .max_headers(self.limits.response_header_count)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| ForwardError::Connect(e.to_string()))?;
+        let (abort, resting) = (CancellationToken::new(), Arc::<AtomicBool>::default());
+        let (stop, rests, leaves) = (abort.clone(), Arc::clone(&resting), leaving.clone());
         self.tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
+                () = left_at_rest(leaves, &rests) => {}
                 ended = driver.with_upgrades() => if let Err(e) = ended {
                     tracing::debug!(error = %e, "upstream connection ended");
                 },
             }
         });
-        Ok(Connection { sender, upstream: upstream.clone(), abort })
+        Ok(Connection { sender, upstream, abort, leaving, resting })
     }
 
     /// A resting connection to the target of the permit, if there is a usable one.
     pub(super) async fn take(&self, permit: &Permit) -> Option<Connection> {
         loop {
-            let mut idle = self.pop(&permit.target().upstream)?;
-            let fresh = idle.since.elapsed() < self.limits.upstream_idle_for && !idle.connection.sender.is_closed();
+            let mut idle = self.pop(&key(permit.target()))?;
+            idle.connection.resting.store(false, Ordering::SeqCst);
+            let fresh = idle.since.elapsed() < self.limits.upstream_idle_for
+                && !idle.connection.sender.is_closed()
+                && !idle.connection.leaves();
             if fresh && matches!(timeout(READY, idle.connection.sender.ready()).await, Ok(Ok(()))) {
                 return Some(idle.connection);
             }
@@ -105,6 +139,11 @@ impl Upstreams {
 
     /// Takes a connection back whose exchange has ended in order.
     pub(super) fn give_back(&self, connection: Connection) {
+        // Either this sees that the connector leaves, or the driver sees that the connection rests.
+        connection.resting.store(true, Ordering::SeqCst);
+        if connection.leaves() {
+            return connection.abort.cancel();
+        }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() >= UPSTREAMS && !idle.contains_key(&connection.upstream) {
             idle.clear();
@@ -123,6 +162,25 @@ impl Upstreams {
         if timeout(self.limits.cut_grace, self.tasks.wait()).await.is_err() {
             tracing::warn!("connections to upstreams outlived the gateway");
         }
+    }
+}
+
+/// Until the connector of a resting connection leaves. One that is in use is closed when it is given back.
+async fn left_at_rest(leaving: Option<CancellationToken>, resting: &AtomicBool) {
+    match leaving {
+        Some(leaving) => leaving.cancelled().await,
+        None => std::future::pending().await,
+    }
+    if !resting.load(Ordering::SeqCst) {
+        std::future::pending().await
+    }
+}
+
+/// What a connection is kept under: an upstream, and for one behind connectors its site and application too.
+fn key(target: &Application) -> String {
+    match &target.connector {
+        None => target.upstream.clone(),
+        Some(site) => format!("{site} {} {}", target.id, target.upstream),
     }
 }
 

@@ -427,6 +427,7 @@ pub async fn house(setup: Setup) -> House {
         limits: setup.limits,
         signer: Some(Signer::new("https://portal.test", &assertion_key()).unwrap()),
         cookies: vec!["sc".into(), "sc-state".into()],
+        sites: None,
     };
     let gateway = Gateway::new(config, Arc::clone(&control) as Arc<dyn Control>);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
