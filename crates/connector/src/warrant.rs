@@ -81,6 +81,12 @@ impl Warrant {
         })
     }
 
+    /// Whether another warrant says the same, whenever it was signed.
+    #[must_use]
+    pub fn says_as(&self, other: &Self) -> bool {
+        (&self.site, &self.app, &self.at, &self.special) == (&other.site, &other.app, &other.at, &other.special)
+    }
+
     /// The text that travels. `sign` is the house's key.
     pub fn seal<E>(&self, sign: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>) -> Result<String, E> {
         let body = serde_json::to_vec(self).expect("a warrant is plain data");

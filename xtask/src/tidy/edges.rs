@@ -25,7 +25,7 @@ pub(crate) enum Class {
 }
 
 /// Every crate and its class. A new crate is a room of the house: see `docs/decisions`.
-const CLASSES: [(&str, Class); 23] = [
+const CLASSES: [(&str, Class); 24] = [
     ("safeconduct-model", Class::Words),
     ("safeconduct-policy", Class::Core),
     ("safeconduct-rehearse", Class::Core),
@@ -38,6 +38,7 @@ const CLASSES: [(&str, Class); 23] = [
     ("safeconduct-assess", Class::Core),
     ("safeconduct-config", Class::Core),
     ("safeconduct-gateway", Class::Shell),
+    ("safeconduct-connector", Class::Shell),
     ("safeconduct-directory", Class::Shell),
     ("safeconduct-store", Class::Shell),
     ("safeconduct-api", Class::Shell),

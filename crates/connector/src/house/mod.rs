@@ -89,7 +89,7 @@ impl What {
             Self::Lost => "lost",
             Self::Left => "left",
             Self::Cut => "cut",
-            Self::TooMany => "refused: too many",
+            Self::TooMany => "refused",
         }
     }
 }

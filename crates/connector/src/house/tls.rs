@@ -103,7 +103,10 @@ impl ClientCertVerifier for Members {
         let verified = self.chain.verify_client_cert(leaf, intermediates, now)?;
         match self.house.member(leaf) {
             Some(_) => Ok(verified),
-            None => Err(CertificateError::Revoked.into()),
+            None => {
+                tracing::info!("a certificate of ours that is no connector's, or a revoked one's, knocked as a connector");
+                Err(CertificateError::Revoked.into())
+            }
         }
     }
 
