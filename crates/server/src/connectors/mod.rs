@@ -1,5 +1,6 @@
 //! Connectors: who may join, who is a member, what they may dial, and what became of them.
 
+mod desk;
 mod door;
 mod links;
 mod roll;
@@ -12,6 +13,7 @@ use safeconduct_model::{AppId, ConnectorName, Timestamp};
 
 use crate::house::House;
 
+pub(crate) use desk::refused;
 pub(crate) use links::Links;
 pub(crate) use roll::{Known, RollError};
 
