@@ -7,11 +7,13 @@ use std::pin::Pin;
 
 use futures_util::Stream;
 use safeconduct_access::Visitor;
-use safeconduct_model::{AppId, DeviceId, Entry, Method, PersonId, RequestId, SessionId, Timestamp};
+use safeconduct_model::{
+    AppId, ConnectorName, DeviceId, Entry, Method, PersonId, RequestId, SessionId, SiteId, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ApiError, Cookie};
+use crate::{ApiError, ConnectorRow, ConnectorToken, Cookie};
 
 /// What a backend answers, in time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send + 'a>>;
@@ -316,6 +318,12 @@ pub trait Administration: Send + Sync + 'static {
     fn add_device<'a>(&'a self, actor: Actor, device: NewDevice) -> Answer<'a, DeviceId>;
     /// Makes a one-time link with which a person makes their account.
     fn setup_link<'a>(&'a self, actor: Actor, person: PersonId) -> Answer<'a, String>;
+    /// Every connector.
+    fn connectors(&self) -> Answer<'_, Vec<ConnectorRow>>;
+    /// Makes a token that lets one connector join a site.
+    fn connector_token<'a>(&'a self, actor: Actor, site: SiteId) -> Answer<'a, ConnectorToken>;
+    /// Lets a connector in no more; says how many links were cut.
+    fn revoke_connector<'a>(&'a self, actor: Actor, name: ConnectorName) -> Answer<'a, u64>;
     /// How the server is.
     fn health(&self) -> Answer<'_, Health>;
 }

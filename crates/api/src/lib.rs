@@ -25,6 +25,7 @@
 mod admin;
 mod authzen;
 mod backend;
+mod connectors;
 mod cookie;
 mod error;
 mod ext_authz;
@@ -41,6 +42,7 @@ pub use backend::{
     Actor, Administration, Answer, Begun, Callback, Ceremonies, Client, DeviceEnrolment, DeviceProof, Events, Health,
     LocalSocket, NewDevice, OidcBegun, ProvesBy, PublishFrom, Published, SessionRow, SignedIn, VerdictQuery,
 };
+pub use connectors::{ConnectorLink, ConnectorRow, ConnectorToken};
 pub use cookie::Cookie;
 pub use error::ApiError;
 pub use forward_auth::{Judged, Original};

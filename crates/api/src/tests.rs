@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use safeconduct_access::Visitor;
-use safeconduct_model::{Auth, DeviceId, Entry, Method, PersonId, SessionId, Timestamp};
+use safeconduct_model::{Auth, ConnectorName, DeviceId, Entry, Method, PersonId, SessionId, SiteId, Timestamp};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -141,6 +141,16 @@ impl Administration for Yes {
     }
     fn setup_link<'a>(&'a self, actor: Actor, person: PersonId) -> Answer<'a, String> {
         self.note(format!("setup_link {actor:?} {person}"), format!("{ORIGIN}/setup/x"))
+    }
+    fn connectors(&self) -> Answer<'_, Vec<ConnectorRow>> {
+        self.note("connectors".to_owned(), Vec::new())
+    }
+    fn connector_token<'a>(&'a self, actor: Actor, site: SiteId) -> Answer<'a, ConnectorToken> {
+        let made = ConnectorToken { token: "t.p".to_owned(), until: Timestamp::from_millis(1) };
+        self.note(format!("connector_token {actor:?} {site}"), made)
+    }
+    fn revoke_connector<'a>(&'a self, actor: Actor, name: ConnectorName) -> Answer<'a, u64> {
+        self.note(format!("revoke {actor:?} {name}"), 1)
     }
     fn health(&self) -> Answer<'_, Health> {
         self.note(
@@ -390,6 +400,9 @@ async fn administration_is_for_the_socket_and_for_operators() {
         ("POST /api/v1/sessions/s9/cut", "", "cut Cli s9"),
         ("POST /api/v1/people/eve/end-sessions", "", "end Cli eve"),
         ("POST /api/v1/people/eve/setup-link", "", "setup_link Cli eve"),
+        ("GET /api/v1/connectors", "", "connectors"),
+        ("POST /api/v1/sites/berlin/connector-token", "", "connector_token Cli berlin"),
+        ("POST /api/v1/connectors/berlin/a/revoke", "", "revoke Cli berlin/a"),
         ("GET /api/v1/verdicts?person=ada&limit=5", "", "verdicts Some(PersonId(\"ada\")) Some(5)"),
         ("POST /api/v1/policy/publish", r#"{"proposal":"p1"}"#, "publish Cli Proposal(\"p1\")"),
         ("POST /api/v1/devices", r#"{"name":"n","managed":true,"public_key":"k"}"#, "add_device Cli n"),

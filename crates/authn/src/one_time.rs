@@ -40,6 +40,8 @@ pub enum Purpose {
     SignInFlow,
     /// Proves an operator's command line.
     Command,
+    /// Lets a connector join its site, once.
+    ConnectorJoin,
 }
 
 impl Purpose {
@@ -53,6 +55,7 @@ impl Purpose {
             Self::Ceremony => b"safeconduct ceremony v1",
             Self::SignInFlow => b"safeconduct sign-in-flow v1",
             Self::Command => b"safeconduct command v1",
+            Self::ConnectorJoin => b"safeconduct connector-join v1",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use safeconduct_access::{Grant, Grantee};
 use safeconduct_model::{
     Action, AppId, Application, Asset, AssetId, AssetKind, Class, Group, GroupId, Hardening, Host, Mode, Person,
-    PersonId, RouteRule,
+    PersonId, RouteRule, Site, SiteId,
 };
 
 use crate::reader::{At, Faults, Table, Text, parse};
@@ -26,6 +26,8 @@ pub struct Estate {
     pub applications: BTreeMap<AppId, Application>,
     /// Dated grants.
     pub grants: Vec<Grant>,
+    /// Sites whose applications are reached through connectors.
+    pub sites: BTreeMap<SiteId, Site>,
 }
 
 impl Estate {
@@ -44,9 +46,9 @@ impl Estate {
 }
 
 /// A thing and where it was written, until everything is read and can be checked against each other.
-struct Written<T> {
-    at: At,
-    thing: T,
+pub(crate) struct Written<T> {
+    pub(crate) at: At,
+    pub(crate) thing: T,
 }
 
 #[derive(Default)]
@@ -56,6 +58,7 @@ struct Draft {
     assets: Vec<Written<Asset>>,
     applications: Vec<Written<Application>>,
     grants: Vec<Written<Grant>>,
+    sites: Vec<Written<Site>>,
 }
 
 pub(crate) fn read(sources: &[Text], portal: Option<&Host>, faults: &mut Faults) -> Estate {
@@ -77,6 +80,9 @@ pub(crate) fn read(sources: &[Text], portal: Option<&Host>, faults: &mut Faults)
         }
         for t in root.tables("grant", faults) {
             draft.grants.extend(grant(t, faults));
+        }
+        for t in root.tables("site", faults) {
+            draft.sites.extend(crate::sites::site(t, faults));
         }
         root.done(faults);
     }
@@ -137,6 +143,7 @@ fn application(mut t: Table<'_>, faults: &mut Faults) -> Option<Written<Applicat
     let name = t.parsed::<String>("name", "", faults);
     let hosts = t.list::<Host>("hosts", "name the hosts under which it is published", faults).unwrap_or_default();
     let upstream = t.required::<Upstream>("upstream", "say where it runs, as in \"http://127.0.0.1:8080\"", faults);
+    let connector = t.parsed::<SiteId>("connector", "name a site by id", faults);
     let mode = t.word("mode", mode, "observe, enforce", faults);
     let class = t.word("class", Class::from_name, CLASSES, faults);
     let assets = t.list::<AssetId>("assets", "name assets by id", faults).unwrap_or_default();
@@ -176,6 +183,7 @@ fn application(mut t: Table<'_>, faults: &mut Faults) -> Option<Written<Applicat
         id,
         hosts,
         upstream: upstream?.0,
+        connector,
         mode: mode.unwrap_or(Mode::Enforce),
         class: class.unwrap_or(Class::Low),
         assets: assets.into_iter().collect(),
@@ -347,6 +355,9 @@ fn assemble(draft: Draft, portal: Option<&Host>, faults: &mut Faults) -> Estate 
         }
         estate.grants.push(w.thing);
     }
+    let sites = unique(draft.sites, "site", |s| s.id.clone(), faults);
+    crate::sites::check(&sites, applications.values(), faults);
+    estate.sites = sites.into_iter().map(|(k, w)| (k, w.thing)).collect();
     estate.groups = groups.into_iter().map(|(k, w)| (k, w.thing)).collect();
     estate.people = people.into_iter().map(|(k, w)| (k, w.thing)).collect();
     estate.assets = assets.into_iter().map(|(k, w)| (k, w.thing)).collect();
@@ -368,6 +379,7 @@ fn console(portal: Host) -> Application {
         name: "Safeconduct console".to_owned(),
         hosts: vec![portal],
         upstream: String::new(),
+        connector: None,
         mode: Mode::Enforce,
         class: Class::High,
         assets: BTreeSet::new(),

@@ -17,16 +17,19 @@
 //! ```
 
 mod check;
+mod connector;
 mod decision_point;
 mod estate;
 mod limits;
 mod listen;
 mod reader;
 mod settings;
+mod sites;
 mod starter;
 mod traces;
 
 pub use check::{Config, Texts};
+pub use connector::{ConnectorFile, GatewayAddress, GatewayAddressError};
 pub use decision_point::{BUILT_IN, DecisionClient, DecisionPoint, DecisionStore, Surface, TokenDigest};
 pub use estate::{CONSOLE, Estate};
 pub use limits::{Limit, Limits, page as limits_page};

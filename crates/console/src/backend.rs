@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use futures_util::Stream;
 use safeconduct_access::Visitor;
-use safeconduct_model::{AppId, DeviceId, PersonId, SessionId, Timestamp};
+use safeconduct_model::{AppId, ConnectorName, DeviceId, PersonId, SessionId, Timestamp};
 use thiserror::Error;
 
 use crate::view;
@@ -83,6 +83,10 @@ pub trait Backend: Send + Sync + 'static {
     fn devices<'a>(&'a self, by: &'a Visitor) -> Answer<'a, Vec<view::DeviceRow>>;
     /// One device.
     fn device<'a>(&'a self, by: &'a Visitor, id: &'a DeviceId) -> Answer<'a, view::Device>;
+    /// Every connector.
+    fn connectors<'a>(&'a self, by: &'a Visitor) -> Answer<'a, Vec<view::ConnectorRow>>;
+    /// Lets a connector in no more, and ends its links.
+    fn revoke_connector<'a>(&'a self, by: &'a Visitor, name: &'a ConnectorName) -> Answer<'a, view::Done>;
     /// Ends one session and everything that rests on it.
     fn cut_session<'a>(&'a self, by: &'a Visitor, id: &'a SessionId) -> Answer<'a, view::Done>;
     /// Ends every session of a person.

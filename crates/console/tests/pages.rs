@@ -10,7 +10,7 @@ use axum::{Extension, Router};
 use sample::{CSRF, Sample, visitor};
 use tower::util::ServiceExt;
 
-const PAGES: [&str; 24] = [
+const PAGES: [&str; 25] = [
     "/",
     "/me/security",
     "/me/devices",
@@ -34,10 +34,12 @@ const PAGES: [&str; 24] = [
     "/console/people",
     "/console/people/ada",
     "/console/devices",
+    "/console/connectors",
     "/console/health",
 ];
 
-const POSTS: [&str; 14] = [
+const POSTS: [&str; 15] = [
+    "/console/connectors/berlin/rack-1/revoke",
     "/console/policy/propose",
     "/console/policy/proposals/p-14/publish",
     "/console/policy/proposals/p-14/discard",

@@ -9,7 +9,6 @@ use safeconduct_model::{Reason, Record, Refusal};
 use sha2::{Digest, Sha256};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{interval, sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::exchange::Client;
@@ -170,7 +169,8 @@ async fn connection(
         core.metrics.met(Met::Handshakes);
         return tracing::debug!(%peer, "too many handshakes");
     };
-    let handshake = timeout(limits.handshake, TlsAcceptor::from(config).accept(stream)).await;
+    let sites = core.sites.as_deref();
+    let handshake = timeout(limits.handshake, crate::sites::shake(sites, config, stream)).await;
     drop(shaking);
     let stream = match handshake {
         Ok(Ok(stream)) => {
@@ -187,6 +187,7 @@ async fn connection(
             return refused(core, peer, Reason::LimitReached, "slow_handshake");
         }
     };
+    let Some(stream) = crate::sites::taken(sites, stream, peer) else { return };
     let session = stream.get_ref().1;
     client.certificate = session
         .peer_certificates()

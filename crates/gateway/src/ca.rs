@@ -1,6 +1,8 @@
 //! The local certificate authority: host certificates, device certificates, and the one way from a verified device certificate
 //! to a device.
 
+mod connectors;
+
 use std::time::Duration as Span;
 
 use rcgen::{
@@ -16,6 +18,8 @@ use std::sync::Arc;
 use thiserror::Error;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
+
+pub use connectors::{ConnectorLeaf, connector_of};
 
 /// What stands in front of a device id in the certificate of a device.
 const DEVICE_URI: &str = "spiffe://safeconduct.local/device/";

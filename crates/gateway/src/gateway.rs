@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::ports::Control;
 use crate::routes::Routes;
+use crate::sites::Sites;
 use crate::standing::Standing;
 use crate::trace::Spans;
 
@@ -37,6 +38,8 @@ pub struct GatewayConfig {
     /// The cookies that belong to the gateway: first the one that carries the session secret, then any others. None of them
     /// is forwarded to an application, and no application may set them.
     pub cookies: Vec<String>,
+    /// Dials applications behind connectors; `None` dials none of them.
+    pub sites: Option<Arc<dyn Sites>>,
 }
 
 impl Default for GatewayConfig {
@@ -48,6 +51,7 @@ impl Default for GatewayConfig {
             spans: None,
             signer: None,
             cookies: vec!["__Host-safeconduct".into()],
+            sites: None,
         }
     }
 }
@@ -81,6 +85,7 @@ pub(crate) struct Core {
     pub(crate) behind: Arc<Places>,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) sites: Option<Arc<dyn Sites>>,
     /// Cancelled when patience ends.
     pub(crate) stop_now: CancellationToken,
 }
@@ -97,6 +102,7 @@ impl Gateway {
                 spans: config.spans,
                 signer: config.signer,
                 cookies: config.cookies,
+                sites: config.sites,
                 live: Arc::default(),
                 routes: Routes::default(),
                 tasks: TaskTracker::new(),
@@ -223,6 +229,7 @@ impl Core {
                 && recorded.is_ok()
                 && now < permit.until()
                 && permit.target().upstream == target.upstream
+                && permit.target().connector == target.connector
                 && permit.target().hosts.contains(&standing.credentials.host)
             {
                 held.push(entry.lease);

@@ -63,6 +63,7 @@ mod redirect;
 mod relay;
 mod routes;
 mod scratch;
+mod sites;
 mod standing;
 mod tls;
 pub mod trace;
@@ -82,6 +83,7 @@ pub use ports::{
 };
 pub use safeconduct_access::{LeaseId, Signal};
 pub use judge::{Elsewhere, Judgement};
+pub use sites::{Io, NoWay, Reached, Sites};
 pub use tls::{Certificates, TlsError, TlsSettings, server_config};
 
 /// Paths on the host of an application that the house answers itself.

@@ -39,6 +39,8 @@ pub(crate) struct Pipe {
     back_at: usize,
     ending: bool,
     unflushed: bool,
+    /// Whether a byte was written.
+    wrote: bool,
     done: bool,
 }
 
@@ -56,6 +58,7 @@ impl Pipe {
             back_at: 0,
             ending: false,
             unflushed: false,
+            wrote: false,
             done: false,
         }
     }
@@ -63,6 +66,11 @@ impl Pipe {
     /// Whether everything was written.
     pub(crate) fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// Whether a byte was written to the other side.
+    pub(crate) fn has_written(&self) -> bool {
+        self.wrote
     }
 
     /// Whether a byte of it was read that cannot be read again.
@@ -159,6 +167,7 @@ impl Pipe {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.unflushed = true;
+        self.wrote = true;
         let front = n.min(self.front.len() - self.front_at);
         self.front_at += front;
         n -= front;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Action, AppId, AssetId, GroupId, PersonId};
+use crate::{Action, AppId, AssetId, GroupId, PersonId, SiteId};
 
 /// How bad it is when something is lost, changed or gone (FIPS 199 impact, with one step above).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
@@ -173,6 +173,9 @@ pub struct Application {
     pub hosts: Vec<Host>,
     /// `http://host:port` of where it runs.
     pub upstream: String,
+    /// The site whose connectors dial it; `None` where the gateway dials it itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connector: Option<SiteId>,
     /// Whether verdicts bind.
     pub mode: Mode,
     /// How bad a loss would be: the highest class of its own and of its assets.
@@ -292,6 +295,7 @@ mod tests {
             name: "Wiki".into(),
             hosts: vec![],
             upstream: "http://127.0.0.1:1".into(),
+            connector: None,
             mode: Mode::Enforce,
             class: Class::Low,
             assets: BTreeSet::new(),

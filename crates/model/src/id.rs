@@ -118,6 +118,10 @@ id! {
     GrantId, "grant";
     /// The public name of a session. Never the secret that proves it.
     SessionId, "session";
+    /// A place where applications live, reached through its connectors.
+    SiteId, "site";
+    /// A connector, within its site.
+    ConnectorId, "connector";
     /// One request; also its W3C trace id when it is 32 hexadecimal digits.
     RequestId, "request";
 }

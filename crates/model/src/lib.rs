@@ -21,16 +21,21 @@ mod fault;
 mod id;
 mod reason;
 mod record;
+mod site;
 mod time;
 
 pub use ask::{Action, Ask, Auth, GrantFacts, Method, Place, Principal, Stated, What, Who, Why};
 pub use device::{Check, DeviceFacts, Report};
 pub use estate::{Application, Asset, AssetKind, Class, Group, Hardening, Host, HostError, Mode, Person, RouteRule};
 pub use fault::Fault;
-pub use id::{AppId, AssetId, DeviceId, GrantId, GroupId, IdError, PersonId, RequestId, RuleId, SessionId, WorkloadId};
+pub use id::{
+    AppId, AssetId, ConnectorId, DeviceId, GrantId, GroupId, IdError, PersonId, RequestId, RuleId, SessionId, SiteId,
+    WorkloadId,
+};
 pub use reason::{Failing, Reason, Remedy};
 pub use record::{
     Access, Change, Cut, CutCause, Entry, Outcome, Question, Record, Refusal, Said, SessionEvent, SessionEventKind,
     SystemEvent, Would,
 };
+pub use site::{ConnectorName, ConnectorNameError, Site, SpecialAddress, SpecialAddressError, is_special};
 pub use time::{Duration, Timestamp};

@@ -81,6 +81,8 @@ reasons! {
     InternalError = "internal_error", "Something failed on our side, so the answer is no.";
     /// The upstream did not answer.
     UpstreamUnavailable = "upstream_unavailable", "The application does not answer.";
+    /// No connector of the application's site is there.
+    ConnectorUnavailable = "connector_unavailable", "The place where the application runs is not connected.";
     /// The upstream took too long.
     UpstreamTimeout = "upstream_timeout", "The application took too long to answer.";
 }

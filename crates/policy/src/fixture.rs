@@ -368,6 +368,7 @@ when { context.net has country && context.net.country == "KP" } unless { context
             name: "CRM".into(),
             hosts: vec![],
             upstream: "http://127.0.0.1:1".into(),
+            connector: None,
             mode: Mode::Enforce,
             class: Class::Low,
             assets: BTreeSet::new(),

@@ -38,6 +38,7 @@ fn app(id: &str, mode: Mode) -> Application {
         name: id.to_owned(),
         hosts: vec![],
         upstream: "http://127.0.0.1:1".into(),
+        connector: None,
         mode,
         class: Class::Critical,
         assets: BTreeSet::new(),

@@ -74,6 +74,7 @@ fn snapshot(changed: bool) -> Result<Snapshot, Box<dyn Error>> {
             name: format!("a{n}"),
             hosts: vec![],
             upstream: "http://127.0.0.1:1".into(),
+            connector: None,
             mode: Mode::Enforce,
             class: Class::Moderate,
             assets: BTreeSet::new(),

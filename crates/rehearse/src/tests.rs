@@ -26,6 +26,7 @@ fn app(id: &str) -> Application {
         name: id.into(),
         hosts: vec![],
         upstream: "http://127.0.0.1:1".into(),
+        connector: None,
         mode: Mode::Enforce,
         class: Class::Moderate,
         assets: BTreeSet::new(),

@@ -17,6 +17,7 @@ fn app(id: &str, class: Class) -> Application {
         name: id.into(),
         hosts: vec![],
         upstream: "http://127.0.0.1:1".into(),
+        connector: None,
         mode: Mode::Enforce,
         class,
         assets: BTreeSet::new(),

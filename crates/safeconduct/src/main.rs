@@ -70,6 +70,14 @@ enum Command {
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Carries applications of a site: dials out to the gateway from where they live, so that nothing listens there.
+    #[command(args_conflicts_with_subcommands = true)]
+    Connector {
+        #[command(subcommand)]
+        verb: Option<commands::connector::Verb>,
+        #[command(flatten)]
+        run: Option<commands::connector::Run>,
+    },
     /// The protect surface.
     #[command(subcommand)]
     Protect(ProtectVerb),
@@ -454,7 +462,7 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<Answer> {
     use commands::{
-        assess, bundle, config, device, eval, explain, ledger, lint, map, person, policy, protect, prove, reach, up,
+        assess, bundle, config, connector, device, eval, explain, ledger, lint, map, person, policy, protect, prove, reach, up,
         watch,
     };
     match command {
@@ -470,6 +478,11 @@ async fn run(command: Command) -> anyhow::Result<Answer> {
         }
         Command::Config(ConfigVerb::Limits { config, json, .. }) => config::limits(&config.config, json),
         Command::Config(ConfigVerb::Check { config }) => config::check(&config.config),
+        Command::Connector { verb: Some(verb), .. } => connector::on_the_gateway(verb).await,
+        Command::Connector { verb: None, run: Some(run) } => connector::run(run).await,
+        Command::Connector { verb: None, run: None } => {
+            anyhow::bail!("say --config FILE, or --gateway, --site and --join; see `safeconduct connector --help`")
+        }
         Command::Protect(ProtectVerb::List { config, json }) => protect::list(&config.config, json),
         Command::Map(MapVerb::Show { config, app, people, json }) => {
             map::show(&config.config, app.as_ref(), people, json)

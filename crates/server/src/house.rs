@@ -20,6 +20,7 @@ use safeconduct_store::{Control, DocChange, Index, LedgerWriter, Receipt, WriteE
 use serde::Serialize;
 
 use crate::clock::Clock;
+use crate::connectors::Connectors;
 use crate::devices::{Device, Devices};
 use crate::files::{Built, Stores};
 use crate::handover::HandOvers;
@@ -88,6 +89,7 @@ pub struct House {
     pub(crate) rollouts: Rollouts,
     pub(crate) geoip: Option<maxminddb::Reader<Vec<u8>>>,
     pub(crate) authority: Authority,
+    pub(crate) connectors: Connectors,
     gateway: OnceLock<Arc<Gateway>>,
 }
 
@@ -141,6 +143,7 @@ impl House {
         for doc in control.load(DEVICE).await? {
             devices.restore(serde_json::from_value(doc.body).context("a kept device is not readable")?);
         }
+        let connectors = Connectors::load(&control).await?;
         let keep = StoreKeep::over(Arc::clone(&control));
         let seal = Seal::new(&*secrets::load_or_create(&data.join("keys/seal.key"))?);
         let accounts = Arc::new(Accounts::load(Arc::clone(&keep), seal).await?);
@@ -188,6 +191,7 @@ impl House {
             rollouts,
             geoip,
             authority,
+            connectors,
             gateway: OnceLock::new(),
         })
     }

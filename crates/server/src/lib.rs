@@ -15,11 +15,13 @@
 //! | `decision_point` | other programs and gateways ask: who may, who answers, the record |
 //! | `rollouts` | canaries watched, and rolled back |
 //! | `signed` | policies that bind only if a trusted key signed them |
+//! | `connectors` | who may link from a site, and what may be dialled there |
 //! | `enrol` | making keys and certificates for devices |
 //! | `run` | start, run, drain |
 
 mod certificates;
 pub mod clock;
+mod connectors;
 mod control;
 mod decision_point;
 mod devices;

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::certificates::{HostCertificates, authority};
 use crate::clock::Clock;
 use crate::control::Desk;
+use crate::connectors::Links;
 use crate::decision_point;
 use crate::files;
 use crate::house::{House, Opening, Unsigned, new_request_id};
@@ -168,7 +169,10 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
             use safeconduct_api::Cookie;
             [Cookie::SESSION, Cookie::FLOW, Cookie::ARRIVAL].map(str::to_owned).into()
         },
+        sites: None,
     };
+    let sites = house.open_sites()?;
+    let config = GatewayConfig { sites: Some(Arc::new(Links(Arc::clone(&sites)))), ..config };
     let desk = Desk { house: Arc::clone(&house), portal };
     let gateway = Arc::new(Gateway::new(config, Arc::new(desk)));
     house.set_gateway(Arc::clone(&gateway));
@@ -180,8 +184,12 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (leaving, stopped, probes) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
     {
-        let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
-        tasks.spawn(async move { gateway.serve(listener, Some(tls), stop).await });
+        let (gateway, stop, sites) = (Arc::clone(&gateway), stop.clone(), Arc::clone(&sites));
+        tasks.spawn(async move {
+            gateway.serve(listener, Some(tls), stop).await;
+            // Exchanges that were let end went through the links.
+            sites.close().await;
+        });
     }
     let plain_at = plain.as_ref().and_then(|l| l.local_addr().ok());
     if let Some(listener) = plain {
@@ -198,6 +206,8 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     tasks.spawn(rooms::follow(Arc::clone(&house), stop.clone()));
     tasks.spawn(look_after_files(Arc::clone(&house), stop.clone()));
     tasks.spawn(rollouts::look_after(Arc::clone(&house), stop.clone()));
+    let stopping = stop.clone();
+    tasks.spawn(async move { sites.look_after(stopping).await });
     tasks.spawn(look_after_sessions(Arc::clone(&house), stop.clone()));
     let health_at = health.as_ref().and_then(|l| l.local_addr().ok());
     if let Some(listener) = health {

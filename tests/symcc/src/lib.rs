@@ -145,6 +145,7 @@ fn app(id: &str) -> Result<Application> {
         name: id.into(),
         hosts: vec![],
         upstream: "http://127.0.0.1:1".into(),
+        connector: None,
         mode: Mode::Enforce,
         class: Class::Moderate,
         assets: BTreeSet::new(),

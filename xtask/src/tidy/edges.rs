@@ -39,6 +39,7 @@ const CLASSES: [(&str, Class); 24] = [
     ("safeconduct-assess", Class::Core),
     ("safeconduct-config", Class::Core),
     ("safeconduct-gateway", Class::Shell),
+    ("safeconduct-connector", Class::Shell),
     ("safeconduct-directory", Class::Shell),
     ("safeconduct-store", Class::Shell),
     ("safeconduct-api", Class::Shell),

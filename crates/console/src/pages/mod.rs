@@ -3,6 +3,7 @@
 pub mod apps;
 pub mod assess;
 mod denied;
+pub mod connectors;
 pub mod devices;
 pub mod done;
 pub mod health;

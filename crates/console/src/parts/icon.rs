@@ -59,6 +59,7 @@ pub(crate) fn nav(name: &str) -> Markup {
                 "apps" => path d="M4 4h5v5H4zM11 4h5v5h-5zM4 11h5v5H4zM11 11h5v5h-5z" fill="none" {},
                 "people" => { circle cx="10" cy="7" r="3" fill="none" {} path d="M4 16.5c.5-3.5 3-4.5 6-4.5s5.5 1 6 4.5" fill="none" {} },
                 "devices" => path d="M4 5h12v8H4zM2.5 16h15" fill="none" {},
+                "connectors" => path d="M2.5 10h5M12.5 10h5M7.5 6v8M12.5 6v8" fill="none" {},
                 "health" => path d="M2.5 10.5h4l2-5 3 9 2-4h4" fill="none" {},
                 _ => circle cx="10" cy="10" r="6" fill="none" {},
             }

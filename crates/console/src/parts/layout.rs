@@ -17,10 +17,11 @@ const PLACES: [(&str, &str, &str); 6] = [
 ];
 
 /// The lists of the console.
-const LISTS: [(&str, &str, &str); 4] = [
+const LISTS: [(&str, &str, &str); 5] = [
     ("apps", "Applications", "/console/apps"),
     ("people", "People", "/console/people"),
     ("devices", "Devices", "/console/devices"),
+    ("connectors", "Connectors", "/console/connectors"),
     ("health", "Health", "/console/health"),
 ];
 

@@ -197,6 +197,24 @@ pub(crate) async fn device(State(s): Shares, Operator(f, by): Operator, Path(id)
     shown(&s, s.backend.device(&by, &id).await.map(|v| pages::devices::page(&f, &v)))
 }
 
+pub(crate) async fn connectors(State(s): Shares, Operator(f, by): Operator) -> Response {
+    match s.backend.connectors(&by).await {
+        Ok(v) => table(&f, &pages::connectors::rows(&v), || pages::connectors::list(&f, &v)),
+        Err(e) => trouble(&s, e),
+    }
+}
+
+pub(crate) async fn revoke_connector(
+    State(s): Shares,
+    Operator(f, by): Operator,
+    Path((site, name)): Path<(String, String)>,
+    _form: Checked,
+) -> Response {
+    let name = format!("{site}/{name}");
+    let name = id!(s, name);
+    done(&s, &f, s.backend.revoke_connector(&by, &name).await)
+}
+
 pub(crate) async fn cut(
     State(s): Shares,
     Operator(f, by): Operator,

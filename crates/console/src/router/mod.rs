@@ -61,6 +61,8 @@ fn console_routes() -> Router<Shared> {
         .route("/console/people/{id}/end-sessions", post(console::end_sessions))
         .route("/console/devices", get(console::devices))
         .route("/console/devices/{id}", get(console::device))
+        .route("/console/connectors", get(console::connectors))
+        .route("/console/connectors/{site}/{name}/revoke", post(console::revoke_connector))
         .route("/console/sessions/{id}/cut", post(console::cut))
         .route("/console/health", get(console::health))
 }

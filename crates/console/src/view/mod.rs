@@ -1,6 +1,7 @@
 //! What each page shows, as plain data. Ids, names, counts and instants; no HTML, no sentence that a page can build.
 
 mod assess;
+mod connectors;
 mod denied;
 mod map;
 mod me;
@@ -17,6 +18,7 @@ use safeconduct_access::Visitor;
 use safeconduct_model::{AppId, AssetId, DeviceId, GroupId, PersonId, RuleId, Timestamp};
 
 pub use assess::{Assess, Criterion, EvidenceMix, Kind, MaturityRow, Pillar, Stage, Truth};
+pub use connectors::{ConnectorRow, ConnectorState};
 pub use denied::{Denied, Problem};
 pub use map::{Asker, Flow, Map, MapApp, MapAsset, MapQuery, Via};
 pub use me::{

@@ -13,7 +13,7 @@ use futures_util::stream;
 use safeconduct_access::Visitor;
 use safeconduct_console::{Answer, Backend, Events, Trouble, view::*};
 use safeconduct_model::{
-    Action, AppId, AssetKind, Auth, Check, Class, CutCause, DeviceId, Duration, Failing, Method, Mode, PersonId,
+    Action, AppId, ConnectorName, AssetKind, Auth, Check, Class, CutCause, DeviceId, Duration, Failing, Method, Mode, PersonId,
     Reason, Remedy, SessionId, Timestamp,
 };
 
@@ -1130,6 +1130,29 @@ impl Backend for Sample {
             sessions: self.sessions().into_iter().take(1).collect(),
             verdicts: self.verdicts().into_iter().take(6).collect(),
         })
+    }
+    fn connectors<'a>(&'a self, _: &'a Visitor) -> Answer<'a, Vec<ConnectorRow>> {
+        let row = |name: &str, state, linked: bool| ConnectorRow {
+            name: name.parse().expect("a name"),
+            site: self.n("The cellar in Berlin"),
+            state,
+            version: linked.then(|| "0.1.0".to_owned()),
+            from: linked.then(|| "10.1.2.3:50000".to_owned()),
+            since: mins(90),
+            streams: u64::from(linked) * 12,
+            applications: vec![Link::to(self.n("Wiki"), "/console/apps/wiki")],
+            until: mins(0),
+        };
+        let rows = vec![
+            row("berlin/rack-1", ConnectorState::Linked, true),
+            row("berlin/rack-2", ConnectorState::Leaves, true),
+            row("berlin/rack-3", ConnectorState::Away, false),
+            row("berlin/rack-4", ConnectorState::Revoked, false),
+        ];
+        ok(if self.empty { vec![] } else { rows })
+    }
+    fn revoke_connector<'a>(&'a self, _: &'a Visitor, _: &'a ConnectorName) -> Answer<'a, Done> {
+        done("berlin/rack-1 is revoked.")
     }
     fn cut_session<'a>(&'a self, _: &'a Visitor, _: &'a SessionId) -> Answer<'a, Done> {
         done("Cut 1 session of Ada Lovelace: 3 connections ended.")

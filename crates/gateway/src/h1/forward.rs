@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
-use safeconduct_http::{AnswerOwn, Decoder, Encoder, Own, Refused, Upgrade, binds_connection};
+use safeconduct_http::{AnswerOwn, Decoder, Encoder, Framing, Own, Refused, Upgrade, binds_connection};
 use safeconduct_model::{Class, RequestId};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use crate::exchange::{Decided, Exchange, Refusing};
 use crate::lease::Lease;
 use crate::pipe::{Pipe, PipeError};
 use crate::scratch;
-use crate::upstream::{ForwardError, Up};
+use crate::upstream::{ForwardError, Up, is_idempotent, may_repeat};
 
 /// How many interim answers (1xx) an application may send before its answer.
 const INTERIM: usize = 8;
@@ -61,7 +61,7 @@ where
                 let failure = exchange.failed(&self.head, &lease, &error);
                 let close = !self.head.persistent() || matches!(error, ForwardError::Client(_) | ForwardError::Lost);
                 return match self.head.framing() {
-                    safeconduct_http::Framing::None if !close => {
+                    Framing::None if !close => {
                         self.respond(failure, false).await;
                         Next::Keep
                     }
@@ -134,8 +134,10 @@ where
         let worker = Arc::clone(&self.worker);
         let app = &lease.standing.target;
         let mut continued = !self.head.expects_continue();
+        let mut lost = 0;
         loop {
-            let mut up = match worker.pools.take(app) {
+            let resting = if lost == 0 { worker.pools.take(app) } else { None };
+            let mut up = match resting {
                 Some(up) => up,
                 None => {
                     let connecting = worker.pools.connect(app);
@@ -165,20 +167,23 @@ where
             let decoder = Decoder::request(self.head.framing(), &worker.core.bounds);
             let input = std::mem::take(&mut self.input);
             let mut upward = Upward { pipe: Pipe::new(out, decoder, encoder, input), began: 0 };
-            // A connection that rested may have been closed by the other side at this moment.
-            let repeatable = up.reused
-                && !upward.pipe.has_body()
-                && matches!(self.head.method(), "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE");
+            let safe = !upward.pipe.has_body() && is_idempotent(self.head.method());
             up.patience.set(worker.core.limits.first_byte);
             self.patience.set(worker.core.limits.body_idle);
             let mut interim = 0;
             let head = std::future::poll_fn(|cx| self.poll_answer(cx, &mut up, &mut upward, lease, &mut interim)).await;
             match head {
                 Ok(()) => return Ok((up, upward)),
-                Err(ForwardError::Broken("closed") | ForwardError::Broken("request"))
-                    if repeatable && up.input.is_empty() && interim == 0 =>
-                {
+                Err(ForwardError::Broken(_)) if up.input.is_empty() && interim == 0 => {
+                    let unsent = !upward.pipe.has_written() && self.head.framing() != Framing::Chunked;
+                    let again = may_repeat(&up, app, safe, unsent, lost);
+                    if !up.reused {
+                        lost += 1;
+                    }
                     self.put_back(upward.pipe.into_parts());
+                    if !again {
+                        return Err(ForwardError::Broken("closed"));
+                    }
                 }
                 Err(error) => {
                     self.put_back(upward.pipe.into_parts());
@@ -188,6 +193,7 @@ where
         }
     }
 
+    /// Gives memory back, and what was read and not used.
     fn put_back(&mut self, (out, input): (Vec<u8>, BytesMut)) {
         if self.out.capacity() < out.capacity() {
             self.out = out;

@@ -7,7 +7,7 @@ use bytes::Buf;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use safeconduct_http::{Answer, Bounds, Decoder, Head, Own, ResponseFraming, Upgrade, binds_connection};
-use safeconduct_model::Class;
+use safeconduct_model::{Application, Class};
 
 use super::Shared;
 use super::download::Download;
@@ -17,7 +17,7 @@ use crate::body::{Body, boxed, empty};
 use crate::exchange::{Decided, Exchange, Refusing};
 use crate::lease::Lease;
 use crate::scratch;
-use crate::upstream::{ForwardError, Up};
+use crate::upstream::{ForwardError, Up, is_idempotent, may_repeat};
 
 /// How many interim answers (1xx) an application may send before its answer.
 const INTERIM: usize = 8;
@@ -113,8 +113,10 @@ async fn send(
     mut body: Option<Incoming>,
 ) -> Result<Exchanging, ForwardError> {
     let (worker, app) = (&shared.worker, &lease.standing.target);
+    let mut lost = 0;
     loop {
-        let mut up = match worker.pools.take(app) {
+        let resting = if lost == 0 { worker.pools.take(app) } else { None };
+        let mut up = match resting {
             Some(up) => up,
             None => tokio::select! {
                 biased;
@@ -139,20 +141,22 @@ async fn send(
             std::future::poll_fn(|cx| exchanging.poll(cx, lease, head, &worker.core.answer_bounds, span)).await;
         match heard {
             Ok(()) => return Ok(exchanging),
-            // A connection that rested may have been closed by the other side at this moment.
-            Err(ForwardError::Broken(_)) if exchanging.is_repeatable(head) => body = exchanging.upload.into_body(),
+            Err(ForwardError::Broken(_)) if exchanging.may_repeat(app, head, lost) => {
+                if !exchanging.up.reused {
+                    lost += 1;
+                }
+                body = exchanging.upload.into_body();
+            }
             Err(error) => return Err(error),
         }
     }
 }
 
 impl Exchanging {
-    fn is_repeatable(&self, head: &Head) -> bool {
-        self.up.reused
-            && self.up.input.is_empty()
-            && self.interim == 0
-            && !self.upload.has_body()
-            && matches!(head.method(), "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
+    fn may_repeat(&self, app: &Application, head: &Head, lost: usize) -> bool {
+        let safe = !self.upload.has_body() && is_idempotent(head.method());
+        let unheard = self.up.input.is_empty() && self.interim == 0;
+        unheard && may_repeat(&self.up, app, safe, !self.upload.has_written(), lost)
     }
 
     fn poll(

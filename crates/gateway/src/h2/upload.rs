@@ -23,12 +23,13 @@ pub(super) struct Upload {
     bound: Option<u64>,
     declared: Framing,
     unflushed: bool,
+    wrote: bool,
 }
 
 impl Upload {
     /// A request that begins with the head `out`.
     pub(super) fn new(out: Vec<u8>, body: Option<Incoming>, encoder: Encoder, declared: Framing, bound: Option<u64>) -> Self {
-        let mut this = Self { body, encoder, out, at: 0, total: 0, bound, declared, unflushed: true };
+        let mut this = Self { body, encoder, out, at: 0, total: 0, bound, declared, unflushed: true, wrote: false };
         if this.body.is_none() {
             this.encoder.end(b"", &mut this.out);
         }
@@ -38,6 +39,11 @@ impl Upload {
     /// Whether everything was sent.
     pub(super) fn is_done(&self) -> bool {
         self.body.is_none() && self.at == self.out.len() && !self.unflushed
+    }
+
+    /// Whether a byte was written.
+    pub(super) fn has_written(&self) -> bool {
+        self.wrote
     }
 
     /// Whether nothing of it can be sent again.
@@ -56,7 +62,10 @@ impl Upload {
         loop {
             while self.at < self.out.len() {
                 match ready!(Pin::new(&mut *io).poll_write(cx, &self.out[self.at..])) {
-                    Ok(n @ 1..) => self.at += n,
+                    Ok(n @ 1..) => {
+                        self.at += n;
+                        self.wrote = true;
+                    }
                     _ => return Poll::Ready(Err(broken())),
                 }
                 self.unflushed = true;

@@ -7,16 +7,12 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// Any other stream.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
 /// The stream to an application.
 pub(crate) enum Io {
     /// Plain TCP.
     Tcp(TcpStream),
     /// Something that carries one.
-    Other(Box<dyn Stream>),
+    Other(Box<dyn crate::sites::Io>),
 }
 
 impl Io {

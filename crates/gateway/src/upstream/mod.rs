@@ -4,6 +4,7 @@ mod io;
 mod pool;
 
 use safeconduct_http::Refused;
+use safeconduct_model::Application;
 use thiserror::Error;
 
 pub(crate) use io::Io;
@@ -28,8 +29,23 @@ pub(crate) enum ForwardError {
     WrongUpgrade,
     #[error("the lease was lost")]
     Lost,
+    #[error("{0}")]
+    Site(crate::sites::NoWay),
     #[error("the client broke its own body: {0}")]
     Client(Refused),
     #[error("the client is gone")]
     ClientGone,
+}
+
+/// Whether a request may be sent again whose connection ended before a byte of the answer came. One that rested may have been
+/// closed by the other side at this very moment; and a connector may be lost, once. A request of which something was sent is
+/// repeated only where that does no harm (RFC 9110, 9.2.2).
+pub(crate) fn may_repeat(up: &Up, app: &Application, safe: bool, unsent: bool, lost: usize) -> bool {
+    let spare = app.connector.is_some() && lost == 0;
+    (safe || unsent) && (up.reused || spare)
+}
+
+/// Whether asking twice is like asking once (RFC 9110, 9.2.2).
+pub(crate) fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
 }

@@ -1,5 +1,6 @@
 //! Connections to applications over HTTP/1.1: kept for a while, by one thread, never shared where a connection carries a login.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -8,12 +9,14 @@ use bytes::BytesMut;
 use safeconduct_model::Application;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::{ForwardError, Io};
 use crate::limits::Limits;
 use crate::live::lock;
 use crate::patience::Patience;
 use crate::scratch;
+use crate::sites::{NoWay, Reached, Sites};
 
 /// How many applications may have resting connections.
 const UPSTREAMS: usize = 1_024;
@@ -26,12 +29,21 @@ pub(crate) struct Up {
     /// Whether it served an exchange before.
     pub(crate) reused: bool,
     pub(crate) patience: Patience,
-    upstream: Arc<str>,
+    key: Arc<str>,
+    /// Cancelled when the connector that carries it leaves: it ends its exchange and begins no other.
+    leaving: Option<CancellationToken>,
+}
+
+impl Up {
+    fn leaves(&self) -> bool {
+        self.leaving.as_ref().is_some_and(CancellationToken::is_cancelled)
+    }
 }
 
 /// The resting connections of one thread.
 pub(crate) struct Pools {
     limits: Arc<Limits>,
+    sites: Option<Arc<dyn Sites>>,
     idle: Mutex<HashMap<Arc<str>, Vec<Idle>>>,
 }
 
@@ -41,16 +53,16 @@ struct Idle {
 }
 
 impl Pools {
-    pub(crate) fn new(limits: Arc<Limits>) -> Self {
-        Self { limits, idle: Mutex::default() }
+    pub(crate) fn new(limits: Arc<Limits>, sites: Option<Arc<dyn Sites>>) -> Self {
+        Self { limits, sites, idle: Mutex::default() }
     }
 
     /// A resting connection to the application, if there is a usable one.
     pub(crate) fn take(&self, app: &Application) -> Option<Up> {
         let mut idle = lock(&self.idle);
-        let resting = idle.get_mut(app.upstream.as_str())?;
+        let resting = idle.get_mut(&*key(app))?;
         while let Some(Idle { mut up, since }) = resting.pop() {
-            if since.elapsed() < self.limits.upstream_idle_for && up.io.is_quiet() {
+            if since.elapsed() < self.limits.upstream_idle_for && !up.leaves() && up.io.is_quiet() {
                 up.reused = true;
                 return Some(up);
             }
@@ -60,37 +72,36 @@ impl Pools {
 
     /// Opens a connection to the application. There is no other way to open one.
     pub(crate) async fn connect(&self, app: &Application) -> Result<Up, ForwardError> {
-        let address = address(&app.upstream).ok_or_else(|| ForwardError::Address(app.upstream.clone()))?;
         let opening = async {
-            let stream = TcpStream::connect(&*address).await?;
-            stream.set_nodelay(true)?;
-            Ok::<_, std::io::Error>(stream)
+            // An application of a site is never dialled from here.
+            if app.connector.is_some() {
+                let sites = self.sites.as_deref().ok_or(ForwardError::Site(NoWay::Away))?;
+                let Reached { io, leaving } = sites.dial(app).await.map_err(ForwardError::Site)?;
+                return Ok((Io::Other(io), Some(leaving)));
+            }
+            let address = address(&app.upstream).ok_or_else(|| ForwardError::Address(app.upstream.clone()))?;
+            let failed = |e: std::io::Error| ForwardError::Connect(e.to_string());
+            let stream = TcpStream::connect(&*address).await.map_err(failed)?;
+            stream.set_nodelay(true).map_err(failed)?;
+            Ok((Io::Tcp(stream), None))
         };
-        let stream = timeout(self.limits.connect, opening)
-            .await
-            .map_err(|_| ForwardError::ConnectTimeout)?
-            .map_err(|e| ForwardError::Connect(e.to_string()))?;
-        Ok(Up {
-            io: Io::Tcp(stream),
-            input: BytesMut::new(),
-            reused: false,
-            patience: Patience::default(),
-            upstream: app.upstream.as_str().into(),
-        })
+        let (io, leaving) = timeout(self.limits.connect, opening).await.map_err(|_| ForwardError::ConnectTimeout)??;
+        let key = key(app).into();
+        Ok(Up { io, input: BytesMut::new(), reused: false, patience: Patience::default(), key, leaving })
     }
 
     /// Takes a connection back whose exchange has ended in order. Bytes that nobody asked for are never the next answer.
     pub(crate) fn give_back(&self, mut up: Up) {
-        if !up.input.is_empty() {
+        if !up.input.is_empty() || up.leaves() {
             return;
         }
         scratch::shrink(&mut up.input);
         up.patience.clear();
         let mut idle = lock(&self.idle);
-        if idle.len() >= UPSTREAMS && !idle.contains_key(&up.upstream) {
+        if idle.len() >= UPSTREAMS && !idle.contains_key(&up.key) {
             idle.clear();
         }
-        let resting = idle.entry(Arc::clone(&up.upstream)).or_default();
+        let resting = idle.entry(Arc::clone(&up.key)).or_default();
         if resting.len() < self.limits.upstream_idle {
             resting.push(Idle { up, since: Instant::now() });
         }
@@ -99,7 +110,7 @@ impl Pools {
     /// Closes what rested too long.
     pub(crate) fn tidy(&self) {
         lock(&self.idle).retain(|_, resting| {
-            resting.retain_mut(|i| i.since.elapsed() < self.limits.upstream_idle_for && i.up.io.is_quiet());
+            resting.retain_mut(|i| i.since.elapsed() < self.limits.upstream_idle_for && !i.up.leaves() && i.up.io.is_quiet());
             !resting.is_empty()
         });
     }
@@ -107,6 +118,14 @@ impl Pools {
     /// Closes every resting connection.
     pub(crate) fn close(&self) {
         lock(&self.idle).clear();
+    }
+}
+
+/// What a connection is kept under: an upstream, and for one behind connectors its site and application too.
+fn key(app: &Application) -> Cow<'_, str> {
+    match &app.connector {
+        None => Cow::Borrowed(app.upstream.as_str()),
+        Some(site) => Cow::Owned(format!("{site} {} {}", app.id, app.upstream)),
     }
 }
 

@@ -73,6 +73,7 @@ pub fn application(id: &str, upstream: &str, class: Class) -> Application {
         name: id.into(),
         hosts: vec![format!("{id}.test").parse().unwrap()],
         upstream: upstream.into(),
+        connector: None,
         mode: Mode::Enforce,
         class,
         assets: BTreeSet::new(),
@@ -433,6 +434,7 @@ pub async fn house(setup: Setup) -> House {
         spans: setup.spans,
         signer: Some(Signer::new("https://portal.test", &assertion_key()).unwrap()),
         cookies: vec!["sc".into(), "sc-state".into()],
+        sites: None,
     };
     let gateway = Gateway::new(config, Arc::clone(&control) as Arc<dyn Control>);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -191,6 +191,7 @@ fn application((id, class): (&str, Class)) -> Application {
         name: id.into(),
         hosts: vec![],
         upstream: "http://127.0.0.1:1".into(),
+        connector: None,
         mode: Mode::Enforce,
         class,
         assets: BTreeSet::new(),

@@ -15,6 +15,7 @@ pub(crate) fn app(id: &str, class: Class, assets: &[&str]) -> Application {
         name: id.into(),
         hosts: vec![],
         upstream: "http://127.0.0.1:1".into(),
+        connector: None,
         mode: Mode::Enforce,
         class,
         assets: assets.iter().map(|a| a.parse().expect("id")).collect::<BTreeSet<_>>(),

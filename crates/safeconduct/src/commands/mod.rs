@@ -3,6 +3,7 @@
 pub(crate) mod assess;
 pub(crate) mod bundle;
 pub(crate) mod config;
+pub(crate) mod connector;
 pub(crate) mod coverage;
 pub(crate) mod device;
 pub(crate) mod eval;

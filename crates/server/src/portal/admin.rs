@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use safeconduct_api::{
-    Actor, Administration, Answer, ApiError, Events, Health, NewDevice, ProvesBy, PublishFrom, Published, SessionRow,
+    Actor, Administration, Answer, ApiError, ConnectorRow, ConnectorToken, Events, Health, NewDevice, ProvesBy, PublishFrom, Published, SessionRow,
     VerdictQuery,
 };
-use safeconduct_model::{DeviceId, Fault, PersonId, Reason, SessionEventKind, SessionId};
+use safeconduct_model::{ConnectorName, DeviceId, Fault, PersonId, Reason, SessionEventKind, SessionId, SiteId};
 use safeconduct_store::{AccessFilter, Page, Verdict};
 
+use crate::connectors;
 use crate::devices::{Device, DeviceError, Proof};
 use crate::house::House;
 use crate::rooms::health::{self, Works};
@@ -192,6 +193,24 @@ impl Administration for Desk {
             let secret = made.map_err(|e| ApiError::unavailable(format!("{e}.")))?;
             self.recorded(&name(&actor), "person.setup_link", person.as_str(), "").await?;
             Ok(format!("{}/setup/{secret}", self.0.origin))
+        })
+    }
+
+    fn connectors(&self) -> Answer<'_, Vec<ConnectorRow>> {
+        Box::pin(async move { Ok(self.0.connectors().into_iter().map(ConnectorRow::from).collect()) })
+    }
+
+    fn connector_token<'a>(&'a self, actor: Actor, site: SiteId) -> Answer<'a, ConnectorToken> {
+        Box::pin(async move {
+            let made = self.0.connector_token(&name(&actor), &site).await.map_err(|e| connectors::refused(&e))?;
+            Ok(ConnectorToken { token: made.text, until: made.until })
+        })
+    }
+
+    fn revoke_connector<'a>(&'a self, actor: Actor, connector: ConnectorName) -> Answer<'a, u64> {
+        Box::pin(async move {
+            let cut = self.0.revoke_connector(&name(&actor), &connector).await.map_err(|e| connectors::refused(&e))?;
+            Ok(cut as u64)
         })
     }
 

@@ -4,6 +4,7 @@
 //! snapshot, the estate, the sessions and the gateway. What is not known is said to be unknown.
 
 mod assess;
+mod connectors;
 mod cut;
 mod digest;
 mod figures;
@@ -32,7 +33,7 @@ use std::time::Duration as StdDuration;
 
 use safeconduct_access::Visitor;
 use safeconduct_console::{Answer, Backend, Events, Trouble, view};
-use safeconduct_model::{AppId, DeviceId, Duration, PersonId, SessionId, Timestamp};
+use safeconduct_model::{AppId, ConnectorName, DeviceId, Duration, PersonId, SessionId, Timestamp};
 
 use crate::house::House;
 use crate::portal::CLIENT;
@@ -179,6 +180,12 @@ impl Backend for Rooms {
     }
     fn device<'a>(&'a self, _: &'a Visitor, id: &'a DeviceId) -> Answer<'a, view::Device> {
         Box::pin(people::device(self, id))
+    }
+    fn connectors<'a>(&'a self, _: &'a Visitor) -> Answer<'a, Vec<view::ConnectorRow>> {
+        Box::pin(async move { Ok(connectors::list(&self.house)) })
+    }
+    fn revoke_connector<'a>(&'a self, by: &'a Visitor, name: &'a ConnectorName) -> Answer<'a, view::Done> {
+        Box::pin(connectors::revoke(&self.house, by, name))
     }
     fn cut_session<'a>(&'a self, by: &'a Visitor, id: &'a SessionId) -> Answer<'a, view::Done> {
         Box::pin(cut::session(&self.house, by, id))

@@ -143,6 +143,7 @@ async fn every_page_answers_over_an_empty_ledger_and_over_use() {
         "/console/apps",
         "/console/people",
         "/console/devices",
+        "/console/connectors",
         "/console/health",
         "/",
         "/me/security",

@@ -1,0 +1,96 @@
+//! Dialling an application: only where the warrant says, and never a special address that it does not name.
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use safeconduct_model::{SpecialAddress, is_special};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+
+use crate::Warrant;
+use crate::bounds::{ADDRESSES, REACH};
+use crate::words::Refusal;
+
+/// Opens a connection to where a warrant says. Names are looked up here and now, and exactly an address that was looked at
+/// is dialled.
+pub(super) async fn reach(warrant: &Warrant, only: Option<&[IpNet]>) -> Result<TcpStream, Refusal> {
+    match timeout(REACH, reach_in_time(warrant, only)).await {
+        Ok(reached) => reached,
+        Err(_) => Err(Refusal::Slow),
+    }
+}
+
+async fn reach_in_time(warrant: &Warrant, only: Option<&[IpNet]>) -> Result<TcpStream, Refusal> {
+    let (host, port) = split(&warrant.at).ok_or(Refusal::Warrant)?;
+    let found: Vec<SocketAddr> = match host.parse::<IpAddr>() {
+        Ok(ip) => vec![SocketAddr::new(ip, port)],
+        Err(_) => lookup_host((host, port)).await.map_err(|_| Refusal::Name)?.take(ADDRESSES).collect(),
+    };
+    if found.is_empty() {
+        return Err(Refusal::Name);
+    }
+    let fit: Vec<SocketAddr> = found.into_iter().filter(|at| may_dial(*at, &warrant.special, only)).collect();
+    if fit.is_empty() {
+        tracing::warn!(app = %warrant.app, at = warrant.at, "an address that is not dialled");
+        return Err(Refusal::Address);
+    }
+    let stream = TcpStream::connect(fit.as_slice()).await.map_err(|error| {
+        tracing::info!(app = %warrant.app, at = warrant.at, %error, "the application takes no connection");
+        Refusal::Unreachable
+    })?;
+    stream.set_nodelay(true).map_err(|_| Refusal::Unreachable)?;
+    Ok(stream)
+}
+
+/// Whether an address may be dialled: no special one that is not named, and none outside of the networks of this machine's
+/// own list.
+fn may_dial(at: SocketAddr, special: &[SpecialAddress], only: Option<&[IpNet]>) -> bool {
+    let ip = at.ip().to_canonical();
+    let meant = !is_special(ip) || special.iter().any(|s| s.names(ip, at.port()));
+    meant && only.is_none_or(|nets| nets.iter().any(|net| net.contains(&ip)))
+}
+
+/// Host and port of `host:port` or `[v6]:port`.
+fn split(at: &str) -> Option<(&str, u16)> {
+    let (host, port) = at.rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    Some((host, port.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> SocketAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn nt_37_special_addresses_are_dialled_only_where_they_are_named() {
+        let named = ["127.0.0.1:8080".parse().expect("special")];
+        assert!(may_dial(at("127.0.0.1:8080"), &named, None));
+        assert!(may_dial(at("[::ffff:127.0.0.1]:8080"), &named, None));
+        for denied in ["127.0.0.1:8081", "127.0.0.2:8080", "169.254.169.254:80", "[::1]:8080", "[fe80::1]:80"] {
+            assert!(!may_dial(at(denied), &named, None), "{denied}");
+        }
+        assert!(may_dial(at("10.0.0.1:80"), &[], None));
+    }
+
+    #[test]
+    fn the_list_of_the_machine_narrows_and_never_widens() {
+        let only = ["10.1.0.0/16".parse().expect("a network"), "127.0.0.0/8".parse().expect("a network")];
+        assert!(may_dial(at("10.1.2.3:80"), &[], Some(&only)));
+        assert!(!may_dial(at("10.2.2.3:80"), &[], Some(&only)));
+        assert!(!may_dial(at("127.0.0.1:80"), &[], Some(&only)), "it names no special address");
+        assert!(!may_dial(at("10.1.2.3:80"), &[], Some(&[])));
+    }
+
+    #[test]
+    fn where_is_a_host_and_a_port() {
+        assert_eq!(split("wiki.internal:80"), Some(("wiki.internal", 80)));
+        assert_eq!(split("[::1]:80"), Some(("::1", 80)));
+        for bad in ["wiki", "wiki:", "wiki:99999"] {
+            assert_eq!(split(bad), None, "{bad}");
+        }
+    }
+}
