@@ -40,6 +40,10 @@ pub enum Purpose {
     SignInFlow,
     /// Proves an operator's command line.
     Command,
+    /// Lets a machine fetch the answer to its request (RFC 8628).
+    DeviceCode,
+    /// Carries a sign-in from the browser to a program on the same machine.
+    AuthorisationCode,
 }
 
 impl Purpose {
@@ -53,6 +57,8 @@ impl Purpose {
             Self::Ceremony => b"safeconduct ceremony v1",
             Self::SignInFlow => b"safeconduct sign-in-flow v1",
             Self::Command => b"safeconduct command v1",
+            Self::DeviceCode => b"safeconduct device-code v1",
+            Self::AuthorisationCode => b"safeconduct authorisation-code v1",
         }
     }
 }
@@ -173,7 +179,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    const ALL: [Purpose; 7] = [
+    const ALL: [Purpose; 9] = [
         Purpose::Session,
         Purpose::AppSession,
         Purpose::SetupLink,
@@ -181,6 +187,8 @@ mod tests {
         Purpose::Ceremony,
         Purpose::SignInFlow,
         Purpose::Command,
+        Purpose::DeviceCode,
+        Purpose::AuthorisationCode,
     ];
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use safeconduct_model::{Reason, Record, Refusal};
 use sha2::{Digest, Sha256};
@@ -215,7 +215,7 @@ where
         let work = serve(Arc::clone(&core), Arc::clone(&client), request);
         async { Ok::<_, std::convert::Infallible>(work.await) }
     });
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(crate::tunnel::Streams);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.h2_streams)

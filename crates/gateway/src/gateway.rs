@@ -52,6 +52,8 @@ pub(crate) struct Core {
     /// Connections, tunnels, upstream drivers.
     pub(crate) tasks: TaskTracker,
     pub(crate) counts: Arc<Counts>,
+    /// A place for each tunnel.
+    pub(crate) tunnels: Arc<tokio::sync::Semaphore>,
     /// Cancelled when patience ends.
     pub(crate) stop_now: CancellationToken,
 }
@@ -72,6 +74,7 @@ impl Gateway {
                 upstreams: Arc::new(Upstreams::new(Arc::clone(&limits), drivers)),
                 tasks: TaskTracker::new(),
                 counts: Arc::default(),
+                tunnels: Arc::new(tokio::sync::Semaphore::new(limits.tunnels)),
                 stop_now: CancellationToken::new(),
                 limits,
             }),

@@ -50,6 +50,7 @@ mod redirect;
 mod routes;
 mod stages;
 mod tls;
+pub mod tunnel;
 mod wire;
 
 pub use assertion::{Signer, SignerError};
@@ -63,6 +64,7 @@ pub use ports::{
 };
 pub use safeconduct_access::{LeaseId, Signal};
 pub use stages::{Elsewhere, Judgement};
+pub use tunnel::{BoundToken, TokenRefused, TokenShown};
 pub use tls::{Certificates, TlsError, TlsSettings, server_config};
 
 /// Paths on the host of an application that the house answers itself.

@@ -160,7 +160,8 @@ pub(crate) fn canonical(
     Ok(fields)
 }
 
-fn check_size(parts: &Parts, limits: &Limits) -> Result<(), Refused> {
+/// Whether the fields are within their bounds.
+pub(crate) fn check_size(parts: &Parts, limits: &Limits) -> Result<(), Refused> {
     let bytes: usize = parts.headers.iter().map(|(n, v)| n.as_str().len() + v.len() + 4).sum();
     if parts.headers.len() > limits.header_count {
         return Err(Refused::limit(431, "too_many_headers"));

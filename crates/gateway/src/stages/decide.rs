@@ -93,6 +93,7 @@ impl Exchange<'_> {
     fn credentials(&self, authority: &Authority, canonical: &CanonicalRequest) -> Credentials {
         Credentials {
             cookie: canonical.cookie.clone(),
+            token: None,
             certificate: self.client.certificate.clone(),
             peer: self.client.peer.ip(),
             host: authority.host.clone(),
@@ -129,7 +130,7 @@ impl Exchange<'_> {
         };
         let entry = Arc::new(Entry::new(ask.clone(), credentials, Arc::clone(permit.target()), kind, now));
         match (kind, self.client.h1) {
-            (LiveKind::WebSocket, _) => {}
+            (LiveKind::WebSocket | LiveKind::Tunnel, _) => {}
             (LiveKind::Exchange, true) => entry.end_with(self.client.cut.clone()),
             // Other streams share the connection: it ends only if this one does not end by itself.
             (LiveKind::Exchange, false) => entry.end_late_with(self.client.cut.clone()),

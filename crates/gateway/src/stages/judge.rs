@@ -85,7 +85,7 @@ impl Case<'_> {
         if control.is_portal(&authority.host) {
             return Err(nowhere);
         }
-        let app = self.core.routes.find(&snapshot, &authority.host).ok_or(nowhere.clone())?;
+        let app = self.core.routes.find(&snapshot, &authority.host).filter(|a| !a.is_tcp()).ok_or(nowhere.clone())?;
         let canonical = normal::canonical(head, authority, app.hardening, &self.core.limits, &self.core.cookies)?;
         // The other gateway forwards the path as it came: what was not decided on must not be what is forwarded.
         if canonical.path != head.uri.path() {
@@ -102,6 +102,7 @@ impl Case<'_> {
         let (now, snapshot, clock_ok) = (control.now(), control.snapshot(), control.clock_ok());
         let credentials = Credentials {
             cookie: canonical.cookie.clone(),
+            token: None,
             certificate: None,
             peer: self.client,
             host: canonical.authority.host.clone(),

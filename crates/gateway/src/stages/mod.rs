@@ -70,6 +70,12 @@ fn asks_for_upgrade(request: &Request<Incoming>) -> bool {
 async fn handle(core: &Arc<Core>, client: &Arc<Client>, request: Request<Incoming>) -> Answer {
     let busy = Some(client.wire.begin());
     let id = core.control.new_request_id();
+    if request.method() == http::Method::CONNECT
+        && request.version() == Version::HTTP_2
+        && request.extensions().get::<hyper::ext::Protocol>().is_none()
+    {
+        return crate::tunnel::connect(core, client, &id, client.wire.begin(), request).await;
+    }
     let exchange = Exchange { core, client, id, busy };
     exchange.run(request).await
 }
@@ -98,6 +104,8 @@ impl Exchange<'_> {
         let snapshot = self.core.control.snapshot();
         let portal = self.core.control.is_portal(&authority.host);
         let app = if portal { None } else { self.core.routes.find(&snapshot, &authority.host) };
+        // What is reached by tunnels alone is nowhere for every other request.
+        let app = app.filter(|a| !a.is_tcp() || parts.uri.path() == crate::tunnel::PATH);
         if !portal && app.is_none() {
             let nowhere = Refused { status: 404, reason: Reason::UnknownApplication, code: "unknown_host" };
             return self.refuse(&nowhere, None);
@@ -107,6 +115,11 @@ impl Exchange<'_> {
             Ok(canonical) => canonical,
             Err(refused) => return self.refuse(&refused, app.as_ref()),
         };
+        if let Some(app) = app.as_ref().filter(|a| a.is_tcp()) {
+            let on_upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+            let (core, authority) = (self.core, &canonical.authority);
+            return crate::tunnel::websocket(core, self.client, &self.id, app, authority, &parts, on_upgrade).await;
+        }
         let Some(app) = app.filter(|_| !canonical.path.starts_with(RESERVED_PREFIX)) else {
             let app = self.core.routes.find(&snapshot, &canonical.authority.host);
             return self.portal(&parts, &canonical, body, app).await;
