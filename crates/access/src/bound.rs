@@ -151,6 +151,13 @@ impl Sessions {
         Some(session)
     }
 
+    /// Whether a refresh token is known and bound to this key. Says nothing about its age.
+    #[must_use]
+    pub fn is_refresh_of(&self, token: &TokenHash, key: &str) -> bool {
+        let session = self.by_bound.get(token).and_then(|id| self.by_id.get(id));
+        session.and_then(|s| s.bound.as_ref()).is_some_and(|b| b.key == key)
+    }
+
     /// Trades a refresh token for the next pair. On [`BoundError::Reused`] the caller ends the session.
     pub fn refresh(
         &mut self,

@@ -151,6 +151,13 @@ impl<A> DeviceGrants<A> {
         }
     }
 
+    /// Whether a request waits under this code that this key made.
+    #[must_use]
+    pub fn is_of(&self, device: &Digest, key: &Thumbprint) -> bool {
+        let open = self.by_device.get(device).and_then(|user| self.open.get(user));
+        open.is_some_and(|open| open.key == *key)
+    }
+
     /// A machine looks. What it finds is gone, unless it must wait on.
     pub fn look(&mut self, device: &Digest, key: &Thumbprint, now: Timestamp) -> Look<A> {
         let Some(user) = self.by_device.get(device).copied() else { return Look::Expired };
@@ -227,6 +234,7 @@ mod tests {
         assert!(!all.answer(&code(1), Answer::Deny, at(3)), "the first answer counts");
         assert!(all.waiting(&code(1), at(3)).is_none(), "nobody is asked twice");
         assert_eq!(all.look(&device(1), &key(2), at(4)), Look::OtherKey);
+        assert!(all.is_of(&device(1), &key(1)) && !all.is_of(&device(1), &key(2)) && !all.is_of(&device(2), &key(1)));
         assert_eq!(all.look(&device(2), &key(1), at(4)), Look::Expired);
         assert_eq!(all.look(&device(1), &key(1), at(5)), Look::Approved(7, machine(1)));
         assert_eq!(all.look(&device(1), &key(1), at(9)), Look::Expired, "once");

@@ -10,7 +10,7 @@ use axum::{Extension, Router};
 use sample::{CSRF, Sample, visitor};
 use tower::util::ServiceExt;
 
-const PAGES: [&str; 24] = [
+const PAGES: [&str; 28] = [
     "/",
     "/me/security",
     "/me/devices",
@@ -20,6 +20,10 @@ const PAGES: [&str; 24] = [
     "/setup/good",
     "/device/prove?return=%2F",
     "/signed-out",
+    "/activate",
+    "/activate?user_code=WDJB-MJHT",
+    "/activate?answered=yes",
+    "/oauth/authorize?response_type=code&machine=laptop",
     "/console",
     "/console/protect",
     "/console/map",
@@ -37,7 +41,7 @@ const PAGES: [&str; 24] = [
     "/console/health",
 ];
 
-const POSTS: [&str; 14] = [
+const POSTS: [&str; 16] = [
     "/console/policy/propose",
     "/console/policy/proposals/p-14/publish",
     "/console/policy/proposals/p-14/discard",
@@ -50,6 +54,8 @@ const POSTS: [&str; 14] = [
     "/me/passkeys/pk-1/remove",
     "/me/sessions/s-77/end",
     "/sign-out",
+    "/activate",
+    "/oauth/authorize",
     "/why",
     "/setup/good",
 ];

@@ -32,6 +32,7 @@ mod identify;
 mod keep;
 mod oidc;
 mod portal;
+mod programs;
 pub mod proposals;
 mod publish;
 mod revision;

@@ -6,6 +6,7 @@ mod denied;
 pub mod devices;
 pub mod done;
 pub mod health;
+pub mod machine;
 pub mod map;
 pub mod me;
 pub mod overview;
