@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
+use crate::bound::Bound;
 use safeconduct_model::{AppId, Auth, DeviceId, Duration, Host, Method, PersonId, SessionId, Stated, Timestamp};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -24,9 +25,14 @@ impl TokenHash {
     /// The hash of a secret.
     #[must_use]
     pub fn of(secret: &[u8]) -> Self {
+        Self::within(b"safeconduct session v1\n", secret)
+    }
+
+    /// The hash of a secret that counts for one purpose only.
+    pub(crate) fn within(domain: &[u8], secret: &[u8]) -> Self {
         use sha2::Digest;
         let mut hasher = sha2::Sha256::new();
-        hasher.update(b"safeconduct session v1\n");
+        hasher.update(domain);
         hasher.update(secret);
         Self(hasher.finalize().into())
     }
@@ -61,11 +67,38 @@ pub struct Session {
     pub ip: IpAddr,
     /// The purposes stated, by application.
     pub stated: BTreeMap<AppId, Stated>,
+    /// What a session of a program is bound to; nothing for the session of a browser.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bound: Option<Bound>,
     /// One secret per host name, because a `__Host-` cookie never travels.
     tokens: Vec<(Host, TokenHash)>,
 }
 
 impl Session {
+    /// A session of a program: no cookie opens it.
+    pub(crate) fn of_program(
+        id: SessionId,
+        from: crate::bound::Proof,
+        bound: Bound,
+        ip: IpAddr,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            person: from.person,
+            methods: from.methods,
+            began: now,
+            proven: from.proven,
+            used: now,
+            until: from.until,
+            device: None,
+            ip,
+            stated: from.stated,
+            bound: Some(bound),
+            tokens: Vec::new(),
+        }
+    }
+
     /// How the identity is proven, as policy reads it.
     #[must_use]
     pub fn auth(&self) -> Auth {
@@ -102,9 +135,11 @@ pub enum SessionError {
 /// Every session, in memory.
 #[derive(Debug)]
 pub struct Sessions {
-    lifetimes: Lifetimes,
-    by_id: HashMap<SessionId, Session>,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) by_id: HashMap<SessionId, Session>,
     by_token: HashMap<TokenHash, SessionId>,
+    /// The tokens of programs. No cookie is looked up here, and no such token among the cookies.
+    pub(crate) by_bound: HashMap<TokenHash, SessionId>,
     by_person: HashMap<PersonId, Vec<SessionId>>,
 }
 
@@ -115,7 +150,7 @@ impl Sessions {
     /// No sessions yet.
     #[must_use]
     pub fn new(lifetimes: Lifetimes) -> Self {
-        Self { lifetimes, by_id: HashMap::new(), by_token: HashMap::new(), by_person: HashMap::new() }
+        Self { lifetimes, by_id: HashMap::new(), by_token: HashMap::new(), by_bound: HashMap::new(), by_person: HashMap::new() }
     }
 
     /// Other lifetimes from now on; running sessions keep their absolute end.
@@ -135,15 +170,7 @@ impl Sessions {
         ip: IpAddr,
         now: Timestamp,
     ) -> Result<(Session, Option<Session>), SessionError> {
-        if self.by_id.len() >= MAX_SESSIONS {
-            return Err(SessionError::Full);
-        }
-        let oldest = self
-            .by_person
-            .get(&person)
-            .filter(|ids| ids.len() >= MAX_SESSIONS_PER_PERSON)
-            .and_then(|ids| ids.iter().min_by_key(|id| self.by_id.get(*id).map(|s| s.began)).cloned());
-        let gave_way = oldest.and_then(|id| self.end(&id));
+        let gave_way = self.make_room(&person)?;
         let session = Session {
             id,
             person,
@@ -155,16 +182,33 @@ impl Sessions {
             device: None,
             ip,
             stated: BTreeMap::new(),
+            bound: None,
             tokens: vec![(host, token)],
         };
         self.restore(session.clone());
         Ok((session, gave_way))
     }
 
+    /// Makes room for one more session of a person: the oldest gives way where there are too many.
+    pub(crate) fn make_room(&mut self, person: &PersonId) -> Result<Option<Session>, SessionError> {
+        if self.by_id.len() >= MAX_SESSIONS {
+            return Err(SessionError::Full);
+        }
+        let oldest = self
+            .by_person
+            .get(person)
+            .filter(|ids| ids.len() >= MAX_SESSIONS_PER_PERSON)
+            .and_then(|ids| ids.iter().min_by_key(|id| self.by_id.get(*id).map(|s| s.began)).cloned());
+        Ok(oldest.and_then(|id| self.end(&id)))
+    }
+
     /// Puts a session back that was kept elsewhere.
     pub fn restore(&mut self, session: Session) {
         for (_, token) in &session.tokens {
             self.by_token.insert(*token, session.id.clone());
+        }
+        for token in session.bound.iter().flat_map(Bound::tokens) {
+            self.by_bound.insert(token, session.id.clone());
         }
         let of_person = self.by_person.entry(session.person.clone()).or_default();
         if !of_person.contains(&session.id) {
@@ -266,6 +310,9 @@ impl Sessions {
         let session = self.by_id.remove(id)?;
         for (_, token) in &session.tokens {
             self.by_token.remove(token);
+        }
+        for token in session.bound.iter().flat_map(Bound::tokens) {
+            self.by_bound.remove(&token);
         }
         if let Some(of_person) = self.by_person.get_mut(&session.person) {
             of_person.retain(|s| s != id);

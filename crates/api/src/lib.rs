@@ -31,6 +31,7 @@ mod error;
 mod ext_authz;
 mod forward_auth;
 mod guard;
+mod oauth;
 mod point;
 mod portal;
 mod request;
@@ -47,6 +48,9 @@ pub use cookie::Cookie;
 pub use error::ApiError;
 pub use forward_auth::{Judged, Original};
 pub use guard::CSRF_HEADER;
+pub use oauth::{
+    DEVICE_GRANT, DeviceBegun, Grant, Issued, OAuthAnswer, OAuthError, ProgramSession, Purpose, Shown, Tokens, TunnelRow, oauth,
+};
 pub use point::{Asker, CertificateNames, DecisionPoint, Proof, TOKEN_HEADER, decision_point};
 pub use portal::portal;
 pub use request::MAX_BODY_BYTES;

@@ -1,8 +1,8 @@
 //! Proofs to identity: pure verification, without clock, chance, socket or file.
 //!
 //! A proof arrives as text or bytes, beside it the instant and, where something is made, the random bytes. What leaves is
-//! a typed value that says what was proven, or a small error that says which part did not hold. Nothing here keeps state:
-//! whoever calls stores the last TOTP step, the ids of posture reports and the open ceremonies.
+//! a typed value that says what was proven, or a small error that says which part did not hold. Nothing here keeps state
+//! of its own: whoever calls stores the last TOTP step, the ids of posture reports, the open ceremonies, and the values that count.
 //!
 //! | module | proves |
 //! |---|---|
@@ -13,6 +13,10 @@
 //! | [`oidc`] | what an OpenID provider says, beyond what its client library checks |
 //! | [`return_to`] | that an address to return to is our own |
 //! | [`one_time`] | that a token is the one that was given out, for the purpose for which it was given |
+//! | [`dpop`] | that whoever sends a token holds the key to which it is bound (RFC 9449) |
+//! | [`device_grant`], [`user_code`] | that a person let a machine in (RFC 8628) |
+//! | [`code_grant`] | that a person let a program on their own machine in (RFC 8252 with PKCE) |
+//! | [`rate`] | that something is not tried too often |
 //! | [`software_passkey`] | a passkey in software, for the demo and for tests |
 //!
 //! ```
@@ -27,16 +31,21 @@
 //! # Ok::<(), safeconduct_authn::one_time::TokenError>(())
 //! ```
 
+pub mod code_grant;
 pub mod device;
+pub mod device_grant;
+pub mod dpop;
 pub mod email;
 mod jws;
 pub mod oidc;
 pub mod one_time;
 pub mod password;
 pub mod posture;
+pub mod rate;
 pub mod return_to;
 pub mod software_passkey;
 pub mod strict_json;
 pub mod totp;
+pub mod user_code;
 
 pub use p256::ecdsa::{SigningKey, VerifyingKey};

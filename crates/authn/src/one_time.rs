@@ -42,6 +42,10 @@ pub enum Purpose {
     Command,
     /// Lets a connector join its site, once.
     ConnectorJoin,
+    /// Lets a machine fetch the answer to its request (RFC 8628).
+    DeviceCode,
+    /// Carries a sign-in from the browser to a program on the same machine.
+    AuthorisationCode,
 }
 
 impl Purpose {
@@ -56,6 +60,8 @@ impl Purpose {
             Self::SignInFlow => b"safeconduct sign-in-flow v1",
             Self::Command => b"safeconduct command v1",
             Self::ConnectorJoin => b"safeconduct connector-join v1",
+            Self::DeviceCode => b"safeconduct device-code v1",
+            Self::AuthorisationCode => b"safeconduct authorisation-code v1",
         }
     }
 }
@@ -176,7 +182,7 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 
-    const ALL: [Purpose; 7] = [
+    const ALL: [Purpose; 9] = [
         Purpose::Session,
         Purpose::AppSession,
         Purpose::SetupLink,
@@ -184,6 +190,8 @@ mod tests {
         Purpose::Ceremony,
         Purpose::SignInFlow,
         Purpose::Command,
+        Purpose::DeviceCode,
+        Purpose::AuthorisationCode,
     ];
 
     #[test]

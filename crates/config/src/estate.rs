@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use safeconduct_access::{Grant, Grantee};
 use safeconduct_model::{
     Action, AppId, Application, Asset, AssetId, AssetKind, Class, Group, GroupId, Hardening, Host, Mode, Person,
-    PersonId, RouteRule, Site, SiteId,
+    PersonId, RouteRule, Site, SiteId, TCP_SCHEME,
 };
 
 use crate::reader::{At, Faults, Table, Text, parse};
@@ -142,7 +142,11 @@ fn application(mut t: Table<'_>, faults: &mut Faults) -> Option<Written<Applicat
     let id = t.required::<AppId>("id", "give the application an id", faults);
     let name = t.parsed::<String>("name", "", faults);
     let hosts = t.list::<Host>("hosts", "name the hosts under which it is published", faults).unwrap_or_default();
-    let upstream = t.required::<Upstream>("upstream", "say where it runs, as in \"http://127.0.0.1:8080\"", faults);
+    let upstream = t.required::<Upstream>(
+        "upstream",
+        "say where it runs, as in \"http://127.0.0.1:8080\", or \"tcp://127.0.0.1:5432\" for tunnels",
+        faults,
+    );
     let connector = t.parsed::<SiteId>("connector", "name a site by id", faults);
     let mode = t.word("mode", mode, "observe, enforce", faults);
     let class = t.word("class", Class::from_name, CLASSES, faults);
@@ -162,8 +166,20 @@ fn application(mut t: Table<'_>, faults: &mut Faults) -> Option<Written<Applicat
             routes.push(RouteRule { methods: methods.into_iter().map(|m| m.0).collect(), path: path.0, action });
         }
     }
+    let tcp = upstream.as_ref().is_some_and(|u| u.0.starts_with(TCP_SCHEME));
+    let told = id.as_ref().map(AppId::to_string).unwrap_or_default();
+    for r in routes.iter().filter(|r| tcp && !opens_tunnels(r)) {
+        faults.tell(
+            &t.at,
+            format!("the route for `{}` speaks of requests, and `{told}` is reached by tunnels alone", r.path),
+            "a tunnel is opened with the method CONNECT on the path /: write path = \"/\" without methods, or with \"CONNECT\"",
+        );
+    }
     let mut hardening = Hardening::default();
     if let Some(mut h) = t.table("hardening", faults) {
+        if tcp {
+            faults.tell(&h.at, "hardening speaks of requests, and a tunnel has none", "remove [application.hardening]");
+        }
         hardening = Hardening {
             allow_encoded_slash: h.flag("allow_encoded_slash", faults).unwrap_or(false),
             merge_slashes: h.flag("merge_slashes", faults).unwrap_or(false),
@@ -198,14 +214,20 @@ fn mode(text: &str) -> Option<Mode> {
     [Mode::Observe, Mode::Enforce].into_iter().find(|m| m.name() == text)
 }
 
-/// An upstream: `http://host:port`, nothing more.
+/// Whether a line of the route table speaks of opening a tunnel.
+fn opens_tunnels(route: &RouteRule) -> bool {
+    matches!(route.path.as_str(), "/" | "/*") && (route.methods.is_empty() || route.methods.contains("CONNECT"))
+}
+
+/// An upstream: `http://host:port` or `tcp://host:port`, nothing more.
 struct Upstream(String);
 
 impl std::str::FromStr for Upstream {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("`{text}` is not of the form http://host:port");
-        let (host, port) = text.strip_prefix("http://").and_then(|r| r.rsplit_once(':')).ok_or_else(bad)?;
+        let bad = || format!("`{text}` is not of the form http://host:port or tcp://host:port");
+        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix(TCP_SCHEME));
+        let (host, port) = rest.and_then(|r| r.rsplit_once(':')).ok_or_else(bad)?;
         let host_fits =
             host.parse::<Host>().is_ok() || host.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>().is_ok();
         match port.parse::<u16>() {

@@ -139,6 +139,31 @@ fn groups_are_transitive() {
     assert!(config.estate.groups_of(&"ghost".parse().expect("id")).is_none());
 }
 
+#[test]
+fn an_application_behind_tunnels_is_told_apart_and_takes_no_rules_for_requests() {
+    let app = |more: &str| {
+        let head = "[[application]]\nid = \"db\"\nhosts = [\"db.acme.localhost\"]\n";
+        faults("estate/more.toml", &format!("{head}{more}")).join("\n")
+    };
+    assert_eq!(app("upstream = \"tcp://127.0.0.1:5432\"\n"), "");
+    let route = "[[application.route]]\npath = \"/\"\naction = \"read\"\n";
+    assert_eq!(app(&format!("upstream = \"tcp://127.0.0.1:5432\"\n{route}")), "");
+    let told = app(&format!("upstream = \"tcp://127.0.0.1:5432\"\n{}", route.replace("\"/\"", "\"/wiki/*\"")));
+    assert!(told.contains("`/wiki/*`") && told.contains("CONNECT"), "{told}");
+    let told = app("upstream = \"tcp://127.0.0.1:5432\"\n[application.hardening]\nmerge_slashes = true\n");
+    assert!(told.contains("remove [application.hardening]"), "{told}");
+    for bad in ["tcp://127.0.0.1", "tcp://127.0.0.1:0", "tcp://a/b:1", "tls://a:1", "tcp://u@a:1"] {
+        assert!(app(&format!("upstream = \"{bad}\"\n")).contains("tcp://host:port"), "{bad}");
+    }
+    let config = Config::check(&with(
+        "estate/more.toml",
+        "[[application]]\nid = \"db\"\nhosts = [\"db.acme.localhost\"]\nupstream = \"tcp://127.0.0.1:5432\"\n",
+    ));
+    let estate = config.expect("a configuration").estate;
+    let told: Vec<(&str, bool)> = estate.applications.values().map(|a| (a.id.as_str(), a.is_tcp())).collect();
+    assert!(told.contains(&("db", true)) && told.iter().filter(|(_, tcp)| *tcp).count() == 1, "{told:?}");
+}
+
 proptest::proptest! {
     /// No text makes the check panic, and what it tells always has a place.
     #[test]

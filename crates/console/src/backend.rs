@@ -126,6 +126,15 @@ pub trait Backend: Send + Sync + 'static {
     fn totp_remove<'a>(&'a self, by: &'a Visitor) -> Answer<'a, view::Outcome>;
     /// Removes a passkey.
     fn passkey_remove<'a>(&'a self, by: &'a Visitor, id: &'a str) -> Answer<'a, view::Outcome>;
+    /// The machine or program that asks to sign in as the visitor. `NotFound` if none waits under this code.
+    fn machine<'a>(&'a self, by: &'a Visitor, asked: &'a view::MachineAsked) -> Answer<'a, view::Machine>;
+    /// Lets it in, or not.
+    fn answer_machine<'a>(
+        &'a self,
+        by: &'a Visitor,
+        asked: &'a view::MachineAsked,
+        yes: bool,
+    ) -> Answer<'a, view::Outcome>;
     /// Ends one session of the visitor.
     fn end_my_session<'a>(&'a self, by: &'a Visitor, id: &'a SessionId) -> Answer<'a, view::Outcome>;
 }

@@ -10,7 +10,7 @@ use axum::{Extension, Router};
 use sample::{CSRF, Sample, visitor};
 use tower::util::ServiceExt;
 
-const PAGES: [&str; 25] = [
+const PAGES: [&str; 29] = [
     "/",
     "/me/security",
     "/me/devices",
@@ -20,6 +20,10 @@ const PAGES: [&str; 25] = [
     "/setup/good",
     "/device/prove?return=%2F",
     "/signed-out",
+    "/activate",
+    "/activate?user_code=WDJB-MJHT",
+    "/activate?answered=yes",
+    "/oauth/authorize?response_type=code&machine=laptop",
     "/console",
     "/console/protect",
     "/console/map",
@@ -38,7 +42,7 @@ const PAGES: [&str; 25] = [
     "/console/health",
 ];
 
-const POSTS: [&str; 15] = [
+const POSTS: [&str; 17] = [
     "/console/connectors/berlin/rack-1/revoke",
     "/console/policy/propose",
     "/console/policy/proposals/p-14/publish",
@@ -52,6 +56,8 @@ const POSTS: [&str; 15] = [
     "/me/passkeys/pk-1/remove",
     "/me/sessions/s-77/end",
     "/sign-out",
+    "/activate",
+    "/oauth/authorize",
     "/why",
     "/setup/good",
 ];

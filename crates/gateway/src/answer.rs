@@ -118,7 +118,7 @@ fn redirect(to: &str, id: &RequestId) -> Response<Body> {
     finish(response, id)
 }
 
-fn json(status: StatusCode, denial: &Denial, id: &RequestId) -> Response<Body> {
+pub(crate) fn json(status: StatusCode, denial: &Denial, id: &RequestId) -> Response<Body> {
     let body = serde_json::json!({ "error": {
         "code": denial.reason,
         "words": denial.reason.words(),

@@ -139,6 +139,8 @@ impl Refusing {
 pub(crate) enum Route {
     /// To an application.
     Application(Arc<Application>),
+    /// To an application that is reached by tunnels alone, at the door for them.
+    Tunnel(Arc<Application>),
     /// To ourselves; the application on whose host it is, if it is one.
     Portal(Option<Arc<Application>>),
 }
@@ -167,6 +169,8 @@ impl Exchange<'_> {
         let snapshot = core.control.snapshot();
         let portal = core.control.is_portal(&authority.host);
         let app = if portal { None } else { core.routes.find(&snapshot, &authority.host) };
+        // What is reached by tunnels alone is nowhere for every other request.
+        let app = app.filter(|a| !a.is_tcp() || head.raw_path() == crate::tunnel::PATH);
         if !portal && app.is_none() {
             let nowhere = Refused { status: 404, reason: Reason::UnknownApplication, code: "unknown_host" };
             return Err((nowhere, None));
@@ -176,6 +180,7 @@ impl Exchange<'_> {
             return Err((refused, app));
         }
         let route = match app {
+            Some(app) if app.is_tcp() => Route::Tunnel(app),
             Some(app) if !head.path().starts_with(RESERVED_PREFIX) => Route::Application(app),
             app => Route::Portal(app),
         };
@@ -296,6 +301,7 @@ impl Exchange<'_> {
     fn credentials(&self, head: &Head, authority: &Authority) -> Credentials {
         Credentials {
             cookie: head.session().map(CookieToken::new),
+            token: None,
             certificate: self.client.certificate.clone(),
             peer: self.client.peer.ip(),
             host: authority.host.clone(),

@@ -86,6 +86,8 @@ pub(crate) struct Core {
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) sites: Option<Arc<dyn Sites>>,
+    /// A place for each tunnel.
+    pub(crate) tunnels: Arc<tokio::sync::Semaphore>,
     /// Cancelled when patience ends.
     pub(crate) stop_now: CancellationToken,
 }
@@ -103,6 +105,7 @@ impl Gateway {
                 signer: config.signer,
                 cookies: config.cookies,
                 sites: config.sites,
+                tunnels: Arc::new(tokio::sync::Semaphore::new(limits.tunnels)),
                 live: Arc::default(),
                 routes: Routes::default(),
                 tasks: TaskTracker::new(),

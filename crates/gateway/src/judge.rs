@@ -87,7 +87,7 @@ impl Case<'_> {
         if control.is_portal(&authority.host) {
             return Err(nowhere);
         }
-        let app = core.routes.find(&snapshot, &authority.host).ok_or(nowhere.clone())?;
+        let app = core.routes.find(&snapshot, &authority.host).filter(|a| !a.is_tcp()).ok_or(nowhere.clone())?;
         head.settle(app.hardening, &core.cookies, &core.bounds)?;
         // The other gateway forwards the path as it came: what was not decided on must not be what is forwarded.
         if head.path() != head.raw_path() {
@@ -104,6 +104,7 @@ impl Case<'_> {
         let (now, snapshot, clock_ok) = (control.now(), control.snapshot(), control.clock_ok());
         let credentials = Credentials {
             cookie: head.session().map(CookieToken::new),
+            token: None,
             certificate: None,
             peer: self.client,
             host: authority.host.clone(),

@@ -75,6 +75,7 @@ fn living(kind: LiveKind) -> Living {
     match kind {
         LiveKind::Exchange => Living::Exchange,
         LiveKind::WebSocket => Living::WebSocket,
+        LiveKind::Tunnel => Living::Tunnel,
     }
 }
 

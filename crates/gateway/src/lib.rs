@@ -67,6 +67,7 @@ mod sites;
 mod standing;
 mod tls;
 pub mod trace;
+pub mod tunnel;
 mod upstream;
 mod worker;
 
@@ -84,6 +85,7 @@ pub use ports::{
 pub use safeconduct_access::{LeaseId, Signal};
 pub use judge::{Elsewhere, Judgement};
 pub use sites::{Io, NoWay, Reached, Sites};
+pub use tunnel::{BoundToken, TokenRefused, TokenShown};
 pub use tls::{Certificates, TlsError, TlsSettings, server_config};
 
 /// Paths on the host of an application that the house answers itself.

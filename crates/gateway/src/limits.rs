@@ -51,6 +51,10 @@ pub struct Limits {
     pub upstream_idle: usize,
     /// How long a connection to an upstream may rest.
     pub upstream_idle_for: Duration,
+    /// Tunnels at a time.
+    pub tunnels: usize,
+    /// How long a tunnel may rest.
+    pub tunnel_idle: Duration,
     /// How long open exchanges may take to end when the gateway stops.
     pub drain: Duration,
     /// How often the leases are looked over for those whose time is up.
@@ -103,6 +107,8 @@ impl Default for Limits {
             response_header_count: 200,
             upstream_idle: 32,
             upstream_idle_for: Duration::from_secs(30),
+            tunnels: 20_000,
+            tunnel_idle: Duration::from_secs(3_600),
             drain: Duration::from_secs(10),
             lease_tick: Duration::from_millis(200),
             cut_grace: Duration::from_millis(200),

@@ -24,6 +24,8 @@ pub enum LiveKind {
     Exchange,
     /// A WebSocket.
     WebSocket,
+    /// A tunnel.
+    Tunnel,
 }
 
 /// A live connection, as the console shows it.

@@ -13,6 +13,7 @@ use safeconduct_policy::Snapshot;
 use thiserror::Error;
 
 use crate::body::Body;
+use crate::tunnel::{BoundToken, TokenRefused, TokenShown};
 
 /// Everything that the gateway needs from the rest of the house. All of it is called on the request path: nothing here may
 /// block, and only what returns a future may wait.
@@ -31,6 +32,12 @@ pub trait Control: Send + Sync + 'static {
 
     /// Who stands behind these credentials, for this application. In memory, without waiting.
     fn identify(&self, credentials: &Credentials, app: &AppId, now: Timestamp) -> Identity;
+
+    /// Proves that a token counts, and that whoever shows it holds its key; once for each proof. In memory, without waiting.
+    /// Without an implementation no token counts.
+    fn prove_token(&self, _shown: &TokenShown<'_>, _now: Timestamp) -> Result<BoundToken, TokenRefused> {
+        Err(TokenRefused("no_tokens"))
+    }
 
     /// Takes a record into the ledger, in the order of the calls.
     fn record(&self, record: Record) -> Result<Box<dyn Receipt>, RecordRefused>;
@@ -70,6 +77,8 @@ pub struct RecordRefused(pub String);
 pub struct Credentials {
     /// The session cookie of this host, if there is exactly one.
     pub cookie: Option<CookieToken>,
+    /// The token of a program, proven at the door. Where there is one, the cookie does not count.
+    pub token: Option<BoundToken>,
     /// The certificate that the client proved possession of in the TLS handshake.
     pub certificate: Option<ClientCertificate>,
     /// The address of the client.

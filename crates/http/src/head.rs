@@ -337,6 +337,12 @@ impl Head {
         self.protocol = Some(self.put(protocol.as_bytes()));
     }
 
+    /// Whether it is an extended CONNECT (RFC 8441).
+    #[must_use]
+    pub fn is_extended_connect(&self) -> bool {
+        self.protocol.is_some()
+    }
+
     pub(crate) fn put(&mut self, bytes: &[u8]) -> Span {
         let from = self.text.len();
         self.text.extend_from_slice(bytes);

@@ -171,7 +171,7 @@ pub struct Application {
     pub name: String,
     /// The host names under which it is published.
     pub hosts: Vec<Host>,
-    /// `http://host:port` of where it runs.
+    /// `http://host:port` of where it runs, or `tcp://host:port` where it is reached by tunnels alone.
     pub upstream: String,
     /// The site whose connectors dial it; `None` where the gateway dials it itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,7 +190,16 @@ pub struct Application {
     pub hardening: Hardening,
 }
 
+/// How the upstream of an application begins that is reached by tunnels alone.
+pub const TCP_SCHEME: &str = "tcp://";
+
 impl Application {
+    /// Whether it is reached by tunnels alone, and never over HTTP.
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        self.upstream.starts_with(TCP_SCHEME)
+    }
+
     /// What a request counts as: by the route table, else by the method. Opening a two-way stream (WebSocket) counts as
     /// writing unless the table says otherwise.
     #[must_use]

@@ -6,6 +6,7 @@ mod commands;
 mod demo;
 mod local;
 mod out;
+mod program;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +68,10 @@ enum Command {
         #[command(flatten)]
         config: Config,
     },
+    /// Signs this machine in, through the browser.
+    Login(commands::login::Login),
+    /// Carries a TCP connection to an application, through the gateway: on standard input and output, or on a port.
+    Connect(commands::connect::Connect),
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -462,7 +467,8 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<Answer> {
     use commands::{
-        assess, bundle, config, connector, device, eval, explain, ledger, lint, map, person, policy, protect, prove, reach, up,
+        assess, bundle, config, connect, connector, device, eval, explain, ledger, lint, login, map, person, policy, protect,
+        prove, reach, up,
         watch,
     };
     match command {
@@ -472,6 +478,8 @@ async fn run(command: Command) -> anyhow::Result<Answer> {
         }
         Command::Init { dir, domain } => config::init(&dir, &domain),
         Command::Up { config } => up::up(&config.config).await,
+        Command::Login(asked) => login::login(&asked).await,
+        Command::Connect(asked) => connect::connect(asked).await,
         Command::Config(ConfigVerb::Limits { page: true, .. }) => {
             out::put(safeconduct_config::limits_page());
             Ok(Answer::Done)

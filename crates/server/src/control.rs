@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use safeconduct_gateway::{
-    Body, Control, Credentials, DenialPage, Identity, PortalRequest, Problem, Receipt, RecordRefused,
+    Body, BoundToken, Control, Credentials, DenialPage, Identity, PortalRequest, Problem, Receipt, RecordRefused, TokenRefused,
+    TokenShown,
 };
 use safeconduct_model::{AppId, Host, Record, RequestId, Timestamp};
 use safeconduct_policy::Snapshot;
@@ -39,6 +40,10 @@ impl Control for Desk {
 
     fn identify(&self, credentials: &Credentials, app: &AppId, now: Timestamp) -> Identity {
         self.house.who_is(credentials, app, now)
+    }
+
+    fn prove_token(&self, shown: &TokenShown<'_>, now: Timestamp) -> Result<BoundToken, TokenRefused> {
+        self.house.prove_token(shown, now)
     }
 
     fn record(&self, record: Record) -> Result<Box<dyn Receipt>, RecordRefused> {

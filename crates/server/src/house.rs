@@ -25,6 +25,7 @@ use crate::devices::{Device, Devices};
 use crate::files::{Built, Stores};
 use crate::handover::HandOvers;
 use crate::keep::StoreKeep;
+use crate::programs::Programs;
 use crate::proposals::Proposals;
 use crate::rollouts::Rollouts;
 use crate::rooms::Reading;
@@ -82,6 +83,7 @@ pub struct House {
     pub(crate) providers: ArcSwap<Providers>,
     pub(crate) setup_links: SetupLinks,
     pub(crate) hand_overs: HandOvers,
+    pub(crate) programs: Programs,
     pub(crate) challenges: DeviceChallenges,
     pub(crate) totp: TotpEnrolments,
     pub(crate) reading: Reading,
@@ -184,6 +186,7 @@ impl House {
             providers: ArcSwap::from_pointee(providers),
             setup_links,
             hand_overs: HandOvers::default(),
+            programs: Programs::default(),
             challenges: DeviceChallenges::new(),
             totp,
             reading: Reading::default(),

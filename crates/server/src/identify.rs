@@ -50,6 +50,11 @@ impl House {
     }
 
     fn session_of(&self, credentials: &Credentials, app: &Application, now: Timestamp) -> Option<Session> {
+        if let Some(bound) = &credentials.token {
+            // The token was proven at the door, for an address of this very host.
+            let known = app.hosts.contains(&credentials.host);
+            return known.then(|| self.sessions().of_key(&bound.session, &bound.key, now).cloned()).flatten();
+        }
         let token = credentials.cookie.as_ref()?.expose().parse().ok()?;
         // A secret is good for the host it was given to, and that host must be one of the application's.
         let host = Some(&credentials.host).filter(|h| app.hosts.contains(h))?;

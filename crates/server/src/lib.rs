@@ -36,6 +36,7 @@ mod limits;
 mod oidc;
 mod portal;
 mod probes;
+mod programs;
 pub mod proposals;
 mod publish;
 mod revision;

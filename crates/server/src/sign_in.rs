@@ -158,7 +158,7 @@ impl House {
         }
     }
 
-    async fn after_end(&self, session: Session, why: SessionEventKind) -> Result<()> {
+    pub(crate) async fn after_end(&self, session: Session, why: SessionEventKind) -> Result<()> {
         // The cut comes first: an ended session must not live on because a disk is slow.
         self.signal(&Signal::SessionEnded(session.id.clone()));
         self.keep::<Session>(SESSION, session.id.as_str(), None).await?;
@@ -166,11 +166,11 @@ impl House {
         Ok(())
     }
 
-    async fn keep_session(&self, session: &Session) -> Result<()> {
+    pub(crate) async fn keep_session(&self, session: &Session) -> Result<()> {
         self.keep(SESSION, session.id.as_str(), Some(session)).await
     }
 
-    fn record_session(&self, session: &Session, event: SessionEventKind) -> Result<safeconduct_store::Receipt> {
+    pub(crate) fn record_session(&self, session: &Session, event: SessionEventKind) -> Result<safeconduct_store::Receipt> {
         let record = Record::Session(SessionEvent {
             session: session.id.clone(),
             person: session.person.clone(),

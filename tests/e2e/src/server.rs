@@ -71,6 +71,12 @@ impl Server {
         Ok(Self { portal, port, first_link: None, tour, config, log, process, _folder: folder })
     }
 
+    /// The folder of its configuration.
+    #[must_use]
+    pub fn config(&self) -> &Path {
+        &self.config
+    }
+
     /// A browser that trusts this server; `name` is who sits in front of it.
     pub fn browser(&self, name: &str) -> Result<Browser> {
         Browser::start(name, &self.config.join("data/ca.pem"))

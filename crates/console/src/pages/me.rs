@@ -66,7 +66,11 @@ fn sessions(frame: &Frame, all: &[MySession]) -> Markup {
         ul.cards { @for s in all {
             li.card {
                 div.card-head {
-                    b { @match &s.device { Some(d) => (d), None => "A device that did not prove itself" } }
+                    b { @match (&s.machine, &s.device) {
+                        (Some(m), _) => { "The command line on " (m) },
+                        (None, Some(d)) => (d),
+                        (None, None) => "A device that did not prove itself",
+                    } }
                     @if s.this { span class="chip yes" { "this one" } }
                 }
                 p.quiet { (words::methods(&s.methods)) " · " code.path { (s.ip) } " · began " (time::when(frame.now, s.since)) " · ends " (time::when(frame.now, s.until)) }

@@ -7,6 +7,7 @@ pub mod connectors;
 pub mod devices;
 pub mod done;
 pub mod health;
+pub mod machine;
 pub mod map;
 pub mod me;
 pub mod overview;

@@ -5,6 +5,7 @@ mod console;
 mod events;
 mod guard;
 pub(crate) mod headers;
+mod machine;
 mod me;
 
 use std::sync::Arc;
@@ -86,4 +87,6 @@ fn portal_routes() -> Router<Shared> {
         .route("/why", get(me::why).post(me::state_purpose))
         .route("/setup/{token}", get(me::setup).post(me::set_up))
         .route("/device/prove", get(me::prove))
+        .route("/activate", get(machine::by_code).post(machine::answer_code))
+        .route("/oauth/authorize", get(machine::by_browser).post(machine::answer_browser))
 }

@@ -77,6 +77,8 @@ pub struct MySession {
     pub id: SessionId,
     /// Whether it is the one that shows this page.
     pub this: bool,
+    /// The machine whose command line it is; nothing for a browser.
+    pub machine: Option<String>,
     /// The device bound to it.
     pub device: Option<String>,
     /// How it was proven.

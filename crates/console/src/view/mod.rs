@@ -3,6 +3,7 @@
 mod assess;
 mod connectors;
 mod denied;
+mod machine;
 mod map;
 mod me;
 mod overview;
@@ -20,6 +21,7 @@ use safeconduct_model::{AppId, AssetId, DeviceId, GroupId, PersonId, RuleId, Tim
 pub use assess::{Assess, Criterion, EvidenceMix, Kind, MaturityRow, Pillar, Stage, Truth};
 pub use connectors::{ConnectorRow, ConnectorState};
 pub use denied::{Denied, Problem};
+pub use machine::{Machine, MachineAsked};
 pub use map::{Asker, Flow, Map, MapApp, MapAsset, MapQuery, Via};
 pub use me::{
     Home, MyDevice, MyDevices, MySession, Opens, Outcome, Passkey, PasswordForm, Provider, PurposeForm, Security,

@@ -1231,6 +1231,7 @@ impl Backend for Sample {
                 MySession {
                     id: id("s-81"),
                     this: true,
+                    machine: None,
                     device: Some(self.n("Ada's laptop")),
                     methods: vec![Method::Passkey],
                     since: mins(50),
@@ -1241,6 +1242,7 @@ impl Backend for Sample {
                 MySession {
                     id: id("s-77"),
                     this: false,
+                    machine: Some(self.n("ada@workstation")),
                     device: None,
                     methods: vec![Method::Password, Method::Totp],
                     since: mins(400),
@@ -1346,6 +1348,21 @@ impl Backend for Sample {
     }
     fn end_my_session<'a>(&'a self, _: &'a Visitor, _: &'a SessionId) -> Answer<'a, Outcome> {
         redirect("/")
+    }
+    fn machine<'a>(&'a self, _: &'a Visitor, asked: &'a MachineAsked) -> Answer<'a, Machine> {
+        ok(Machine {
+            name: self.n("ada@workstation"),
+            ip: matches!(asked, MachineAsked::Code(_)).then(|| "192.0.2.9".parse().expect("address")),
+            here: false,
+            since: mins(1),
+            until: mins(0) + Duration::from_hours(7),
+        })
+    }
+    fn answer_machine<'a>(&'a self, _: &'a Visitor, asked: &'a MachineAsked, _: bool) -> Answer<'a, Outcome> {
+        match asked {
+            MachineAsked::Code(_) => redirect("/activate?answered=yes"),
+            MachineAsked::Browser(_) => redirect("http://127.0.0.1:4711/?code=c&state=s"),
+        }
     }
 }
 

@@ -14,7 +14,8 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use futures_util::FutureExt;
 use http::Response;
-use safeconduct_http::{Answer, Decoder, Head, Refused};
+use safeconduct_http::{Answer, Authority, Decoder, Head, Refused};
+use safeconduct_model::{Application, RequestId};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ use crate::lease::Lease;
 use crate::patience::Patience;
 use crate::relay::relay;
 use crate::scratch;
+use crate::tunnel::{Opened, Socket};
 use crate::upstream::Up;
 use crate::worker::Worker;
 
@@ -67,6 +69,8 @@ enum Next {
     Abort,
     /// Bytes of another protocol.
     Relay(Box<(Up, Lease)>),
+    /// Bytes of a tunnel.
+    Tunnel(Box<Opened>),
 }
 
 /// What the client did.
@@ -106,6 +110,10 @@ where
     match last {
         Next::Keep | Next::Close => conn.linger().await,
         Next::Abort => {}
+        Next::Tunnel(opened) => {
+            let Conn { io, .. } = conn;
+            opened.carry(Socket::new(io)).await;
+        }
         Next::Relay(streams) => {
             // What a WebSocket does not need is given back before it rests.
             let Conn { mut io, mut input, .. } = conn;
@@ -233,6 +241,7 @@ where
         };
         let close = !self.head.persistent() || shutdown.is_cancelled();
         let next = match route {
+            Route::Tunnel(app) => self.tunnel(id, &authority, &app, close).await,
             Route::Portal(app) => self.portal(id, &authority, &text, app.as_ref(), close).await,
             Route::Application(app) => {
                 let decided = {
@@ -255,6 +264,20 @@ where
         }
         self.patience.set(core.limits.idle);
         next
+    }
+
+    /// Opens a tunnel over a WebSocket.
+    async fn tunnel(&mut self, id: RequestId, authority: &Authority, app: &Arc<Application>, close: bool) -> Next {
+        let worker = Arc::clone(&self.worker);
+        let exchange = Exchange { worker: &worker, client: self.client(), id };
+        match crate::tunnel::websocket(&exchange, app, authority, &self.head).await {
+            // Nothing may be sent before the answer: what is there already belongs to nobody.
+            Ok((opened, answer)) if self.input.is_empty() => {
+                if self.respond_switch(answer).await { Next::Tunnel(Box::new(opened)) } else { Next::Abort }
+            }
+            Ok(_) => Next::Abort,
+            Err(answer) => self.respond_unread(answer, close).await,
+        }
     }
 
     /// Answers a request whose body was not read. A body that is there already is passed over; any other ends the connection.

@@ -55,6 +55,19 @@ where
         whole && flushed
     }
 
+    /// Tells the client that its protocol changes now. Says whether that arrived.
+    pub(super) async fn respond_switch(&mut self, response: Response<Body>) -> bool {
+        let mut out = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
+        for (name, value) in response.headers() {
+            out.extend_from_slice(name.as_str().as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b"\r\n");
+        self.io.write_all(&out).await.is_ok() && self.io.flush().await.is_ok()
+    }
+
     async fn write_body(&mut self, out: &mut Vec<u8>, body: &mut Body, encoder: Encoder) -> bool {
         loop {
             // What is there already travels with the head.

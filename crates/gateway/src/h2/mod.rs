@@ -15,8 +15,8 @@ use http::{Request, Response};
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use safeconduct_http::{Head, Upgrade};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use safeconduct_http::{Head, Refused, Upgrade};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -54,7 +54,7 @@ where
         let work = serve_one(Arc::clone(&shared), request);
         async { Ok::<_, std::convert::Infallible>(work.await) }
     });
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(crate::tunnel::Streams);
     builder
         .timer(TokioTimer::new())
         .enable_connect_protocol()
@@ -112,7 +112,6 @@ async fn handle_head(shared: &Arc<Shared>, mut request: Request<Incoming>, head:
     if let Err(refused) = head.read_h2(&parts, body.is_end_stream(), &worker.core.bounds) {
         return unread.refuse(&refused, None);
     }
-    drop(parts);
     if let Some(protocol) = protocol {
         head.connect_protocol(protocol.as_str());
     }
@@ -121,6 +120,12 @@ async fn handle_head(shared: &Arc<Shared>, mut request: Request<Incoming>, head:
         Err(refused) => return unread.refuse(&refused, None),
     };
     let exchange = Exchange { worker, client: behind.as_ref().unwrap_or(&shared.client), id: id.clone() };
+    if head.method() == "CONNECT" && !head.is_extended_connect()
+        && let Some(upgrade) = upgrade
+    {
+        return crate::tunnel::connect(&exchange, head, &parts.headers, shared.rest.begin(), upgrade).await;
+    }
+    drop(parts);
     let trace = shared.client.trace(&id, head, &worker.core);
     let tracing = Tracing::begin(&worker.core, trace.as_ref(), head);
     let lines = trace.as_ref().map(crate::trace::Trace::lines).unwrap_or_default();
@@ -146,6 +151,8 @@ async fn answer_head(
         Err((refused, app)) => return exchange.refuse(&refused, app.as_ref()),
     };
     match route {
+        // Its door over HTTP/2 is CONNECT.
+        Route::Tunnel(app) => exchange.refuse(&Refused::bad("no_websocket"), Some(&app)),
         Route::Portal(app) => match exchange.portal_request(head, &authority, &text, app.as_ref(), boxed(body)) {
             Ok(request) => answer::stamp(worker.core.control.portal(request).await, &exchange.id),
             Err(refused) => exchange.refuse(&refused, app.as_ref()),

@@ -3,6 +3,7 @@
 pub(crate) mod assess;
 pub(crate) mod bundle;
 pub(crate) mod config;
+pub(crate) mod connect;
 pub(crate) mod connector;
 pub(crate) mod coverage;
 pub(crate) mod device;
@@ -10,6 +11,7 @@ pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod ledger;
 pub(crate) mod lint;
+pub(crate) mod login;
 pub(crate) mod map;
 pub(crate) mod person;
 pub(crate) mod policy;

@@ -24,6 +24,7 @@ pub(crate) async fn decide(house: &House, asked: &Asked) -> Result<(), Response<
     let app = console();
     let credentials = Credentials {
         cookie: asked.cookie.as_deref().map(CookieToken::new),
+        token: None,
         certificate: asked.certificate.clone(),
         peer: asked.ip,
         host: asked.host.clone(),

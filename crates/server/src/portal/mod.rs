@@ -81,6 +81,7 @@ pub(crate) struct Portal {
     console: axum::Router,
     ceremonies: axum::Router,
     admin: axum::Router,
+    programs: axum::Router,
 }
 
 /// Which room answers a path.
@@ -88,6 +89,8 @@ pub(crate) struct Portal {
 enum Room {
     /// JSON for everyone: ceremonies, reports, keys.
     Ceremonies,
+    /// Forms and JSON for programs that sign in, and their tokens.
+    Programs,
     /// JSON for operators.
     Admin,
     /// Pages for operators.
@@ -102,10 +105,14 @@ fn room(method: &Method, path: &str) -> Room {
     let exact =
         ["/.well-known/jwks.json", "/api/v1/posture", "/api/v1/whoami", "/me/devices/enrol", "/device/challenge"];
     let below = ["/sign-in/passkey/", "/sign-in/oidc/", "/step-up/passkey/"];
+    let programs = path == "/.well-known/oauth-authorization-server"
+        || (path.starts_with("/oauth/") && path != "/oauth/authorize");
     let registering = path == "/me/passkeys/begin" || path == "/me/passkeys/finish";
     let proving = path == "/device/prove" && method == Method::POST;
     if exact.contains(&path) || below.iter().any(|p| path.starts_with(p)) || registering || proving {
         Room::Ceremonies
+    } else if programs {
+        Room::Programs
     } else if path.starts_with("/api/") {
         Room::Admin
     } else if path == "/console" || path.starts_with("/console/") {
@@ -124,6 +131,7 @@ impl Portal {
             console: safeconduct_console::router(Arc::new(crate::rooms::Rooms::new(Arc::clone(house)))),
             ceremonies: safeconduct_api::portal(Arc::new(ceremonies::Desk(Arc::clone(house)))),
             admin: safeconduct_api::admin(Arc::new(admin::Desk(Arc::clone(house)))),
+            programs: safeconduct_api::oauth(Arc::new(crate::programs::Desk(Arc::clone(house)))),
         }
     }
 
@@ -233,6 +241,7 @@ impl Portal {
         }
         let router = match room {
             Room::Ceremonies => self.ceremonies,
+            Room::Programs => self.programs,
             Room::Admin => self.admin,
             Room::Console | Room::Pages | Room::Continue => self.console,
         };
@@ -355,6 +364,10 @@ mod tests {
         for (method, path, expected) in [
             ("POST", "/sign-in/passkey/begin", Room::Ceremonies),
             ("GET", "/sign-in/oidc/corp/callback", Room::Ceremonies),
+            ("POST", "/oauth/token", Room::Programs),
+            ("GET", "/.well-known/oauth-authorization-server", Room::Programs),
+            ("GET", "/oauth/authorize", Room::Pages),
+            ("POST", "/activate", Room::Pages),
             ("GET", "/sign-in", Room::Pages),
             ("POST", "/sign-in/password", Room::Pages),
             ("GET", "/device/prove", Room::Pages),

@@ -101,6 +101,7 @@ fn sessions(house: &House, by: &Visitor) -> Vec<MySession> {
     let row = |s: &Session| MySession {
         id: s.id.clone(),
         this: s.id == by.auth.session,
+        machine: s.bound.as_ref().map(|b| b.machine.clone()),
         device: s.device.as_ref().map(|d| house.device(d).text),
         methods: s.methods.iter().copied().collect(),
         since: s.began,

@@ -11,6 +11,7 @@ mod figures;
 mod five;
 pub(crate) mod health;
 pub(crate) mod links;
+mod machine;
 mod map;
 mod me;
 mod moves;
@@ -244,6 +245,17 @@ impl Backend for Rooms {
     }
     fn passkey_remove<'a>(&'a self, by: &'a Visitor, id: &'a str) -> Answer<'a, view::Outcome> {
         Box::pin(me::passkey_remove(&self.house, by, id))
+    }
+    fn machine<'a>(&'a self, by: &'a Visitor, asked: &'a view::MachineAsked) -> Answer<'a, view::Machine> {
+        Box::pin(async move { machine::look(&self.house, by, asked) })
+    }
+    fn answer_machine<'a>(
+        &'a self,
+        by: &'a Visitor,
+        asked: &'a view::MachineAsked,
+        yes: bool,
+    ) -> Answer<'a, view::Outcome> {
+        Box::pin(machine::answer(&self.house, by, asked, yes))
     }
     fn end_my_session<'a>(&'a self, by: &'a Visitor, id: &'a SessionId) -> Answer<'a, view::Outcome> {
         Box::pin(me::end_session(&self.house, by, id))

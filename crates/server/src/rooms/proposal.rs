@@ -194,7 +194,7 @@ fn ask_of(house: &House, view: &LiveView) -> Option<Ask> {
     let session = house.sessions().get(view.session.as_ref()?, now)?.clone();
     let current = house.current();
     let app = current.snapshot.application(&view.app)?;
-    let action = app.action(&view.method, &view.path, view.kind == LiveKind::WebSocket);
+    let action = app.action(&view.method, &view.path, view.kind != LiveKind::Exchange);
     let Identity { who, device, why, network, country } = house.identity_of(&session, &view.app, view.ip, now);
     let what = What { app: view.app.clone(), action, method: view.method.clone(), path: view.path.clone() };
     Some(Ask { request: view.request.clone(), who, what, place: Place { ip: view.ip, network, country, device }, why })

@@ -1,0 +1,125 @@
+//! Bytes both ways between a client and an application, until both directions have ended, something breaks, nothing happens
+//! for too long, or the lease is lost.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::live::Entry;
+
+/// The bytes of one read.
+const BUFFER_BYTES: usize = 16 * 1024;
+/// How long the last words to a client may take.
+const FAREWELL: Duration = Duration::from_millis(100);
+
+/// How a tunnel ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Both directions came to their end.
+    Closed,
+    /// The lease was lost.
+    Cut,
+    /// Nothing happened for too long.
+    Rested,
+    /// One of the two broke the connection.
+    Broken,
+}
+
+/// The side of the client.
+pub(crate) trait Carrier: AsyncRead + AsyncWrite + Unpin + Send {
+    /// Tells the client how it ended: what was cut must not look like what came to its end.
+    fn part(&mut self, ended: Ended) -> impl Future<Output = ()> + Send;
+}
+
+/// Relays to the end, and parts from both sides.
+pub(crate) async fn relay<C: Carrier>(mut client: C, mut upstream: TcpStream, entry: &Entry, idle: Duration) -> Ended {
+    let ended = both_ways(&mut client, &mut upstream, entry, idle).await;
+    if ended != Ended::Closed
+        && let Err(error) = upstream.set_zero_linger()
+    {
+        // The upstream is reset: half of a message must not pass for a whole one.
+        tracing::debug!(%error, "a cut connection ends like any other");
+    }
+    drop(upstream);
+    let _ = timeout(FAREWELL, client.part(ended)).await;
+    ended
+}
+
+async fn both_ways<C: Carrier>(client: &mut C, upstream: &mut TcpStream, entry: &Entry, idle: Duration) -> Ended {
+    let moved = Moved::new();
+    let (client_read, client_write) = tokio::io::split(client);
+    let (upstream_read, upstream_write) = upstream.split();
+    let up = one_way(client_read, upstream_write, &entry.up, &moved);
+    let down = one_way(upstream_read, client_write, &entry.down, &moved);
+    tokio::select! {
+        biased;
+        () = entry.lost() => Ended::Cut,
+        () = moved.rested(idle) => Ended::Rested,
+        both = async { tokio::try_join!(up, down) } => match both {
+            Ok(_) => Ended::Closed,
+            // What was cut elsewhere while this broke is still a cut.
+            Err(_) if entry.is_lost() => Ended::Cut,
+            Err(error) => {
+                tracing::debug!(%error, "a tunnel broke");
+                Ended::Broken
+            }
+        },
+    }
+}
+
+/// Copies one way. The end of the reader becomes the end of the writer; the other way goes on.
+async fn one_way<R, W>(mut from: R, mut to: W, count: &AtomicU64, moved: &Moved) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let n = from.read(&mut buffer).await?;
+        if n == 0 {
+            break;
+        }
+        moved.now();
+        count.fetch_add(n as u64, Ordering::Relaxed);
+        // The next read waits until this is taken: a slow reader slows the writer, and nothing piles up here.
+        to.write_all(&buffer[..n]).await?;
+        to.flush().await?;
+        moved.now();
+    }
+    // Who is gone already needs no end.
+    let _ = to.shutdown().await;
+    Ok(())
+}
+
+/// When something last moved.
+struct Moved {
+    since: Instant,
+    millis: AtomicU64,
+}
+
+impl Moved {
+    fn new() -> Self {
+        Self { since: Instant::now(), millis: AtomicU64::new(0) }
+    }
+
+    fn now(&self) {
+        let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.millis.store(millis, Ordering::Relaxed);
+    }
+
+    /// Until nothing has moved for `idle`.
+    async fn rested(&self, idle: Duration) {
+        loop {
+            let moved = Duration::from_millis(self.millis.load(Ordering::Relaxed));
+            let rests = self.since.elapsed().saturating_sub(moved);
+            match idle.checked_sub(rests).filter(|left| !left.is_zero()) {
+                Some(left) => sleep(left).await,
+                None => return,
+            }
+        }
+    }
+}

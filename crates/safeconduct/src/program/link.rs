@@ -1,0 +1,276 @@
+//! Tunnels to one application: many over one HTTP/2 connection, or each over a WebSocket where a proxy lets no other pass.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use h2::client::SendRequest;
+use h2::{Reason, RecvStream, SendStream};
+use http::{Method, Request, Response, StatusCode, Uri, header};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::keyring::Keyring;
+use super::net::{Address, Net};
+use super::portal::proof;
+use super::told::Told;
+use super::websocket;
+
+/// The path that the proof of either carrier names.
+const PATH: &str = "/.safeconduct/tunnel";
+/// The bytes of one read.
+const BUFFER_BYTES: usize = 16 * 1024;
+/// The bytes that may be on their way to this machine in one tunnel, and in all.
+const WINDOW: u32 = 256 * 1024;
+const WINDOW_OF_ALL: u32 = 4 * 1024 * 1024;
+/// How long the gateway may take to open a tunnel.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The longest refusal that is read, in bytes.
+const MAX_TOLD_BYTES: usize = 64 * 1024;
+
+/// How a tunnel ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Both directions came to their end.
+    Closed,
+    /// The gateway ended it, with its words if it gave any.
+    Cut(String),
+    /// The program on this machine broke it off.
+    Left,
+}
+
+/// The local end of a tunnel.
+pub(crate) struct Local<R, W> {
+    pub(crate) read: R,
+    pub(crate) write: W,
+}
+
+/// An open tunnel.
+pub(crate) enum Tunnel {
+    Stream(SendStream<Bytes>, RecvStream),
+    Socket(Box<websocket::Socket>),
+}
+
+/// The way to one application.
+#[derive(Clone)]
+pub(crate) struct Link {
+    keyring: Keyring,
+    net: Net,
+    pub(crate) to: Address,
+    /// Whether only the WebSocket is tried.
+    websocket: bool,
+    connection: Arc<Mutex<Option<SendRequest<Bytes>>>>,
+}
+
+/// What the gateway said to a request for a tunnel.
+enum Answer {
+    Opened(Tunnel),
+    Refused(StatusCode, Vec<u8>),
+    /// Something between us and the gateway does not let HTTP/2 pass.
+    NoHttp2,
+}
+
+impl Link {
+    pub(crate) fn new(keyring: Keyring, net: Net, to: Address, websocket: bool) -> Self {
+        Self { keyring, net, to, websocket, connection: Arc::default() }
+    }
+
+    /// Opens a tunnel. A refusal is a [`Told`]. A token that expired meanwhile is refreshed, once.
+    pub(crate) async fn open(&self) -> Result<Tunnel> {
+        let mut refused: Option<String> = None;
+        loop {
+            let token = self.keyring.token(refused.as_deref()).await?;
+            let asked = timeout(PATIENCE, Box::pin(self.ask(&token))).await;
+            let (status, body) = match asked.with_context(|| format!("{} takes too long", self.to))?? {
+                Answer::Opened(tunnel) => return Ok(tunnel),
+                Answer::Refused(status, body) => (status, body),
+                Answer::NoHttp2 => bail!("{} speaks no HTTP/2; try --carrier websocket", self.to),
+            };
+            if status == StatusCode::UNAUTHORIZED && refused.is_none() {
+                refused = Some(token);
+                continue;
+            }
+            return Err(Told::read(status.as_u16(), &body, &self.keyring.home.portal).into());
+        }
+    }
+
+    async fn ask(&self, token: &str) -> Result<Answer> {
+        if !self.websocket {
+            match self.ask_http2(token).await? {
+                Answer::NoHttp2 => {}
+                answer => return Ok(answer),
+            }
+        }
+        let uri = format!("{}{PATH}", self.to.origin());
+        let proof = proof(&self.keyring.key, "GET", &uri, Some(token))?;
+        let stream = self.net.connect(&self.to, &["http/1.1"]).await?;
+        match websocket::open(stream, &self.to, PATH, token, &proof).await? {
+            Ok(socket) => Ok(Answer::Opened(Tunnel::Socket(Box::new(socket)))),
+            Err((status, body)) => Ok(Answer::Refused(status, body)),
+        }
+    }
+
+    async fn ask_http2(&self, token: &str) -> Result<Answer> {
+        // A connection that rested may be gone: then one more is made.
+        for fresh in [false, true] {
+            let Some(sender) = self.sender(fresh).await? else { return Ok(Answer::NoHttp2) };
+            match self.send(sender, token).await {
+                Ok((response, send)) => return Self::answered(response, send).await,
+                Err(error) if !fresh => tracing::debug!(%error, "the connection was gone"),
+                Err(error) => return Err(error).with_context(|| format!("{} opens no stream", self.to)),
+            }
+        }
+        Ok(Answer::NoHttp2)
+    }
+
+    async fn send(
+        &self,
+        sender: SendRequest<Bytes>,
+        token: &str,
+    ) -> Result<(Response<RecvStream>, SendStream<Bytes>)> {
+        let uri = format!("{}{PATH}", self.to.origin());
+        // A CONNECT names the host and nothing else (RFC 9113, 8.5).
+        let target = Uri::builder().authority(self.to.authority()).build()?;
+        let request = Request::builder()
+            .method(Method::CONNECT)
+            .uri(target)
+            .header(header::AUTHORIZATION, format!("DPoP {token}"))
+            .header("dpop", proof(&self.keyring.key, "CONNECT", &uri, Some(token))?)
+            .body(())?;
+        let mut sender = sender.ready().await?;
+        let (response, send) = sender.send_request(request, false)?;
+        Ok((response.await?, send))
+    }
+
+    async fn answered(response: Response<RecvStream>, send: SendStream<Bytes>) -> Result<Answer> {
+        let (head, mut body) = response.into_parts();
+        if head.status == StatusCode::OK {
+            return Ok(Answer::Opened(Tunnel::Stream(send, body)));
+        }
+        let mut told = Vec::new();
+        while let Some(Ok(data)) = body.data().await {
+            let _ = body.flow_control().release_capacity(data.len());
+            if told.len() + data.len() > MAX_TOLD_BYTES {
+                break;
+            }
+            told.extend_from_slice(&data);
+        }
+        Ok(Answer::Refused(head.status, told))
+    }
+
+    /// The connection, or a new one; none where HTTP/2 is not agreed on.
+    async fn sender(&self, fresh: bool) -> Result<Option<SendRequest<Bytes>>> {
+        let mut kept = self.connection.lock().await;
+        if let Some(sender) = kept.as_ref().filter(|_| !fresh) {
+            return Ok(Some(sender.clone()));
+        }
+        let stream = self.net.connect(&self.to, &["h2", "http/1.1"]).await?;
+        if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+            return Ok(None);
+        }
+        let (sender, connection) = h2::client::Builder::new()
+            .initial_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW_OF_ALL)
+            .enable_push(false)
+            .handshake::<_, Bytes>(stream)
+            .await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "the connection to the gateway ended");
+            }
+        });
+        *kept = Some(sender.clone());
+        Ok(Some(sender))
+    }
+}
+
+impl Tunnel {
+    /// Carries bytes between a local program and the application, until both directions have ended.
+    pub(crate) async fn carry<R, W>(self, local: Local<R, W>) -> Result<Ended>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        match self {
+            Self::Stream(send, receive) => over_stream(send, receive, local).await,
+            Self::Socket(socket) => Box::pin(socket.carry(local)).await,
+        }
+    }
+}
+
+async fn over_stream<R, W>(mut send: SendStream<Bytes>, receive: RecvStream, local: Local<R, W>) -> Result<Ended>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let both = {
+        let up = up(&mut send, local.read);
+        let down = down(receive, local.write);
+        tokio::try_join!(up, down)
+    };
+    match both {
+        Ok(_) => Ok(Ended::Closed),
+        Err(ended) => {
+            // Not CANCEL: the other side takes that for an end like any other.
+            send.send_reset(Reason::CONNECT_ERROR);
+            Ok(ended)
+        }
+    }
+}
+
+/// What a broken local end is told as.
+pub(super) fn left(_: io::Error) -> Ended {
+    Ended::Left
+}
+
+fn cut(error: h2::Error) -> Ended {
+    tracing::debug!(%error, "the stream was reset");
+    Ended::Cut(match error.is_io() {
+        true => format!("the connection to the gateway broke: {error}"),
+        false => "the gateway ended the tunnel: access was withdrawn, or the application broke the connection".to_owned(),
+    })
+}
+
+async fn up<R: AsyncRead + Unpin>(send: &mut SendStream<Bytes>, mut from: R) -> Result<(), Ended> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let n = tokio::select! {
+            reset = poll_fn(|cx| send.poll_reset(cx)) => return match reset {
+                // The other side wants no more; what it sends may still come.
+                Ok(Reason::NO_ERROR) => Ok(()),
+                Ok(reason) => Err(cut(reason.into())),
+                Err(error) => Err(cut(error)),
+            },
+            read = from.read(&mut buffer) => read.map_err(left)?,
+        };
+        if n == 0 {
+            return send.send_data(Bytes::new(), true).map_err(cut);
+        }
+        let mut rest = Bytes::copy_from_slice(&buffer[..n]);
+        while !rest.is_empty() {
+            send.reserve_capacity(rest.len());
+            // As much as the gateway takes: a slow application slows the program here.
+            let room = match poll_fn(|cx| send.poll_capacity(cx)).await {
+                Some(room) => room.map_err(cut)?,
+                None => return Err(Ended::Cut("the gateway closed the tunnel".to_owned())),
+            };
+            let part = rest.split_to(room.min(rest.len()));
+            send.send_data(part, false).map_err(cut)?;
+        }
+    }
+}
+
+async fn down<W: AsyncWrite + Unpin>(mut receive: RecvStream, mut to: W) -> Result<(), Ended> {
+    while let Some(data) = receive.data().await {
+        let data = data.map_err(cut)?;
+        to.write_all(&data).await.map_err(left)?;
+        to.flush().await.map_err(left)?;
+        receive.flow_control().release_capacity(data.len()).map_err(cut)?;
+    }
+    let _ = to.shutdown().await;
+    Ok(())
+}
