@@ -3,11 +3,14 @@
 
 mod decide;
 mod differential;
+mod docs;
+mod gateway;
 mod goals;
 mod ledger;
 mod mine;
 mod prove;
 mod replay;
+mod svg;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +21,7 @@ use serde_json::Value;
 
 pub(crate) use decide::decide;
 pub(crate) use differential::differential;
+pub(crate) use gateway::gateway;
 pub(crate) use ledger::ledger;
 pub(crate) use mine::mine;
 pub(crate) use prove::run as prove;
