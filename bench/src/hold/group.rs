@@ -37,6 +37,11 @@ pub(crate) struct Order {
     pub streams: usize,
     #[serde(default)]
     pub from: Vec<IpAddr>,
+    /// What a device shows: its certificate and its key, PEM.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    #[serde(default)]
+    pub key: Option<PathBuf>,
 }
 
 fn hundred() -> usize {
@@ -52,6 +57,20 @@ pub(crate) struct Place {
     pub tls: Arc<ClientConfig>,
 }
 
+impl Place {
+    /// The place of an order, over this version of HTTP.
+    pub(crate) fn of(order: &Order, http: u8) -> Result<Self> {
+        let device = order.certificate.as_deref().zip(order.key.as_deref());
+        Ok(Self {
+            at: order.at,
+            authority: order.authority.clone(),
+            headers: order.headers.clone(),
+            from: order.from.clone(),
+            tls: Arc::new(crate::load::client_config(&order.ca, http, device)?),
+        })
+    }
+}
+
 /// A group that is held.
 pub(crate) struct Group {
     pub kind: Kind,
@@ -63,14 +82,8 @@ impl Group {
     /// Opens all of them; what could not be opened is told.
     pub(crate) async fn open(order: Order) -> Result<(Self, usize, Vec<String>)> {
         let http = if order.kind == Kind::Stream { 2 } else { 1 };
-        let place = Arc::new(Place {
-            at: order.at,
-            authority: order.authority,
-            headers: order.headers,
-            from: order.from,
-            tls: Arc::new(crate::load::client_config(&order.ca, http)?),
-        });
         let path: Arc<str> = order.path.as_deref().unwrap_or(order.kind.path()).into();
+        let place = Arc::new(Place::of(&order, http)?);
         let ended = Arc::<Mutex<Vec<Instant>>>::default();
         let (room, opened) = (Arc::new(Semaphore::new(AT_A_TIME)), Arc::new(AtomicUsize::new(0)));
         let each = if order.kind == Kind::Stream { order.streams.max(1) } else { 1 };

@@ -30,10 +30,8 @@ pub(crate) struct Probe {
 
 impl Probe {
     pub(crate) fn begin(order: Order) -> Result<Self> {
-        let tls = Arc::new(crate::load::client_config(&order.ca, 1)?);
+        let place = Place::of(&order, 1)?;
         let path = order.path.unwrap_or_else(|| "/1k".to_owned());
-        let place =
-            Place { at: order.at, authority: order.authority, headers: order.headers, from: order.from, tls };
         let asked = Arc::<Mutex<Vec<Asked>>>::default();
         let notes = Arc::clone(&asked);
         let task = tokio::spawn(async move {

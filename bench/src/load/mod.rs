@@ -12,14 +12,14 @@ mod line;
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -104,7 +104,7 @@ fn connections(spec: &Spec, closed: bool) -> Result<Vec<Connection>> {
         Some(ca) => {
             let host = spec.authority.rsplit_once(':').map_or(spec.authority.as_str(), |(host, _)| host);
             let name = ServerName::try_from(host.to_owned()).context("`authority` is no host name")?;
-            Some((Arc::new(client_config(ca, spec.http)?), name))
+            Some((Arc::new(client_config(ca, spec.http, None)?), name))
         }
     };
     let request = Rc::new(http1::request(&spec.path, &spec.authority, &spec.headers));
@@ -127,8 +127,8 @@ fn connections(spec: &Spec, closed: bool) -> Result<Vec<Connection>> {
     Ok(all)
 }
 
-/// Trusts one authority. One suite, so that every contestant encrypts alike.
-pub(crate) fn client_config(ca: &std::path::Path, http: u8) -> Result<ClientConfig> {
+/// Trusts one authority, and shows the certificate of a device with its key. One suite, so that every contestant encrypts alike.
+pub(crate) fn client_config(ca: &Path, http: u8, device: Option<(&Path, &Path)>) -> Result<ClientConfig> {
     let pem = fs::read(ca).with_context(|| format!("cannot read {}", ca.display()))?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -136,10 +136,16 @@ pub(crate) fn client_config(ca: &std::path::Path, http: u8) -> Result<ClientConf
     }
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.cipher_suites = vec![rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256];
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
+    let config = ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match device {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let chain = CertificateDer::pem_file_iter(certificate)?.collect::<Result<Vec<_>, _>>()?;
+            config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(key)?)?
+        }
+    };
     config.alpn_protocols = vec![if http == 2 { b"h2".to_vec() } else { b"http/1.1".to_vec() }];
     Ok(config)
 }

@@ -1,6 +1,7 @@
 //! `bench NAME`: what Safeconduct achieves, beside its peers in the same run. Each prints a table and writes
 //! `target/bench/NAME.json`.
 
+mod cut;
 mod decide;
 mod differential;
 mod docs;
@@ -19,6 +20,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+pub(crate) use cut::cut;
 pub(crate) use decide::decide;
 pub(crate) use differential::differential;
 pub(crate) use gateway::gateway;

@@ -31,7 +31,7 @@ impl Chart {
         let most = all().map(|(x, _)| x).fold(1.0, f64::max);
         let (low, high) = all().fold((f64::MAX, f64::MIN), |(low, high), (_, y)| (low.min(y), high.max(y)));
         let low = 10f64.powf(low.clamp(1e-3, 1e12).log10().floor());
-        let high = 10f64.powf(high.clamp(low * 10.0, 1e12).log10().ceil());
+        let high = 10f64.powf(high.max(low * 10.0).log10().ceil());
         let x = |value: f64| LEFT + value / most * (WIDTH - LEFT - RIGHT);
         let span = (high / low).log10();
         let y = |value: f64| HEIGHT - BOTTOM - (value.max(low) / low).log10() / span * (HEIGHT - TOP - BOTTOM);

@@ -35,7 +35,8 @@ use crate::terminal::{say, table};
 use crate::{install, tree};
 use contestant::{Case, Contestant, Who};
 use measure::{Generator, Times};
-pub(crate) use report::shown;
+pub(crate) use idle::descriptors;
+pub(crate) use report::{goals_told, rounded, shown};
 
 use peers::Place;
 use process::Cores;

@@ -13,7 +13,7 @@ use super::peers::Place;
 use super::process::{Running, find, free_port, pinned};
 
 /// The name of the cookie that carries a session on the host of an application.
-const COOKIE: &str = "__Host-safeconduct";
+pub(crate) const COOKIE: &str = "__Host-safeconduct";
 
 /// What this build of the program can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) fn contestant(place: &Place, program: &Path, who: Who, can: Can, upst
     let at = At { https: free_port()?, plain, upstream, threads: can.threads };
     write(&folder, who, at)?;
     let server = Server::up(place, program, folder, at.https)?;
-    let cookie = server.sign_in(PERSON, HOST, "/1k")?.of(HOST)?;
+    let cookie = server.sign_in(PERSON, HOST, "/1k", None)?.of(HOST)?;
     let ca = server.folder.join("data/ca.pem");
     let credentials = vec![("cookie".to_owned(), format!("theme=dark; {COOKIE}={cookie}"))];
     Ok(Contestant { who, running: server.running, plain, plain2: plain, tls: at.https, ca, credentials })
@@ -87,10 +87,12 @@ impl Server {
     }
 
     /// Signs a person in by a one-time link, and carries the session to the host of an application, as a browser does.
-    pub(crate) fn sign_in(&self, person: &str, host: &str, path: &str) -> Result<Jar> {
+    /// From a device if it shows a certificate, with its key.
+    pub(crate) fn sign_in(&self, person: &str, host: &str, path: &str, device: Option<(&Path, &Path)>) -> Result<Jar> {
         let link = self.command(&["person", "setup-link", person])?;
         let link = link.split_whitespace().find(|w| w.starts_with("https://")).context("there is no link")?.to_owned();
-        let jar = Jar(self.folder.join(format!("{person}-{}.jar", free_port()?.port())));
+        let mut jar = Jar::new(self.folder.join(format!("{person}-{}.jar", free_port()?.port())));
+        jar.device = device.map(|(certificate, key)| (certificate.to_owned(), key.to_owned()));
         let page = self.curl(&jar, &[&link])?;
         let token = page.split_once("name=\"csrf\" value=\"").or_else(|| page.split_once("name=\"csrf-token\" content=\""));
         let token = token.and_then(|(_, rest)| rest.split_once('"')).map_or("", |(token, _)| token);
@@ -99,14 +101,8 @@ impl Server {
         let origin = format!("origin: https://{PORTAL}:{}", self.https.port());
         let form = ["--data-urlencode", &name, "--data-urlencode", "name=x", "--data-urlencode", &csrf, "-H", &origin, &link];
         self.curl(&jar, &form)?;
-        self.arrive(&jar, host, path)?;
+        self.curl(&jar, &[&format!("https://{host}:{}{path}", self.https.port())])?;
         Ok(jar)
-    }
-
-    /// Carries the session of a jar to one more host.
-    pub(crate) fn arrive(&self, jar: &Jar, host: &str, path: &str) -> Result<()> {
-        self.curl(jar, &[&format!("https://{host}:{}{path}", self.https.port())])?;
-        Ok(())
     }
 
     /// Asks as a browser does, with cookies and redirects.
@@ -114,7 +110,10 @@ impl Server {
         let mut command = Command::new(find("curl").context("curl is not installed; `--install` does that")?);
         command.args(["--silent", "--show-error", "--fail-with-body", "--location", "--max-redirs", "12", "--max-time", "30"]);
         command.args(["-H", "sec-fetch-mode: navigate", "-H", "sec-fetch-site: none", "-H", "accept: text/html"]);
-        command.arg("--cacert").arg(self.folder.join("data/ca.pem")).arg("-b").arg(&jar.0).arg("-c").arg(&jar.0);
+        command.arg("--cacert").arg(self.folder.join("data/ca.pem")).arg("-b").arg(&jar.file).arg("-c").arg(&jar.file);
+        if let Some((certificate, key)) = &jar.device {
+            command.arg("--cert").arg(certificate).arg("--key").arg(key);
+        }
         let output = command.args(arguments).output().context("cannot run curl")?;
         let page = String::from_utf8_lossy(&output.stdout).into_owned();
         let last = arguments.last().copied().unwrap_or_default();
@@ -124,13 +123,20 @@ impl Server {
     }
 }
 
-/// The cookies of one browser, in a file.
-pub(crate) struct Jar(pub(crate) PathBuf);
+/// The cookies of one browser, in a file, and the device that it is on, if that shows a certificate.
+pub(crate) struct Jar {
+    file: PathBuf,
+    device: Option<(PathBuf, PathBuf)>,
+}
 
 impl Jar {
+    pub(crate) fn new(file: PathBuf) -> Self {
+        Self { file, device: None }
+    }
+
     /// The secret of the session on a host.
     pub(crate) fn of(&self, host: &str) -> Result<String> {
-        let text = fs::read_to_string(&self.0).context("there are no cookies")?;
+        let text = fs::read_to_string(&self.file).context("there are no cookies")?;
         secret(&text, host).with_context(|| format!("no session arrived on {host}"))
     }
 }

@@ -119,8 +119,8 @@ pub(crate) fn envoy(place: &Place, program: &Path, upstream: SocketAddr) -> Resu
 }
 
 fn envoy_listener(name: &str, at: SocketAddr, transport: &str) -> String {
-    let text = ENVOY_LISTENER.replace("NAME", name).replace("PORT", &at.port().to_string());
-    text.replace("      TRANSPORT\n", transport)
+    let text = ENVOY_LISTENER.replace("NAME", name).replace("NUMBER", &at.port().to_string());
+    text.replace("      TLSHERE\n", transport)
 }
 
 /// A cookie as long as ours, for those who do not look at it.
@@ -198,10 +198,10 @@ backend behind
   server upstream UPSTREAM pool-max-conn 256
 ";
 
-const ENVOY_LISTENER: &str = r#"  - address: { socket_address: { address: 127.0.0.1, port_value: PORT } }
+const ENVOY_LISTENER: &str = r#"  - address: { socket_address: { address: 127.0.0.1, port_value: NUMBER } }
     filter_chains:
     -
-      TRANSPORT
+      TLSHERE
       filters:
       - name: envoy.filters.network.http_connection_manager
         typed_config:
@@ -270,7 +270,7 @@ mod tests {
         let text = ports.put(NGINX_LISTEN);
         assert!(text.contains("1:1;") && text.contains("1:2 http2") && text.contains("1:3 ssl"), "{text}");
         let listener = envoy_listener("tls", at(3), ENVOY_TLS);
-        assert!(listener.contains("port_value: 3 }") && listener.contains("transport_socket") && !listener.contains("TRANSPORT"));
-        assert!(!envoy_listener("plain", at(3), "").contains("TRANSPORT"));
+        assert!(listener.contains("port_value: 3 }") && listener.contains("transport_socket") && !listener.contains("TLSHERE"));
+        assert!(!envoy_listener("plain", at(3), "").contains("TLSHERE"));
     }
 }
