@@ -56,6 +56,9 @@ pub(crate) struct Spec {
     window_ms: u64,
     /// The program that is measured.
     pid: u32,
+    /// A program on the core of the load generator.
+    #[serde(default)]
+    beside: Option<u32>,
     /// Addresses to connect from, in turn.
     #[serde(default)]
     from: Vec<IpAddr>,
@@ -77,19 +80,24 @@ pub(crate) fn run(spec: &str) -> Result<Value> {
         window: Duration::from_millis(spec.window_ms),
     };
     let mut marks = Vec::new();
-    let seen = driver.run(plan, || marks.push((accounting::cpu(spec.pid), accounting::cpu(std::process::id()))))?;
+    let seen = driver.run(plan, || marks.push((accounting::cpu(spec.pid), beside(&spec))))?;
     let memory = accounting::memory(spec.pid);
     let (cpu, own) = match marks.as_slice() {
-        [begin, end] => (end.0.since(begin.0), end.1.since(begin.1)),
+        [begin, end] => (end.0.since(begin.0), end.1.saturating_sub(begin.1)),
         _ => Default::default(),
     };
     let latencies = &seen.latencies;
     Ok(json!({
         "answers": latencies.total() - seen.left, "left": seen.left, "seconds": seen.seconds, "errors": seen.errors,
-        "cpu_ns": cpu.run_ns, "user_ticks": cpu.user_ticks, "system_ticks": cpu.system_ticks, "own_cpu_ns": own.run_ns,
+        "cpu_ns": cpu.run_ns, "user_ticks": cpu.user_ticks, "system_ticks": cpu.system_ticks, "beside_cpu_ns": own,
         "p50_ns": latencies.at(500), "p99_ns": latencies.at(990), "p999_ns": latencies.at(999), "max_ns": latencies.max(),
         "rss_kb": memory.rss_kb, "pss_kb": memory.pss_kb, "histogram": latencies.sparse(),
     }))
+}
+
+/// Nanoseconds of the load generator and of what shares its core.
+fn beside(spec: &Spec) -> u64 {
+    accounting::cpu(std::process::id()).run_ns + spec.beside.map_or(0, |pid| accounting::cpu(pid).run_ns)
 }
 
 /// What one process holds, without any load.

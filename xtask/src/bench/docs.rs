@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::gateway::shown;
+use super::gateway::{shown, told};
 
 const PAGE: &str = "docs/performance.md";
 
@@ -39,13 +39,7 @@ fn replaced(page: &str, part: &str, text: &str) -> Option<String> {
 
 fn gateway_text(report: &Value) -> String {
     let mut text = about(report);
-    let wanted = |row: &&Value| {
-        let (case, metric) = (row["case"].as_str().unwrap_or_default(), row["metric"].as_str().unwrap_or_default());
-        let closed = case.ends_with("closed loop") && ["CPU per request", "answers", "p99", "memory (PSS)"].contains(&metric);
-        let open = case.ends_with("open loop at 50 %") && ["p50", "p99", "p99.9"].contains(&metric);
-        closed || open || case.contains("WebSockets")
-    };
-    let rows: Vec<&Value> = report["rows"].as_array().into_iter().flatten().filter(wanted).collect();
+    let rows: Vec<&Value> = report["rows"].as_array().into_iter().flatten().filter(|row| told(row)).collect();
     let mut peers: Vec<&str> = Vec::new();
     for name in rows.iter().filter_map(|r| r["peers"].as_object()).flat_map(serde_json::Map::keys) {
         if !peers.contains(&name.as_str()) {
@@ -92,9 +86,9 @@ fn about(report: &Value) -> String {
         text.push_str(" **A smoke run: its windows are too short for these figures to be quoted.**");
     }
     text.push_str("\n\n");
-    for key in ["missing", "invalid"] {
+    for (key, word) in [("missing", "missing"), ("invalid", "not valid"), ("notes", "note")] {
         for told in report[key].as_array().into_iter().flatten() {
-            text.push_str(&format!("- {key}: {}\n", told.as_str().unwrap_or_default()));
+            text.push_str(&format!("- {word}: {}\n", told.as_str().unwrap_or_default()));
         }
     }
     text + "\n"

@@ -73,7 +73,7 @@ pub(crate) fn cut(options: &[&str]) -> Result<bool> {
     let pulled = stage.play(connections / 2)?;
     let report = report::report(&pulled, connections, &stage.place.cores, &before, quick);
     say(table(&super::rows(&report)));
-    goals_told(&report).iter().for_each(|line| say(line));
+    goals_told(&report).iter().for_each(say);
     let file = write(&root, "bench", "cut", &report)?;
     let drawing = report::drawing(&pulled);
     std::fs::write(root.join("target/bench/cut.svg"), &drawing)?;

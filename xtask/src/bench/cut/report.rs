@@ -63,7 +63,7 @@ pub(crate) fn report(pulled: &[Pulled], connections: usize, cores: &Cores, load:
     goals.push(goal("requests refused that were still permitted", sum(sums.refused), 0.0, "requests"));
     json!({
         "name": "cut", "machine": machine(), "load_before": load, "cores": cores.words(), "quick": quick,
-        "connections": connections, "missing": [], "invalid": [], "rows": rows, "goals": goals,
+        "connections": connections, "missing": [], "invalid": [], "notes": [], "rows": rows, "goals": goals,
     })
 }
 

@@ -19,8 +19,8 @@ const GROUPS: usize = 10_000;
 /// Its applications, and the rules about each of them. So many rules look at a request.
 const APPLICATIONS: usize = 500;
 const RULES_EACH: usize = 20;
-/// A file of the configuration has so many entries at most.
-const ENTRIES: usize = 20_000;
+/// A file of the configuration has so many entries at most, as files that people keep in Git have.
+const ENTRIES: usize = 1_000;
 
 /// Where a company is served.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,7 @@ fn settings(at: At) -> String {
 
 fn rule(id: &str, group: &str, app: &str) -> String {
     format!(
-        "@id(\"{id}\")\n@owner(\"mira\")\n@why(\"Daily work\")\npermit(principal in Group::\"{group}\", action == Action::\"read\", resource == Application::\"{app}\");\n\n"
+        "@id(\"{id}\")\n@owner(\"mira\")\n@why(\"Daily work\")\npermit(principal in Group::\"{group}\", action in [Action::\"read\", Action::\"write\"], resource == Application::\"{app}\");\n\n"
     )
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::contestant::{Case, Contestant, HOST, Http};
+use super::contestant::{Case, Contestant, HOST, Http, Who};
 use super::process::{Cores, pinned};
 
 /// Connections of HTTP/1.1.
@@ -31,7 +31,7 @@ pub(crate) struct Measured {
     /// CPU time of the proxy for one answer, in microseconds, and how much of it the kernel took.
     pub cpu_us: f64,
     pub system_share: f64,
-    /// The share of a core that the proxy used, and the load generator.
+    /// The share of a core that the proxy used; and load generator and upstream together.
     pub busy: f64,
     pub own_busy: f64,
     pub p50_us: f64,
@@ -47,12 +47,14 @@ pub(crate) struct Measured {
 pub(crate) struct Generator<'a> {
     pub program: &'a Path,
     pub cores: &'a Cores,
+    /// The upstream, which has the same core.
+    pub upstream: u32,
 }
 
 impl Generator<'_> {
     /// Measures; `rate` requests a second, or as fast as answers come. None if the contestant does not serve this case.
     pub(crate) fn run(&self, on: &Contestant, case: Case, rate: Option<f64>, times: Times) -> Result<Option<Measured>> {
-        let Some(spec) = spec(on, case, rate, times) else { return Ok(None) };
+        let Some(spec) = spec(on, case, rate, times, self.upstream) else { return Ok(None) };
         let mut command = pinned(self.cores.others.as_deref(), self.program);
         let output = command.args(["load", &spec.to_string()]).stderr(Stdio::inherit()).output();
         let output = output.context("the load generator cannot run")?;
@@ -69,7 +71,7 @@ impl Generator<'_> {
     }
 }
 
-fn spec(on: &Contestant, case: Case, rate: Option<f64>, times: Times) -> Option<Value> {
+fn spec(on: &Contestant, case: Case, rate: Option<f64>, times: Times, upstream: u32) -> Option<Value> {
     let at = on.at(case)?;
     let two = case.http == Http::Two;
     let mut headers = browser();
@@ -82,7 +84,7 @@ fn spec(on: &Contestant, case: Case, rate: Option<f64>, times: Times) -> Option<
         "authority": format!("{HOST}:{}", at.port()), "path": case.size.path(), "headers": headers,
         "length": case.size.bytes(), "connections": if two { CONNECTIONS_2 } else { CONNECTIONS },
         "streams": if two { STREAMS } else { 1 }, "rate": rate, "warm_ms": times.warm_ms, "window_ms": times.window_ms,
-        "pid": on.running.pid(),
+        "pid": on.running.pid(), "beside": (on.who != Who::Direct).then_some(upstream),
     }))
 }
 
@@ -116,7 +118,7 @@ fn read(told: &Value) -> Measured {
         cpu_us: number("cpu_ns") / 1e3 / answers.max(1.0),
         system_share: number("system_ticks") / ticks,
         busy: number("cpu_ns") / 1e9 / seconds,
-        own_busy: number("own_cpu_ns") / 1e9 / seconds,
+        own_busy: number("beside_cpu_ns") / 1e9 / seconds,
         p50_us: number("p50_ns") / 1e3,
         p99_us: number("p99_ns") / 1e3,
         p999_us: number("p999_ns") / 1e3,

@@ -36,7 +36,7 @@ use crate::{install, tree};
 use contestant::{Case, Contestant, Who};
 use measure::{Generator, Times};
 pub(crate) use idle::descriptors;
-pub(crate) use report::{goals_told, rounded, shown};
+pub(crate) use report::{goals_told, rounded, shown, told};
 
 use peers::Place;
 use process::Cores;
@@ -89,24 +89,22 @@ pub(crate) fn gateway(options: &[&str]) -> Result<bool> {
     let before = load();
     let plan = if asked.quick { Plan::QUICK } else { Plan::WHOLE };
     say(format!("{}; the load of the machine before: {before}", place.cores.words()));
-    let generator = Generator { program: &bench, cores: &place.cores };
     let can = ours::can(&place, &ours)?;
     let mut missing = Vec::new();
-    let mut contestants = stage(&root, &place, &ours, can, &mut missing)?;
+    let contestants = stage(&root, &place, &ours, can, &mut missing)?;
     if !can.plain {
         missing.push("this build of Safeconduct cannot serve without TLS: these cases have no figure of ours".to_owned());
     }
     missing.iter().for_each(|m| say(format!("missing: {m}")));
+    let upstream = contestants.iter().find(|c| c.who == Who::Direct).context("there is an upstream")?.running.pid();
+    let generator = Generator { program: &bench, cores: &place.cores, upstream };
     let results = rounds::run(&generator, &contestants, plan)?;
-    let upstream = contestants.iter().position(|c| c.who == Who::Direct).context("there is an upstream")?;
-    let upstream = contestants.swap_remove(upstream);
-    // Nobody else is needed for what follows.
+    // Nobody of them is needed for what follows.
     drop(contestants);
     let idle = idle::run(&place, &generator, &ours, &bench, can, plan.sockets)?;
-    drop(upstream);
     let report = report::report(&results, idle.as_ref(), &missing, &place.cores, &before, asked.quick);
     say(table(&report::table(&report)));
-    report::goals_told(&report).iter().for_each(|line| say(line));
+    report::goals_told(&report).iter().for_each(say);
     let file = write(&root, "bench", "gateway", &report)?;
     fs::write(root.join("target/bench/gateway.svg"), plot::latency(&report))?;
     say(format!("see {file} and target/bench/gateway.svg"));

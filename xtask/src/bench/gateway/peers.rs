@@ -180,7 +180,7 @@ LISTEN    location / { proxy_pass http://behind; proxy_set_header Connection "";
 
 const HAPROXY: &str = "global
   nbthread 1
-  maxconn 16384
+  maxconn 4096
   ssl-default-bind-options ssl-min-ver TLSv1.3
 defaults
   mode http

@@ -103,7 +103,8 @@ impl Running {
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, name: &str) -> Result<()> {
-        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status()?;
+        let mut kill = Command::new("kill");
+        let sent = kill.args([&format!("-{name}"), &self.pid().to_string()]).stderr(Stdio::null()).status()?;
         anyhow::ensure!(sent.success(), "{} could not be sent {name}", self.name);
         Ok(())
     }
