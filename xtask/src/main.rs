@@ -23,6 +23,10 @@ cargo xtask tidy                              the rules of the house that no com
 cargo xtask bench decide [--quick] [--up-to N]  how fast the engine decides, beside Cedar and regorus
 cargo xtask bench differential [--decisions N] [--seed N]
                                               random decisions, the engine against Cedar
+cargo xtask bench gateway [--quick] [--install] [--write-docs]
+                                              what a request costs, beside nginx, HAProxy and Envoy
+cargo xtask bench cut [--quick] [--write-docs]
+                                              how long connections outlive the fact that they rested on
 cargo xtask conformance cedar                 Cedar's integration tests through the engine
 cargo xtask bench ledger [--records N] [--quick]
                                               how fast the ledger is verified
@@ -43,6 +47,8 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(),
         ["bench", "decide", options @ ..] => bench::decide(options),
         ["bench", "differential", options @ ..] => bench::differential(options),
+        ["bench", "gateway", options @ ..] => bench::gateway(options),
+        ["bench", "cut", options @ ..] => bench::cut(options),
         ["bench", "ledger", options @ ..] => bench::ledger(options),
         ["bench", "replay", options @ ..] => bench::replay(options),
         ["bench", "mine", options @ ..] => bench::mine(options),

@@ -1,13 +1,17 @@
 //! `bench NAME`: what Safeconduct achieves, beside its peers in the same run. Each prints a table and writes
 //! `target/bench/NAME.json`.
 
+mod cut;
 mod decide;
 mod differential;
+mod docs;
+mod gateway;
 mod goals;
 mod ledger;
 mod mine;
 mod prove;
 mod replay;
+mod svg;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,8 +20,10 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+pub(crate) use cut::cut;
 pub(crate) use decide::decide;
 pub(crate) use differential::differential;
+pub(crate) use gateway::gateway;
 pub(crate) use ledger::ledger;
 pub(crate) use mine::mine;
 pub(crate) use prove::run as prove;

@@ -1,0 +1,137 @@
+//! Many connections of one kind with the same credentials, and when each of them ended.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use anyhow::Result;
+use rustls::ClientConfig;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::kinds::{Kind, Live, one, stream, two};
+
+/// So many are opened at a time.
+const AT_A_TIME: usize = 64;
+/// So many failures are told in words.
+const TOLD: usize = 5;
+
+/// What shall be held.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Order {
+    pub name: String,
+    pub kind: Kind,
+    pub at: SocketAddr,
+    pub ca: PathBuf,
+    pub authority: String,
+    #[serde(default)]
+    pub path: Option<String>,
+    pub headers: Vec<(String, String)>,
+    pub count: usize,
+    /// Streams on each connection of HTTP/2.
+    #[serde(default = "hundred")]
+    pub streams: usize,
+    #[serde(default)]
+    pub from: Vec<IpAddr>,
+    /// What a device shows: its certificate and its key, PEM.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+    #[serde(default)]
+    pub key: Option<PathBuf>,
+}
+
+fn hundred() -> usize {
+    100
+}
+
+/// Where connections go.
+pub(crate) struct Place {
+    pub at: SocketAddr,
+    pub authority: String,
+    pub headers: Vec<(String, String)>,
+    pub from: Vec<IpAddr>,
+    pub tls: Arc<ClientConfig>,
+}
+
+impl Place {
+    /// The place of an order, over this version of HTTP.
+    pub(crate) fn of(order: &Order, http: u8) -> Result<Self> {
+        let device = order.certificate.as_deref().zip(order.key.as_deref());
+        Ok(Self {
+            at: order.at,
+            authority: order.authority.clone(),
+            headers: order.headers.clone(),
+            from: order.from.clone(),
+            tls: Arc::new(crate::load::client_config(&order.ca, http, device)?),
+        })
+    }
+}
+
+/// A group that is held.
+pub(crate) struct Group {
+    pub kind: Kind,
+    pub open: usize,
+    ended: Arc<Mutex<Vec<Instant>>>,
+}
+
+impl Group {
+    /// Opens all of them; what could not be opened is told.
+    pub(crate) async fn open(order: Order) -> Result<(Self, usize, Vec<String>)> {
+        let http = if order.kind == Kind::Stream { 2 } else { 1 };
+        let path: Arc<str> = order.path.as_deref().unwrap_or(order.kind.path()).into();
+        let place = Arc::new(Place::of(&order, http)?);
+        let ended = Arc::<Mutex<Vec<Instant>>>::default();
+        let (room, opened) = (Arc::new(Semaphore::new(AT_A_TIME)), Arc::new(AtomicUsize::new(0)));
+        let each = if order.kind == Kind::Stream { order.streams.max(1) } else { 1 };
+        let mut opening = JoinSet::new();
+        for number in 0..order.count.div_ceil(each) {
+            let (place, path) = (Arc::clone(&place), Arc::clone(&path));
+            let (ended, opened) = (Arc::clone(&ended), Arc::clone(&opened));
+            let permit = Arc::clone(&room).acquire_owned().await?;
+            let count = each.min(order.count - number * each);
+            let kind = order.kind;
+            opening.spawn(async move {
+                let _permit = permit;
+                let keep = |live: Live| {
+                    opened.fetch_add(1, Ordering::Relaxed);
+                    let ended = Arc::clone(&ended);
+                    tokio::spawn(async move {
+                        live.ended().await;
+                        ended.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+                    });
+                };
+                if kind == Kind::Stream {
+                    let mut sender = two(&place, number).await?;
+                    for _ in 0..count {
+                        keep(stream(&place, &path, &mut sender).await?);
+                    }
+                } else {
+                    keep(one(&place, kind, &path, number).await?);
+                }
+                anyhow::Ok(())
+            });
+        }
+        let (mut failed, mut words) = (0, Vec::new());
+        while let Some(done) = opening.join_next().await {
+            if let Err(error) = done.map_err(anyhow::Error::from).and_then(|r| r) {
+                failed += 1;
+                if words.len() < TOLD {
+                    words.push(format!("{}: {error:#}", order.name));
+                }
+            }
+        }
+        let open = opened.load(Ordering::Relaxed);
+        Ok((Self { kind: order.kind, open, ended }, failed, words))
+    }
+
+    /// When connections of this group ended, earliest first.
+    pub(crate) fn ended(&self) -> Vec<Instant> {
+        let mut all = self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.sort_unstable();
+        all
+    }
+}

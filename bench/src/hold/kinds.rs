@@ -1,0 +1,199 @@
+//! The kinds of live connections, from the client's side: how each begins and how its end is seen.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http2::SendRequest;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::ServerName;
+use serde::Deserialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::group::Place;
+
+/// What is held open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// A WebSocket.
+    Websocket,
+    /// Events over HTTP/1.1.
+    Events,
+    /// An exchange over HTTP/1.1 whose answer is of known length and never complete.
+    Exchange,
+    /// A stream of HTTP/2.
+    Stream,
+}
+
+impl Kind {
+    pub(crate) fn path(self) -> &'static str {
+        match self {
+            Self::Websocket => "/ws",
+            Self::Events | Self::Stream => "/events",
+            Self::Exchange => "/slow",
+        }
+    }
+}
+
+/// Something that lives, until it is read to its end.
+pub(crate) enum Live {
+    Bytes(Box<TlsStream<TcpStream>>, Frames),
+    Stream(hyper::body::Incoming),
+}
+
+/// The frames of a WebSocket, as far as their end must be seen.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    websocket: bool,
+    head: Vec<u8>,
+    skip: u64,
+}
+
+impl Live {
+    /// Reads until the other side ends it. Says how many bytes came.
+    pub(crate) async fn ended(self) -> u64 {
+        let mut seen = 0;
+        match self {
+            Self::Bytes(mut stream, mut frames) => {
+                let mut buffer = [0; 4_096];
+                // An error is an end as well.
+                while let Ok(n @ 1..) = stream.read(&mut buffer).await {
+                    seen += n as u64;
+                    if frames.closed(&buffer[..n]) {
+                        break;
+                    }
+                }
+            }
+            Self::Stream(mut body) => {
+                while let Some(Ok(frame)) = body.frame().await {
+                    seen += frame.data_ref().map_or(0, |d| d.len() as u64);
+                }
+            }
+        }
+        seen
+    }
+}
+
+impl Frames {
+    /// Whether the other side said that it closes.
+    fn closed(&mut self, mut bytes: &[u8]) -> bool {
+        while self.websocket && !bytes.is_empty() {
+            if self.skip > 0 {
+                let now = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
+                self.skip -= now as u64;
+                bytes = &bytes[now..];
+                continue;
+            }
+            self.head.push(bytes[0]);
+            bytes = &bytes[1..];
+            let length = match self.head.as_slice() {
+                [_, short] if *short < 126 => u64::from(*short),
+                [_, 126, a, b] => u64::from(u16::from_be_bytes([*a, *b])),
+                [_, 127, rest @ ..] => match <[u8; 8]>::try_from(rest) {
+                    Ok(eight) => u64::from_be_bytes(eight),
+                    Err(_) => continue,
+                },
+                _ => continue,
+            };
+            if self.head[0] & 0x0f == 8 {
+                return true;
+            }
+            self.skip = length;
+            self.head.clear();
+        }
+        false
+    }
+}
+
+/// Connects over TLS.
+pub(crate) async fn connect(place: &Place, number: usize) -> Result<TlsStream<TcpStream>> {
+    let socket = TcpSocket::new_v4()?;
+    if let Some(from) = place.from.get(number % place.from.len().max(1)) {
+        socket.bind((*from, 0).into())?;
+    }
+    let stream = socket.connect(place.at).await.context("cannot connect")?;
+    stream.set_nodelay(true)?;
+    let host = place.authority.rsplit_once(':').map_or(place.authority.as_str(), |(host, _)| host).to_owned();
+    let connector = TlsConnector::from(Arc::clone(&place.tls));
+    connector.connect(ServerName::try_from(host)?, stream).await.context("the TLS handshake failed")
+}
+
+/// Opens one connection of HTTP/1.1 and waits for the first byte of what it shall hold.
+pub(crate) async fn one(place: &Place, kind: Kind, path: &str, number: usize) -> Result<Live> {
+    let mut stream = connect(place, number).await?;
+    let mut request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", place.authority);
+    for (name, value) in &place.headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if kind == Kind::Websocket {
+        let origin = format!("Origin: https://{}\r\n", place.authority);
+        let key = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+        request.push_str(&origin);
+        request.push_str(key);
+    }
+    request.push_str("\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let wanted = if kind == Kind::Websocket { "101" } else { "200" };
+    let mut head = Vec::with_capacity(1_024);
+    let end = loop {
+        if let Some(end) = head.windows(4).position(|w| w == b"\r\n\r\n") {
+            break end + 4;
+        }
+        ensure!(head.len() < 64 * 1_024 && stream.read_buf(&mut head).await? > 0, "no whole head was answered");
+    };
+    let first = String::from_utf8_lossy(&head[..head.len().min(64)]).into_owned();
+    ensure!(first.split(' ').nth(1) == Some(wanted), "answered {}", first.lines().next().unwrap_or_default());
+    let mut frames = Frames { websocket: kind == Kind::Websocket, ..Frames::default() };
+    if head.len() == end {
+        ensure!(stream.read_buf(&mut head).await? > 0, "nothing came after the head");
+    }
+    ensure!(!frames.closed(&head[end..]), "it was closed at once");
+    Ok(Live::Bytes(Box::new(stream), frames))
+}
+
+/// Opens one connection of HTTP/2.
+pub(crate) async fn two(place: &Place, number: usize) -> Result<SendRequest<Empty<Bytes>>> {
+    let stream = connect(place, number).await?;
+    let io = TokioIo::new(stream);
+    let (sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+/// Asks on a connection of HTTP/2 and waits for the head of the answer.
+pub(crate) async fn stream(place: &Place, path: &str, sender: &mut SendRequest<Empty<Bytes>>) -> Result<Live> {
+    sender.ready().await?;
+    let mut request = http::Request::builder().uri(format!("https://{}{path}", place.authority));
+    for (name, value) in &place.headers {
+        request = request.header(name, value);
+    }
+    let mut answer = sender.send_request(request.body(Empty::new())?).await?;
+    if !answer.status().is_success() {
+        bail!("answered {}", answer.status());
+    }
+    let first = answer.body_mut().frame().await.context("nothing came after the head")?;
+    first.context("it was ended at once")?;
+    Ok(Live::Stream(answer.into_body()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_close_of_a_websocket_is_seen_however_it_is_cut() {
+        let long = [&[0x82, 126, 1, 0][..], &[8; 256], b"\x81\x04tick", &[0x88, 2, 3, 0xe8]].concat();
+        for cut in 0..long.len() {
+            let mut frames = Frames { websocket: true, ..Frames::default() };
+            let first = frames.closed(&long[..cut]);
+            assert!(first || frames.closed(&long[cut..]), "{cut}");
+            assert_eq!(first, cut >= long.len() - 2, "{cut}");
+        }
+        assert!(!Frames::default().closed(&[0x88, 0, 0x88, 0]), "not a WebSocket");
+    }
+}
