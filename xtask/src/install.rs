@@ -9,7 +9,7 @@ use crate::step::Steps;
 use crate::terminal::say;
 
 /// A program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 10] = [
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("certutil", "libnss3-tools"),
@@ -17,6 +17,8 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("npm", "npm"),
     ("cvc5", "cvc5"),
     ("nginx", "nginx"),
+    ("apache2", "apache2"),
+    ("python3", "python3"),
     ("pip3", "python3-pip"),
 ];
 /// Where Debian keeps programs of administrators, which the path of others does not name.
@@ -99,11 +101,11 @@ mod tests {
     #[test]
     fn only_what_is_in_no_folder_is_installed() {
         let there = |file: &Path| {
-            ["/usr/bin/chromium", "/opt/node", "/opt/npm", "/opt/nginx", "/usr/bin/cvc5", "/opt/pip3"]
+            ["/usr/bin/chromium", "/opt/node", "/opt/npm", "/opt/nginx", "/opt/apache2", "/usr/bin/cvc5", "/opt/pip3"]
                 .iter()
                 .any(|f| file == Path::new(f))
         };
-        assert_eq!(missing("/usr/bin:/opt", there), ["chromium-driver", "libnss3-tools"]);
+        assert_eq!(missing("/usr/bin:/opt", there), ["chromium-driver", "libnss3-tools", "python3"]);
         assert_eq!(missing("/usr/bin:/opt", |_| true), [""; 0]);
     }
 }

@@ -33,6 +33,7 @@ pub mod runner;
 mod scripted;
 mod stacks;
 mod tap;
+mod versions;
 
 pub use browser::{Browser, Page};
 pub use client::{Door, Heard, Visit};
