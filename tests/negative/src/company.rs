@@ -17,6 +17,7 @@ pub(crate) fn write(folder: &Path, health: u16, ports: &dyn Fn(&str) -> u16) -> 
         surface += &application(stack, ports(stack), "");
         surface += &application(&format!("open-{stack}"), ports(stack), OPEN);
     }
+    surface += &application("wild", ports("wild"), "");
     let raw = ports("raw");
     for (name, more) in [("raw", ""), ("other", ""), ("open-raw", OPEN), ("critical", ""), ("routes", ROUTES)] {
         let class = if name == "critical" { "class = \"critical\"\n" } else { "" };

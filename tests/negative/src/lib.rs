@@ -39,7 +39,7 @@ pub use browser::{Browser, Page};
 pub use client::{Door, Heard, Visit};
 pub use company::{DOMAIN, PEOPLE, STACKS};
 pub use dice::Dice;
-pub use house::{House, holds_nowhere, host};
+pub use house::{House, hold_nowhere, host};
 pub use ledger::Ledger;
 pub use parse::{Request, requests, unescape};
 pub use scripted::{Scripted, Step};

@@ -2,14 +2,18 @@
 
 mod agree;
 mod answers;
+mod fields;
 mod framing;
+mod http2;
 mod paths;
+mod pipeline;
+mod upstream;
 
 use std::process::ExitCode;
 
 use safeconduct_negative::runner::{Test, main as run};
 
 fn main() -> ExitCode {
-    let groups: [&[Test]; 2] = [framing::TESTS, paths::TESTS];
+    let groups: [&[Test]; 6] = [upstream::TESTS, pipeline::TESTS, fields::TESTS, http2::TESTS, framing::TESTS, paths::TESTS];
     run(&groups.concat())
 }
