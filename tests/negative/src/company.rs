@@ -11,7 +11,7 @@ pub const DOMAIN: &str = "neg.localhost";
 pub const STACKS: [&str; 5] = ["nginx", "apache", "node", "python", "hyper"];
 
 /// Writes the configuration. `ports` gives the port behind each application by the name of its server.
-pub(crate) fn write(folder: &Path, health: u16, ports: &dyn Fn(&str) -> u16) -> Result<()> {
+pub(crate) fn write(folder: &Path, https: u16, health: u16, ports: &dyn Fn(&str) -> u16) -> Result<()> {
     let mut surface = String::new();
     for stack in STACKS {
         surface += &application(stack, ports(stack), "");
@@ -24,7 +24,7 @@ pub(crate) fn write(folder: &Path, health: u16, ports: &dyn Fn(&str) -> u16) -> 
         surface += &application(name, raw, &format!("{class}{more}"));
     }
     for (file, text) in [
-        ("safeconduct.toml", MAIN.replace("HEALTH", &health.to_string())),
+        ("safeconduct.toml", MAIN.replace("HEALTH", &health.to_string()).replace("HTTPS", &https.to_string())),
         ("estate/people.toml", PEOPLE.to_owned()),
         ("estate/surface.toml", surface),
         ("policies/rules.cedar", RULES.to_owned()),
@@ -57,7 +57,7 @@ operators = "operators"
 host = "portal.neg.localhost"
 
 [listen]
-https = "127.0.0.1:0"
+https = "127.0.0.1:HTTPS"
 health = "127.0.0.1:HEALTH"
 
 [[oidc]]
@@ -97,7 +97,7 @@ path = "/admin*"
 action = "admin"
 "#;
 
-/// The people as they are at the start; a test takes `dora` out of her group.
+/// The people as they are at the start; tests take `dora` out of her group and `carl` out of the company.
 pub const PEOPLE: &str = r#"[[group]]
 id = "staff"
 
@@ -128,6 +128,22 @@ id = "dora"
 name = "Dora Vahtra"
 email = "dora@harbour.example"
 groups = ["staff"]
+
+[[person]]
+id = "carl"
+name = "Carl Kask"
+groups = ["staff"]
+
+[[person]]
+id = "gina"
+name = "Gina Rebane"
+groups = ["staff"]
+
+[[person]]
+id = "fred"
+name = "Fred Saar"
+groups = ["staff"]
+active = false
 
 [[person]]
 id = "eve"

@@ -61,12 +61,14 @@ impl House {
         open_to_all(folder.path())?;
         let stacks: Vec<Stack> = STACKS.iter().map(|s| Stack::start(s, folder.path())).collect::<Result<_>>()?;
         let (scripted, wild) = (Scripted::start()?, Scripted::start()?);
-        let (raw, wild_tap, health) = (Tap::start(scripted.port)?, Tap::start(wild.port)?, free_port()?);
+        let (raw, wild_tap) = (Tap::start(scripted.port)?, Tap::start(wild.port)?);
+        // Health is told only where both ports are named.
+        let (https, health) = (free_port()?, free_port()?);
         let port = |name: &str| match name {
             "wild" => wild_tap.port,
             _ => stacks.iter().find(|s| s.name == name).map_or(raw.port, |s| s.tap.port),
         };
-        let server = Server::up(|config| company::write(config, health, &port))?;
+        let server = Server::up(|config| company::write(config, https, health, &port))?;
         let data = server.folder().join("data");
         let door = Arc::new(Door::new(server.port, &data.join("ca.pem"))?);
         let mut house = Self {

@@ -2,11 +2,13 @@
 
 mod agree;
 mod answers;
+mod doors;
 mod fields;
 mod framing;
 mod http2;
 mod paths;
 mod pipeline;
+mod sessions;
 mod upstream;
 
 use std::process::ExitCode;
@@ -14,6 +16,6 @@ use std::process::ExitCode;
 use safeconduct_negative::runner::{Test, main as run};
 
 fn main() -> ExitCode {
-    let groups: [&[Test]; 6] = [upstream::TESTS, pipeline::TESTS, fields::TESTS, http2::TESTS, framing::TESTS, paths::TESTS];
+    let groups: [&[Test]; 8] = [doors::TESTS, sessions::TESTS, upstream::TESTS, pipeline::TESTS, fields::TESTS, http2::TESTS, framing::TESTS, paths::TESTS];
     run(&groups.concat())
 }
