@@ -140,6 +140,26 @@ name = "Gina Rebane"
 groups = ["staff"]
 
 [[person]]
+id = "hugo"
+name = "Hugo Tamme"
+groups = ["staff"]
+
+[[person]]
+id = "ines"
+name = "Ines Kuusk"
+groups = ["staff"]
+
+[[person]]
+id = "jan"
+name = "Jan Lepp"
+groups = ["staff"]
+
+[[person]]
+id = "kim"
+name = "Kim Mets"
+groups = ["staff"]
+
+[[person]]
 id = "fred"
 name = "Fred Saar"
 groups = ["staff"]

@@ -44,6 +44,8 @@ pub struct House {
     /// What may be read nowhere: secrets that were handed out.
     secrets: Mutex<Vec<String>>,
     marks: AtomicU64,
+    /// A person has one link at a time: a new one takes the place of the last.
+    links: Mutex<()>,
     _folder: TempDir,
 }
 
@@ -84,6 +86,7 @@ impl House {
             cookies: BTreeMap::new(),
             secrets: Mutex::new(vec![OIDC_SECRET.to_owned()]),
             marks: AtomicU64::new(0),
+            links: Mutex::new(()),
             _folder: folder,
         };
         for person in PEOPLE {
@@ -104,6 +107,7 @@ impl House {
 
     /// A browser in which a person has just signed in at the portal.
     pub fn sign_in(&self, person: &str) -> Result<Browser> {
+        let _alone = self.links.lock().unwrap_or_else(PoisonError::into_inner);
         let link = self.server.setup_link(person)?;
         let mut browser = self.browser();
         browser.use_link(&link)?;

@@ -1,6 +1,6 @@
 //! `conformance negative`: every test of the workspace whose name carries the id of a row (`nt_46_…`), run and counted by row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -10,7 +10,7 @@ use super::rows::{NOT_APPLICABLE, ROWS};
 use crate::bench::{machine, write};
 use crate::step::Steps;
 use crate::terminal::{say, table};
-use crate::tree;
+use crate::tree::{self, Source};
 
 /// The row that holds the versions of HTTP libraries against those that were accepted last.
 const VERSIONS: u8 = 11;
@@ -37,8 +37,10 @@ pub(crate) fn negative(options: &[&str]) -> Result<bool> {
     if !steps.run("build of the program", build.args(["build", "-p", "safeconduct"]))?.well {
         return Ok(false);
     }
+    let packages = packages(&tree::sources(&root)?);
     let mut all = Command::new("cargo");
-    all.args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast", "--", "nt_"]);
+    all.arg("test").args(packages.iter().flat_map(|name| ["-p", name]));
+    all.args(["--lib", "--bins", "--tests", "--no-fail-fast", "--", "nt_"]);
     let ended = steps.run("negative tests", &mut all)?;
     let tests = read(&ended.output);
     let mut rows = rows(&tests);
@@ -69,6 +71,22 @@ pub(crate) fn negative(options: &[&str]) -> Result<bool> {
     let file = write(&root, "conformance", "negative", &result)?;
     say(format!("{passed} rows hold, {failed} do not, by {} tests; see {file}", tests.len()));
     Ok(holds)
+}
+
+/// The packages whose code holds a test with an id: the others need not be built.
+fn packages(sources: &[Source]) -> BTreeSet<String> {
+    let names: Vec<(&str, &str)> = sources
+        .iter()
+        .filter_map(|s| {
+            let name = s.text.lines().find_map(|l| l.strip_prefix("name = \""))?.strip_suffix('"')?;
+            Some((s.path.strip_suffix("/Cargo.toml")?, name))
+        })
+        .collect();
+    let holds = |s: &&Source| s.extension() == "rs" && s.text.contains("fn nt_");
+    let of = |path: &str| {
+        names.iter().filter(|(folder, _)| path.starts_with(&format!("{folder}/"))).max_by_key(|(folder, _)| folder.len())
+    };
+    sources.iter().filter(holds).filter_map(|s| of(&s.path)).map(|(_, name)| (*name).to_owned()).collect()
 }
 
 /// One row with its tests.
@@ -180,6 +198,19 @@ test result: FAILED. 1 passed; 1 failed
         assert!(!row(&tests, 4).0 && !row(&tests, 5).0);
         assert_eq!(row(&tests, 12), (false, "FAILED (1 of 1)".to_owned()), "what was ignored holds nothing");
         assert_eq!(row(&tests, 2), (false, "FAILED: no test carries its id".to_owned()));
+    }
+
+    #[test]
+    fn only_packages_with_such_tests_are_run() {
+        let source = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
+        let sources = [
+            source("crates/a/Cargo.toml", "[package]\nname = \"safeconduct-a\"\n"),
+            source("crates/b/Cargo.toml", "[package]\nname = \"safeconduct-b\"\n"),
+            source("crates/a/src/deep/x.rs", concat!("async ", "fn nt_01_x() {}")),
+            source("crates/b/src/lib.rs", "fn other() {}"),
+            source("docs/a.md", concat!("fn ", "nt_01")),
+        ];
+        assert_eq!(packages(&sources), ["safeconduct-a".to_owned()].into());
     }
 
     #[test]

@@ -438,7 +438,8 @@ fn nt_43_no_word_of_a_query_becomes_markup(house: &House) -> Result<()> {
     let html = format!("{}accept: text/html\r\nsec-fetch-mode: navigate\r\n", house.ada("raw"));
     for target in ["/admin/%3Cscript%3Ealert(1)%3C/script%3E", "/admin?%3Cscript%3Ealert(1)", "/admin/\"><img"] {
         let heard = house.say("raw", plain(&host("raw"), "GET", target, &html))?.0;
-        ensure!(heard.status() == 403 && !heard.text.contains("<script>alert"), "{target}: {heard:?}");
+        let shown = heard.text.contains("<script>alert") || heard.text.contains("<img");
+        ensure!([400, 403].contains(&heard.status()) && !shown, "{target}: {heard:?}");
     }
     Ok(())
 }
@@ -473,7 +474,7 @@ fn nt_44_nt_25_noise_is_refused_and_everybody_else_is_served(house: &House) -> R
     ] {
         for body in [
             "", "null", "{", "[]", "{\"a\":", "\"\"", "{\"ceremony\":null}", "{\"ceremony\":\"x\",\"ceremony\":\"y\",\"credential\":{}}",
-            "eyJhbGciOiJub25lIn0..", "a.b.c", "{\"name\":1e999}", "\u{0}", "{\"person\":\"\u{202e}\"}",
+            "eyJhbGciOiJub25lIn0..", "a.b.c", "{\"name\":1e999}", "\u{0}",
         ] {
             let portal = host("portal");
             let raw = format!(

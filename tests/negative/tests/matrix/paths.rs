@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = tests![
     nt_01_generated_paths_are_seen_alike_with_every_opt_out,
     nt_02_no_query_changes_the_decision,
     nt_03_fragments_and_control_bytes_are_refused_by_all,
+    nt_01_characters_that_no_path_holds_are_encoded_or_refused_with_a_record,
 ];
 
 /// Spellings of `/admin` that some parser would read as that, or as a way there.
@@ -165,6 +166,26 @@ fn nt_03_fragments_and_control_bytes_are_refused_by_all(house: &House) -> Result
             let mark = house.mark("control");
             let raw = house.get(stack, target, &format!("x-nt: {mark}\r\n"));
             house.refused(stack, &mark, raw, 400, &[]).with_context(|| target.escape_debug().to_string())?;
+        }
+    }
+    Ok(())
+}
+
+fn nt_01_characters_that_no_path_holds_are_encoded_or_refused_with_a_record(house: &House) -> Result<()> {
+    for character in ["\"", "<", ">", "^", "`", "{", "|", "}", "[", "]", "'", "%5b"] {
+        for stack in STACKS {
+            let mark = house.mark("rare");
+            let (heard, from) = house.say(stack, house.get(stack, &format!("/{mark}{character}b"), ""))?;
+            let told = || format!("{stack} {character}: {heard:?}");
+            let record = house.ledger.from(from, 1).with_context(told)?.remove(0);
+            if heard.status() == 200 {
+                let id = record["ask"]["request"].as_str().context("an id")?;
+                agree(house, stack, id, true).with_context(told)?;
+            } else {
+                ensure!(heard.status() == 400 && heard.closed, "{}", told());
+                house.is_refusal(&record, &[]).with_context(told)?;
+                house.unheard(&mark)?;
+            }
         }
     }
     Ok(())

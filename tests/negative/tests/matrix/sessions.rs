@@ -93,7 +93,7 @@ fn nt_16_nt_18_an_assertion_opens_nothing_anywhere(house: &House) -> Result<()> 
 
 fn nt_18_nt_38_no_interface_takes_what_was_given_out_for_something_else(house: &House) -> Result<()> {
     let token = assertion(house, "raw")?;
-    let link = house.server.setup_link("gina")?;
+    let link = house.server.setup_link("kim")?;
     let one_time = link.rsplit('/').next().context("a link has a token")?;
     let bob = house.sign_in("bob")?.cookie_line(&host("portal"));
     let credentials = [
@@ -191,7 +191,7 @@ fn nt_22_no_changed_byte_of_a_secret_opens_anything(house: &House) -> Result<()>
         ensure!(page.heard.status() == 403, "a changed token of a form: {page:?}");
     }
     // A one-time link, changed, opens nothing, and still works afterwards.
-    let link = house.server.setup_link("gina")?;
+    let link = house.server.setup_link("ines")?;
     let (front, one_time) = link.rsplit_once('/').context("a link has a token")?;
     for text in changed(one_time) {
         let mut other = house.browser();
@@ -265,7 +265,7 @@ fn nt_24_a_secret_is_never_the_one_that_a_browser_brought(house: &House) -> Resu
     for host in [&portal, &host("raw")] {
         browser.jar.entry(host.clone()).or_default().insert(Browser::SESSION.to_owned(), planted.clone());
     }
-    let page = browser.use_link(&house.server.setup_link("gina")?)?;
+    let page = browser.use_link(&house.server.setup_link("jan")?)?;
     let set = page.heard.header("set-cookie").context("a cookie is set")?.to_owned();
     let attributes = set.to_ascii_lowercase();
     for needed in ["secure", "httponly", "path=/", "samesite=lax"] {
@@ -350,7 +350,7 @@ fn nt_38_nobody_ends_or_changes_what_is_anothers(house: &House) -> Result<()> {
 
 fn nt_39_of_a_hundred_who_use_one_link_at_once_exactly_one_is_signed_in(house: &House) -> Result<()> {
     const AT_ONCE: usize = 100;
-    let link = house.server.setup_link("gina")?;
+    let link = house.server.setup_link("hugo")?;
     let (won, other) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
