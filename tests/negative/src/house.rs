@@ -202,11 +202,11 @@ impl House {
         let (heard, from) = self.say(label, bytes)?;
         ensure!(heard.statuses() == [status], "{label}: {:?} instead of {status} for {}", heard.text, shown());
         ensure!(heard.closed, "{label}: the connection stays open after {}", shown());
-        let id = heard.header("x-request-id").context("a refusal has an id")?;
-        let record = self.ledger.of(id)?;
-        self.is_refusal(&record, detail).with_context(|| shown())?;
         let records = self.ledger.from(from, 1)?;
         ensure!(records.len() == 1, "{label}: more than the refusal was recorded: {records:?}");
+        self.is_refusal(&records[0], detail).with_context(shown)?;
+        let told = heard.header("x-request-id");
+        ensure!(told.is_none_or(|id| records[0]["request"] == id), "{label}: the answer has another id than its record");
         self.unheard(mark)
     }
 
