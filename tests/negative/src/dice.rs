@@ -4,7 +4,27 @@
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 
+/// Makes every search longer and begins it elsewhere, as in `SAFECONDUCT_ROUNDS=50`.
+const ROUNDS: &str = "SAFECONDUCT_ROUNDS";
+
+/// How many times longer than usual the searches are.
+fn longer() -> u64 {
+    std::env::var(ROUNDS).ok().and_then(|n| n.parse().ok()).filter(|n| (1..=10_000).contains(n)).unwrap_or(1)
+}
+
+/// How many rounds a search has that usually has so many.
+#[must_use]
+pub fn rounds(usual: u64) -> u64 {
+    usual * longer()
+}
+
 impl Dice {
+    /// The dice of a search: another one for another length.
+    #[must_use]
+    pub fn search(seed: u64) -> Self {
+        Self(seed.wrapping_add((longer() - 1) << 32))
+    }
+
     /// The same seed gives the same numbers.
     #[must_use]
     pub fn new(seed: u64) -> Self {

@@ -38,7 +38,7 @@ mod versions;
 pub use browser::{Browser, Page};
 pub use client::{Door, Heard, Visit};
 pub use company::{DOMAIN, PEOPLE, STACKS};
-pub use dice::Dice;
+pub use dice::{Dice, rounds};
 pub use house::{House, hold_nowhere, host};
 pub use ledger::Ledger;
 pub use parse::{Request, requests, unescape};

@@ -37,12 +37,19 @@ impl Request {
 pub fn requests(mut bytes: &[u8]) -> Result<Vec<Request>> {
     let mut found = Vec::new();
     while !bytes.is_empty() {
-        let end = position(bytes, b"\r\n\r\n").with_context(|| format!("no whole head: {}", shown(bytes)))?;
-        let mut request = head(&bytes[..end]).with_context(|| format!("in {}", shown(bytes)))?;
-        bytes = body(&mut request, &bytes[end + 4..])?;
+        let (request, rest) = first(bytes)?;
+        bytes = rest;
         found.push(request);
     }
     Ok(found)
+}
+
+/// The first request in bytes, and what follows it.
+pub(crate) fn first(bytes: &[u8]) -> Result<(Request, &[u8])> {
+    let end = position(bytes, b"\r\n\r\n").with_context(|| format!("no whole head: {}", shown(bytes)))?;
+    let mut request = head(&bytes[..end]).with_context(|| format!("in {}", shown(bytes)))?;
+    let rest = body(&mut request, &bytes[end + 4..])?;
+    Ok((request, rest))
 }
 
 fn shown(bytes: &[u8]) -> String {

@@ -7,10 +7,34 @@ use std::thread;
 
 use anyhow::{Context, Result};
 
-use crate::parse::{Request, requests};
+use crate::parse::{Request, first};
 
 /// What came over one connection.
-type Bytes = Arc<Mutex<Vec<u8>>>;
+#[derive(Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    /// The whole requests in it, and how far they reach.
+    requests: Vec<Request>,
+    read: usize,
+}
+
+type Bytes = Arc<Mutex<Kept>>;
+
+impl Kept {
+    /// All requests: those that were read before, and what came since.
+    fn requests(&mut self) -> Result<Vec<Request>> {
+        while self.read < self.bytes.len() {
+            let (request, rest) = first(&self.bytes[self.read..])?;
+            if !request.whole {
+                // It may still grow, so it is read again the next time.
+                return Ok(self.requests.iter().cloned().chain([request]).collect());
+            }
+            self.read = self.bytes.len() - rest.len();
+            self.requests.push(request);
+        }
+        Ok(self.requests.clone())
+    }
+}
 
 /// A recorder in front of one web server.
 pub struct Tap {
@@ -42,31 +66,37 @@ impl Tap {
     #[must_use]
     pub fn connections(&self) -> Vec<Vec<u8>> {
         let all = self.connections.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        all.iter().map(|bytes| bytes.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+        all.iter().map(|bytes| bytes.lock().unwrap_or_else(PoisonError::into_inner).bytes.clone()).collect()
     }
 
-    /// Whether these bytes came over any connection, in any case of letters.
+    /// Whether a word came over any connection.
     #[must_use]
-    pub fn heard(&self, what: &str) -> bool {
-        let what = what.to_ascii_lowercase();
-        let holds = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes.to_ascii_lowercase()).contains(&what);
-        self.connections().into_iter().any(holds)
+    pub fn heard(&self, word: &str) -> bool {
+        let all = self.connections.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.iter().any(|bytes| holds(&bytes.lock().unwrap_or_else(PoisonError::into_inner).bytes, word))
     }
 
     /// The requests whose head holds a word, read by the letter.
     pub fn requests(&self, word: &str) -> Result<Vec<Request>> {
         let mut found = Vec::new();
-        for bytes in self.connections() {
-            // Other tests use other connections; theirs may be ill-formed on purpose or not whole yet.
-            if !String::from_utf8_lossy(&bytes).contains(word) {
+        let all = self.connections.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for bytes in all {
+            let mut kept = bytes.lock().unwrap_or_else(PoisonError::into_inner);
+            // Other tests use other connections; theirs may not be whole yet.
+            if !holds(&kept.bytes, word) {
                 continue;
             }
-            let all = requests(&bytes).context("the gateway sent what is no request by the letter")?;
+            let all = kept.requests().context("the gateway sent what is no request by the letter")?;
             let of = |r: &Request| r.target.contains(word) || r.headers.iter().any(|(_, v)| v.contains(word));
             found.extend(all.into_iter().filter(of));
         }
         Ok(found)
     }
+}
+
+fn holds(bytes: &[u8], word: &str) -> bool {
+    // Latin letters stay what they are, whatever stands around them; most recordings are text and are not copied.
+    String::from_utf8_lossy(bytes).contains(word)
 }
 
 fn relay(client: &TcpStream, to: u16, kept: &Bytes) -> Result<()> {
@@ -80,7 +110,7 @@ fn relay(client: &TcpStream, to: u16, kept: &Bytes) -> Result<()> {
     });
     let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
     copy(&mut from_client, &mut to_server, |bytes| {
-        kept.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        kept.lock().unwrap_or_else(PoisonError::into_inner).bytes.extend_from_slice(bytes);
     });
     let _ = to_server.shutdown(Shutdown::Write);
     let _ = back.join();

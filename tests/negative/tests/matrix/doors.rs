@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use safeconduct_e2e::Server;
 use safeconduct_negative::runner::Test;
-use safeconduct_negative::{DOMAIN, Dice, Door, House, STACKS, host, tests};
+use safeconduct_negative::{DOMAIN, Dice, Door, House, STACKS, host, rounds, tests};
 
 pub(crate) const TESTS: &[Test] = tests![
     nt_19_no_page_tells_a_secret,
@@ -219,9 +219,9 @@ fn plain_reading(method: &str, path: &str) -> &'static str {
 fn nt_26_generated_requests_get_the_action_of_a_plain_reading_of_the_routes(house: &House) -> Result<()> {
     const SEGMENTS: [&str; 12] =
         ["reports", "export", "search", "admin", "adminx", "x", "Reports", "searching", "%61dmin", "repor%74s", "reports*", ""];
-    let mut dice = Dice::new(26);
+    let mut dice = Dice::search(26);
     let mut decided = 0;
-    for _ in 0..150 {
+    for _ in 0..rounds(150) {
         let method = *dice.pick(&["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "PURGE", "get"]);
         let path: String = (0..=dice.below(3)).map(|_| format!("/{}", dice.pick(&SEGMENTS))).collect();
         let (host, cookie) = (host("routes"), house.ada("routes"));
@@ -445,8 +445,8 @@ fn nt_43_no_word_of_a_query_becomes_markup(house: &House) -> Result<()> {
 }
 
 fn nt_44_nt_25_noise_is_refused_and_everybody_else_is_served(house: &House) -> Result<()> {
-    let mut dice = Dice::new(44);
-    for round in 0..120_u64 {
+    let mut dice = Dice::search(44);
+    for round in 0..rounds(120) {
         let many = 1 + dice.below(600);
         let noise: Vec<u8> = (0..many).map(|_| u8::try_from(dice.below(256)).unwrap_or(0)).collect();
         let bytes = match round % 4 {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use safeconduct_negative::runner::Test;
-use safeconduct_negative::{Dice, House, STACKS, host, tests};
+use safeconduct_negative::{Dice, House, STACKS, host, rounds, tests};
 
 use crate::agree::agree;
 
@@ -55,8 +55,8 @@ fn draw(house: &House, label: &str, dice: &mut Dice, last: bool) -> Drawn {
 }
 
 fn nt_10_generated_pipelines_stay_in_step(house: &House) -> Result<()> {
-    let mut dice = Dice::new(0x91be);
-    for round in 0..60_u64 {
+    let mut dice = Dice::search(0x91be);
+    for round in 0..rounds(60) {
         let label = STACKS.into_iter().chain(["raw"]).nth(usize::try_from(round % 6)?).context("a stack")?;
         let many = 1 + dice.below(6);
         let drawn: Vec<Drawn> = (0..many).map(|n| draw(house, label, &mut dice, n + 1 == many)).collect();
@@ -109,8 +109,8 @@ const WRONG: [(&str, &str); 12] = [
 ];
 
 fn nt_46_nt_61_generated_pipelines_end_where_one_request_is_wrong(house: &House) -> Result<()> {
-    let mut dice = Dice::new(0xbad);
-    for round in 0..72_u64 {
+    let mut dice = Dice::search(0xbad);
+    for round in 0..rounds(72) {
         let label = STACKS.into_iter().chain(["raw"]).nth(usize::try_from(round % 6)?).context("a stack")?;
         let before = dice.below(3);
         let good: Vec<Drawn> = (0..before).map(|_| draw(house, label, &mut dice, false)).collect();
