@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use tokio::net::TcpSocket;
 
@@ -24,26 +24,33 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 pub struct Door {
     /// The port of the gateway.
     pub port: u16,
+    roots: RootCertStore,
     plain: Arc<ClientConfig>,
     h2: Arc<ClientConfig>,
-    next: AtomicU32,
+    next: Arc<AtomicU32>,
 }
+
+/// What a client shows: its certificate, with what else it puts behind it, and its key.
+type Shown = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 impl Door {
     /// The door of a gateway whose authority stands in a PEM file.
     pub fn new(port: u16, authority: &Path) -> Result<Self> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(authority).context("the authority is no PEM file")?)?;
-        let config = |protocol: &[u8]| {
-            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            let mut config = ClientConfig::builder_with_provider(provider)
-                .with_safe_default_protocol_versions()?
-                .with_root_certificates(roots.clone())
-                .with_no_client_auth();
-            config.alpn_protocols = vec![protocol.to_vec()];
-            anyhow::Ok(Arc::new(config))
+        let (plain, h2) = (config(&roots, b"http/1.1", None)?, config(&roots, b"h2", None)?);
+        Ok(Self { port, roots, plain, h2, next: Arc::default() })
+    }
+
+    /// The same door for a client that shows these certificates, the first of which goes with the key; all in PEM files.
+    pub fn showing(&self, chain: &[&Path], key: &Path) -> Result<Self> {
+        let shown = || -> Result<Shown> {
+            let chain = chain.iter().map(CertificateDer::from_pem_file).collect::<Result<_, _>>()?;
+            Ok((chain, PrivateKeyDer::from_pem_file(key)?))
         };
-        Ok(Self { port, plain: config(b"http/1.1")?, h2: config(b"h2")?, next: AtomicU32::new(0) })
+        let plain = config(&self.roots, b"http/1.1", Some(shown()?))?;
+        let h2 = config(&self.roots, b"h2", Some(shown()?))?;
+        Ok(Self { port: self.port, roots: self.roots.clone(), plain, h2, next: Arc::clone(&self.next) })
     }
 
     /// An address of loopback that nobody else comes from, so that records can be told apart.
@@ -90,6 +97,19 @@ impl Door {
         }
         Ok(Visit { from, stream })
     }
+}
+
+fn config(roots: &RootCertStore, protocol: &[u8], shown: Option<Shown>) -> Result<Arc<ClientConfig>> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots.clone());
+    let mut config = match shown {
+        Some((chain, key)) => builder.with_client_auth_cert(chain, key)?,
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = vec![protocol.to_vec()];
+    Ok(Arc::new(config))
 }
 
 /// One connection to the gateway.

@@ -160,6 +160,16 @@ name = "Kim Mets"
 groups = ["staff"]
 
 [[person]]
+id = "lena"
+name = "Lena Oja"
+groups = ["staff"]
+
+[[person]]
+id = "mona"
+name = "Mona Pihl"
+groups = ["staff"]
+
+[[person]]
 id = "fred"
 name = "Fred Saar"
 groups = ["staff"]

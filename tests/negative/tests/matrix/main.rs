@@ -2,6 +2,7 @@
 
 mod agree;
 mod answers;
+mod certificates;
 mod doors;
 mod fields;
 mod framing;
@@ -16,6 +17,6 @@ use std::process::ExitCode;
 use safeconduct_negative::runner::{Test, main as run};
 
 fn main() -> ExitCode {
-    let groups: [&[Test]; 8] = [doors::TESTS, sessions::TESTS, upstream::TESTS, pipeline::TESTS, fields::TESTS, http2::TESTS, framing::TESTS, paths::TESTS];
+    let groups: [&[Test]; 9] = [certificates::TESTS, doors::TESTS, sessions::TESTS, upstream::TESTS, pipeline::TESTS, fields::TESTS, http2::TESTS, framing::TESTS, paths::TESTS];
     run(&groups.concat())
 }
