@@ -19,6 +19,8 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("nginx", "nginx"),
     ("haproxy", "haproxy"),
     ("curl", "curl"),
+    ("apache2", "apache2"),
+    ("python3", "python3"),
     ("pip3", "python3-pip"),
 ];
 /// Where Debian keeps programs of administrators, which the path of others does not name.
@@ -109,6 +111,7 @@ mod tests {
                 "/opt/npm",
                 "/opt/nginx",
                 "/opt/haproxy",
+                "/opt/apache2",
                 "/opt/curl",
                 "/usr/bin/cvc5",
                 "/opt/pip3",
@@ -116,7 +119,7 @@ mod tests {
                 .iter()
                 .any(|f| file == Path::new(f))
         };
-        assert_eq!(missing("/usr/bin:/opt", there), ["chromium-driver", "libnss3-tools"]);
+        assert_eq!(missing("/usr/bin:/opt", there), ["chromium-driver", "libnss3-tools", "python3"]);
         assert_eq!(missing("/usr/bin:/opt", |_| true), [""; 0]);
     }
 }

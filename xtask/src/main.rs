@@ -36,6 +36,7 @@ cargo xtask bench mine [--quick]              how well mined rules fit the time 
 cargo xtask bench prove [--quick] [--symcc PAIRS]
                                               how fast and how right proofs are, and whether SymCC agrees
 cargo xtask conformance authzen               every level of the AuthZEN certification scenario, and the Todo interop
+cargo xtask conformance negative [--accept]   every row of the negative tests; --accept vouches for new versions of HTTP libraries
 cargo xtask shots [--all]                     screenshots of the browser tests into docs/images: those that a page shows, or all";
 
 fn main() -> ExitCode {
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         ["bench", "prove", options @ ..] => bench::prove(options),
         ["conformance", "authzen"] => conformance::authzen(),
         ["conformance", "cedar"] => conformance::cedar(),
+        ["conformance", "negative", options @ ..] => conformance::negative(options),
         ["shots", options @ ..] => shots::run(options),
         _ => {
             say(USAGE);

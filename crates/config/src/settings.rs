@@ -296,6 +296,19 @@ fn networks(root: &mut Table<'_>, faults: &mut Faults) -> Vec<Network> {
     networks
 }
 
+/// Whether an address is plain HTTP to this very machine: the whole host is loopback's, not only its beginning.
+fn is_on_loopback(address: &str) -> bool {
+    let Some(authority) = address.strip_prefix("http://").and_then(|rest| rest.split(['/', '?', '#']).next()) else {
+        return false;
+    };
+    let after = ["localhost", "127.0.0.1", "[::1]"].iter().find_map(|host| authority.strip_prefix(host));
+    match after.map(|rest| rest.strip_prefix(':').ok_or(rest)) {
+        Some(Ok(port)) => port.parse::<u16>().is_ok() && port.bytes().all(|b| b.is_ascii_digit()),
+        Some(Err(rest)) => rest.is_empty(),
+        None => false,
+    }
+}
+
 fn provider(mut t: Table<'_>, faults: &mut Faults) -> Option<OidcProvider> {
     let id = t.required::<safeconduct_model::AppId>("id", "a short name, part of the redirect URI", faults);
     let name = t.parsed::<String>("name", "", faults);
@@ -318,8 +331,7 @@ fn provider(mut t: Table<'_>, faults: &mut Faults) -> Option<OidcProvider> {
     let at: At = t.at.clone();
     t.done(faults);
     if let Some(issuer) = &issuer {
-        let loopback = ["http://localhost", "http://127.0.0.1", "http://[::1]"];
-        let plain = allow_http_loopback && loopback.iter().any(|l| issuer.starts_with(l));
+        let plain = allow_http_loopback && is_on_loopback(issuer);
         if !issuer.starts_with("https://") && !plain {
             faults.tell(
                 &at,
@@ -340,4 +352,30 @@ fn provider(mut t: Table<'_>, faults: &mut Faults) -> Option<OidcProvider> {
         allow_http_loopback,
         ca_file,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_on_loopback;
+
+    #[test]
+    fn nt_37_only_this_very_machine_is_asked_in_plain_text() {
+        for good in ["http://localhost", "http://127.0.0.1:8080/realm", "http://[::1]:1", "http://localhost/?x"] {
+            assert!(is_on_loopback(good), "{good}");
+        }
+        for bad in [
+            "http://127.0.0.1.evil.example",
+            "http://localhost.evil.example/",
+            "http://127.0.0.1@evil.example",
+            "http://127.0.0.1:80@evil.example",
+            "http://localhost:",
+            "http://localhost:+80",
+            "http://127.0.0.10",
+            "http://169.254.169.254",
+            "https://localhost",
+            "ftp://localhost",
+        ] {
+            assert!(!is_on_loopback(bad), "{bad}");
+        }
+    }
 }

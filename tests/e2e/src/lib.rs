@@ -35,4 +35,5 @@ pub use browser::{Browser, Look};
 pub use company::{ADMIN, Company};
 pub use helper::{Helper, free_port};
 pub use needs::{missing, program};
+pub use process::Process;
 pub use server::Server;

@@ -16,7 +16,7 @@ use crate::wait::until;
 const STOP: Duration = Duration::from_secs(10);
 
 /// A running program with all that it started.
-pub(crate) struct Process {
+pub struct Process {
     name: String,
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
@@ -24,7 +24,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a program. Its standard output is kept in memory, its standard error goes to a file.
-    pub(crate) fn start(name: &str, command: &mut Command, errors: &Path) -> Result<Self> {
+    pub fn start(name: &str, command: &mut Command, errors: &Path) -> Result<Self> {
         let log = File::create(errors).with_context(|| format!("cannot write {}", errors.display()))?;
         // A group of its own, so that whatever it starts ends with it.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).process_group(0);
@@ -42,12 +42,12 @@ impl Process {
     }
 
     /// What it printed so far.
-    pub(crate) fn printed(&self) -> Vec<String> {
+    pub fn printed(&self) -> Vec<String> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits for a line that something can be read from.
-    pub(crate) fn line<T>(&mut self, what: &str, longest: Duration, read: impl Fn(&str) -> Option<T>) -> Result<T> {
+    pub fn line<T>(&mut self, what: &str, longest: Duration, read: impl Fn(&str) -> Option<T>) -> Result<T> {
         until(&format!("{what} from {}", self.name), longest, || {
             if let Some(found) = self.printed().iter().find_map(|l| read(l)) {
                 return Ok(Some(found));
@@ -59,8 +59,16 @@ impl Process {
         })
     }
 
+    /// Fails if it has ended.
+    pub fn still_runs(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            Some(status) => bail!("{} ended ({status}) after: {}", self.name, self.printed().join(" | ")),
+            None => Ok(()),
+        }
+    }
+
     /// Asks it to stop and waits for that. Says whether it ended well.
-    pub(crate) fn stop(&mut self) -> Result<bool> {
+    pub fn stop(&mut self) -> Result<bool> {
         signal("TERM", &self.child.id().to_string());
         let status = until(&format!("the end of {}", self.name), STOP, || Ok(self.child.try_wait()?))?;
         Ok(status.success())

@@ -82,6 +82,18 @@ impl Server {
         Browser::start(name, &self.config.join("data/ca.pem"))
     }
 
+    /// The folder of its configuration; ledger and authority are in `data` below it.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.config
+    }
+
+    /// What it logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// The address of an application by the first label of its host.
     #[must_use]
     pub fn application(&self, label: &str) -> String {

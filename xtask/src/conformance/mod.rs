@@ -4,7 +4,10 @@
 mod authzen;
 mod cases;
 mod cedar;
+mod negative;
+mod rows;
 mod stage;
 
 pub(crate) use authzen::run as authzen;
 pub(crate) use cedar::cedar;
+pub(crate) use negative::negative;

@@ -20,7 +20,7 @@ pub(crate) enum Class {
     Program,
     /// Measures from inside: builds on what it measures, and nothing builds on it.
     Bench,
-    /// Looks on from outside, as a user does: builds on nothing of ours.
+    /// Looks on from outside, as a user does: builds on nothing of ours but other tools.
     Tool,
 }
 
@@ -49,6 +49,7 @@ const CLASSES: [(&str, Class); 24] = [
     ("safeconduct", Class::Program),
     ("safeconduct-bench", Class::Bench),
     ("safeconduct-e2e", Class::Tool),
+    ("safeconduct-negative", Class::Tool),
     ("safeconduct-symcc", Class::Tool),
     ("xtask", Class::Tool),
 ];
@@ -131,6 +132,7 @@ fn objection(from: &str, to: &str) -> Option<&'static str> {
     let told = CORE_EDGES.iter().any(|(a, b, _)| (*a, *b) == (from, to));
     match (from_class, to_class) {
         (Class::Tool, Class::Words | Class::Core) if COMPARING.iter().any(|(tool, _)| *tool == from) => None,
+        (Class::Tool, Class::Tool) => None,
         (Class::Tool, _) => Some(WHY_TOOL),
         (Class::Core, Class::Core) if told => None,
         (Class::Core, Class::Core) => Some(WHY_CORE),
@@ -177,6 +179,7 @@ mod tests {
     fn tools_build_on_nothing_of_ours() {
         assert_eq!(findings("safeconduct-e2e", &["model"]), [WHY_TOOL]);
         assert_eq!(findings("xtask", &[]), [""; 0]);
+        assert_eq!(findings("safeconduct-negative", &["e2e"]), [""; 0]);
         assert_eq!(findings("safeconduct-symcc", &["rehearse", "policy", "server"]), [WHY_TOOL]);
     }
 
