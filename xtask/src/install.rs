@@ -9,7 +9,7 @@ use crate::step::Steps;
 use crate::terminal::say;
 
 /// A program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("certutil", "libnss3-tools"),
@@ -18,6 +18,7 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("cvc5", "cvc5"),
     ("nginx", "nginx"),
     ("pip3", "python3-pip"),
+    ("pebble", "pebble"),
 ];
 /// Where Debian keeps programs of administrators, which the path of others does not name.
 const ADMINISTRATORS: &str = "/usr/sbin";
@@ -99,7 +100,7 @@ mod tests {
     #[test]
     fn only_what_is_in_no_folder_is_installed() {
         let there = |file: &Path| {
-            ["/usr/bin/chromium", "/opt/node", "/opt/npm", "/opt/nginx", "/usr/bin/cvc5", "/opt/pip3"]
+            ["/usr/bin/chromium", "/opt/node", "/opt/npm", "/opt/nginx", "/usr/bin/cvc5", "/opt/pip3", "/opt/pebble"]
                 .iter()
                 .any(|f| file == Path::new(f))
         };

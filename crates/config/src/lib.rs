@@ -16,6 +16,7 @@
 //! assert!(faults[0].to_string().contains("did you mean `portal`?"));
 //! ```
 
+mod acme;
 mod check;
 mod decision_point;
 mod estate;
@@ -26,6 +27,7 @@ mod settings;
 mod starter;
 mod traces;
 
+pub use acme::Acme;
 pub use check::{Config, Texts};
 pub use decision_point::{BUILT_IN, DecisionClient, DecisionPoint, DecisionStore, Surface, TokenDigest};
 pub use estate::{CONSOLE, Estate};

@@ -19,6 +19,7 @@ use crate::gateway::{Core, Gateway};
 use crate::metrics::{Handshake, Met};
 use crate::ports::ClientCertificate;
 use crate::stages::{Client, serve};
+use crate::tls::CHALLENGE_PROTOCOL;
 use crate::wire::{Wire, WireState};
 
 /// How long the listener rests when the system gives no connection, for want of descriptors for example.
@@ -165,6 +166,9 @@ async fn connection(
         }
     };
     let session = stream.get_ref().1;
+    if session.alpn_protocol() == Some(CHALLENGE_PROTOCOL) {
+        return;
+    }
     let certificate = session
         .peer_certificates()
         .and_then(|chain| chain.first())

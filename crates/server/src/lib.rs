@@ -18,6 +18,7 @@
 //! | `enrol` | making keys and certificates for devices |
 //! | `run` | start, run, drain |
 
+mod acme;
 mod certificates;
 pub mod clock;
 mod control;

@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::acme;
 use crate::certificates::{HostCertificates, authority};
 use crate::clock::Clock;
 use crate::control::Desk;
@@ -172,8 +173,10 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     let desk = Desk { house: Arc::clone(&house), portal };
     let gateway = Arc::new(Gateway::new(config, Arc::new(desk)));
     house.set_gateway(Arc::clone(&gateway));
+    let keeper = settings.acme.clone().map(|acme| acme::Keeper::open(&house.dir, &house.data, acme)).transpose()?;
+    let public = keeper.as_ref().map(acme::Keeper::certificates);
     let tls = server_config(&TlsSettings {
-        certificates: Arc::new(HostCertificates::of(&house)?),
+        certificates: Arc::new(HostCertificates::of(&house, public.clone())?),
         client_authorities: vec![house.authority.certificate().clone()],
     })?;
 
@@ -195,13 +198,16 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     if let Some(exporter) = exporter {
         probes.spawn(exporter.run(stopped.clone()));
     }
+    if let Some(keeper) = keeper {
+        tasks.spawn(keeper.run(Arc::clone(&house), stop.clone()));
+    }
     tasks.spawn(rooms::follow(Arc::clone(&house), stop.clone()));
     tasks.spawn(look_after_files(Arc::clone(&house), stop.clone()));
     tasks.spawn(rollouts::look_after(Arc::clone(&house), stop.clone()));
     tasks.spawn(look_after_sessions(Arc::clone(&house), stop.clone()));
     let health_at = health.as_ref().and_then(|l| l.local_addr().ok());
     if let Some(listener) = health {
-        probes.spawn(probes::serve(Arc::clone(&house), listener, leaving.clone(), stopped.clone()));
+        probes.spawn(probes::serve(Arc::clone(&house), listener, leaving.clone(), public, stopped.clone()));
     }
     tasks.spawn(local_socket(Arc::clone(&house), socket(&house.data)?, stop.clone()));
     let point_at = point.as_ref().map(|bound| bound.at);
