@@ -66,6 +66,9 @@ enum Command {
     Up {
         #[command(flatten)]
         config: Config,
+        /// Take over from the process that serves this folder, without a lost connection.
+        #[arg(long)]
+        take_over: bool,
     },
     /// The configuration.
     #[command(subcommand)]
@@ -463,7 +466,7 @@ async fn run(command: Command) -> anyhow::Result<Answer> {
             demo::run(options).await.map(Answer::code)
         }
         Command::Init { dir, domain } => config::init(&dir, &domain),
-        Command::Up { config } => up::up(&config.config).await,
+        Command::Up { config, take_over } => up::up(&config.config, take_over).await,
         Command::Config(ConfigVerb::Limits { page: true, .. }) => {
             out::put(safeconduct_config::limits_page());
             Ok(Answer::Done)

@@ -45,6 +45,7 @@ mod secrets;
 mod sign_in;
 pub mod signed;
 mod traces;
+mod upgrade;
 
 pub use house::{Current, House};
-pub use run::{Running, SOCKET, Start, StartError, start};
+pub use run::{Running, SOCKET, Start, StartError, start, take_over};

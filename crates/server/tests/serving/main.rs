@@ -10,3 +10,4 @@ mod bench;
 mod probes;
 mod reload;
 mod traces;
+mod upgrade;
