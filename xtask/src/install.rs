@@ -9,7 +9,7 @@ use crate::step::Steps;
 use crate::terminal::say;
 
 /// A program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 10] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("certutil", "libnss3-tools"),
@@ -22,6 +22,7 @@ const PROGRAMS: [(&str, &str); 10] = [
     ("apache2", "apache2"),
     ("python3", "python3"),
     ("pip3", "python3-pip"),
+    ("pebble", "pebble"),
 ];
 /// Where Debian keeps programs of administrators, which the path of others does not name.
 const ADMINISTRATORS: &str = "/usr/sbin";
@@ -115,6 +116,7 @@ mod tests {
                 "/opt/curl",
                 "/usr/bin/cvc5",
                 "/opt/pip3",
+                "/opt/pebble",
             ]
                 .iter()
                 .any(|f| file == Path::new(f))

@@ -16,6 +16,7 @@
 //! assert!(faults[0].to_string().contains("did you mean `portal`?"));
 //! ```
 
+mod acme;
 mod check;
 mod connector;
 mod decision_point;
@@ -28,6 +29,7 @@ mod sites;
 mod starter;
 mod traces;
 
+pub use acme::Acme;
 pub use check::{Config, Texts};
 pub use connector::{ConnectorFile, GatewayAddress, GatewayAddressError};
 pub use decision_point::{BUILT_IN, DecisionClient, DecisionPoint, DecisionStore, Surface, TokenDigest};

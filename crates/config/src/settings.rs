@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use safeconduct_access::Lifetimes;
 use safeconduct_model::{Check, Duration, GroupId, Host};
 
+use crate::acme::{self, Acme};
 use crate::decision_point::{self, DecisionPoint};
 use crate::limits::{self, Limits};
 use crate::listen::{self, Listen};
@@ -31,6 +32,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// Certificate files, where the local authority should not issue them.
     pub tls: Option<TlsFiles>,
+    /// Where public certificates come from, if the local authority should not issue all of them.
+    pub acme: Option<Acme>,
     /// How long sessions live.
     pub lifetimes: Lifetimes,
     /// How long a posture report counts.
@@ -217,6 +220,7 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         t.done(faults);
     }
     let decision_point = root.table("decision_point", faults).and_then(|t| decision_point::read(t, tokens, faults));
+    let acme = acme::read(root.table("acme", faults), tls.is_some(), faults);
     let traces = traces::read(root.table("traces", faults), faults);
     root.done(faults);
     Some(Settings {
@@ -227,6 +231,7 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         listen,
         threads,
         tls,
+        acme,
         lifetimes,
         report_max_age,
         required_checks,

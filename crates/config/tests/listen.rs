@@ -64,6 +64,30 @@ fn spans_go_to_this_machine_or_over_tls() {
 }
 
 #[test]
+fn a_public_authority_is_named_whole_or_not_at_all() {
+    let acme = |lines: &str| with("", &format!("\n[acme]\n{lines}\n"));
+    let good = "directory = \"https://ca.example/dir\"\ncontact = \"ops@example.com\"\nterms_agreed = true\n\
+                hosts = [\"wiki.acme.localhost\"]";
+    assert_eq!(acme(good).expect("whole").acme.map(|a| a.hosts.len()), Some(1));
+    assert_eq!(with("", "").expect("as it is").acme, None, "absence asks nobody");
+    for (from, to, told) in [
+        ("true", "false", "terms_agreed = true"),
+        ("terms_agreed = true\n", "", "terms_agreed = true"),
+        ("https://ca", "http://ca", "must begin with https://"),
+        ("ops@example.com", "mailto:ops@example.com", "one e-mail address"),
+        ("[\"wiki.acme.localhost\"]", "[]", "1 to 500 hosts"),
+        ("wiki.acme.localhost", "localhost", "no public authority vouches"),
+        ("wiki.acme.localhost", "192.0.2.7", "no public authority vouches"),
+        ("hosts =", "host =", "did you mean `hosts`?"),
+    ] {
+        let refused = acme(&good.replace(from, to)).expect_err(to);
+        assert!(refused.contains(told), "{to}: {refused}");
+    }
+    let both = "\n[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\n";
+    assert!(acme(&format!("{good}{both}")).expect_err("both").contains("remove one of the two"));
+}
+
+#[test]
 fn threads_are_a_number_within_bounds_and_the_cores_decide_without() {
     assert_eq!(with("", "").expect("as it is").threads, None);
     assert_eq!(with("", "\n[gateway]\nthreads = 256\n").expect("the bound").threads, Some(256));

@@ -15,6 +15,7 @@ use crate::exchange::Client;
 use crate::gateway::{Core, Gateway};
 use crate::metrics::{Handshake, Met};
 use crate::ports::ClientCertificate;
+use crate::tls::CHALLENGE_PROTOCOL;
 use crate::worker::Worker;
 use crate::{h1, h2};
 
@@ -189,6 +190,9 @@ async fn connection(
     };
     let Some(stream) = crate::sites::taken(sites, stream, peer) else { return };
     let session = stream.get_ref().1;
+    if session.alpn_protocol() == Some(CHALLENGE_PROTOCOL) {
+        return;
+    }
     client.certificate = session
         .peer_certificates()
         .and_then(|chain| chain.first())

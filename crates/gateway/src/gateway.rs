@@ -167,8 +167,8 @@ impl Gateway {
             .is_some_and(|entry| self.core.live.kill(&entry, CutCause::SessionEnded, Instant::now()))
     }
 
-    /// Cuts everything that is left.
-    pub(crate) fn cut_all(&self) {
+    /// Cuts everything that is left, because this process goes.
+    pub fn cut_all(&self) {
         for standing in self.core.live.affected(&Signal::Everything) {
             for entry in standing.attached() {
                 self.core.live.kill(&entry, CutCause::Shutdown, Instant::now());

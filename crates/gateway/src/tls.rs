@@ -10,10 +10,19 @@ use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use thiserror::Error;
 
+/// What a public authority offers that looks whether a name is served here (RFC 8737). Nothing is spoken over it.
+pub(crate) const CHALLENGE_PROTOCOL: &[u8] = b"acme-tls/1";
+
 /// Gives the certificate for a server name. The server implements it.
 pub trait Certificates: Send + Sync + 'static {
     /// The certificate and key for the name that the client asked for, lower case; `None` if there is none.
     fn certificate(&self, server_name: Option<&str>) -> Option<Arc<CertifiedKey>>;
+
+    /// The certificate that answers the challenge of a public authority for this name (tls-alpn-01), while one is open.
+    fn challenge(&self, server_name: &str) -> Option<Arc<CertifiedKey>> {
+        let _ = server_name;
+        None
+    }
 }
 
 /// What TLS needs.
@@ -61,7 +70,7 @@ pub fn server_config(settings: &TlsSettings) -> Result<Arc<ServerConfig>, TlsErr
         config.send_tls13_tickets = 0;
         config
     };
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec(), CHALLENGE_PROTOCOL.to_vec()];
     Ok(Arc::new(config))
 }
 
@@ -69,6 +78,12 @@ struct Resolver(Arc<dyn Certificates>);
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let only_challenge = hello
+            .alpn()
+            .is_some_and(|mut offered| offered.next() == Some(CHALLENGE_PROTOCOL) && offered.next().is_none());
+        if only_challenge {
+            return self.0.challenge(&hello.server_name()?.to_ascii_lowercase());
+        }
         self.0.certificate(hello.server_name().map(str::to_ascii_lowercase).as_deref())
     }
 }

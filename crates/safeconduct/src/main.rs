@@ -67,6 +67,9 @@ enum Command {
     Up {
         #[command(flatten)]
         config: Config,
+        /// Take over from the process that serves this folder, without a lost connection.
+        #[arg(long)]
+        take_over: bool,
     },
     /// Signs this machine in, through the browser.
     Login(commands::login::Login),
@@ -477,7 +480,7 @@ async fn run(command: Command) -> anyhow::Result<Answer> {
             demo::run(options).await.map(Answer::code)
         }
         Command::Init { dir, domain } => config::init(&dir, &domain),
-        Command::Up { config } => up::up(&config.config).await,
+        Command::Up { config, take_over } => up::up(&config.config, take_over).await,
         Command::Login(asked) => login::login(&asked).await,
         Command::Connect(asked) => connect::connect(asked).await,
         Command::Config(ConfigVerb::Limits { page: true, .. }) => {

@@ -12,6 +12,7 @@ use safeconduct_gateway::Certificates;
 use safeconduct_gateway::ca::{Authority, certified_key};
 use safeconduct_model::{Duration, Host, Timestamp};
 
+use crate::acme::PublicCertificates;
 use crate::clock;
 use crate::house::House;
 use crate::secrets::write_private;
@@ -59,11 +60,12 @@ pub(crate) fn roots(dir: &Path, section: &str, file: &str) -> Result<Vec<Vec<u8>
 pub(crate) struct HostCertificates {
     house: Arc<House>,
     files: Option<Arc<CertifiedKey>>,
+    public: Option<Arc<PublicCertificates>>,
     issued: Mutex<HashMap<Host, (Arc<CertifiedKey>, Timestamp)>>,
 }
 
 impl HostCertificates {
-    pub(crate) fn of(house: &Arc<House>) -> Result<Self> {
+    pub(crate) fn of(house: &Arc<House>, public: Option<Arc<PublicCertificates>>) -> Result<Self> {
         let configured = house.current().config.settings.tls.clone();
         let files = configured.map(|tls| {
             let read = |file: &str| {
@@ -71,7 +73,7 @@ impl HostCertificates {
             };
             anyhow::Ok(certified_key(&read(&tls.certificate)?, &read(&tls.key)?)?)
         });
-        Ok(Self { house: Arc::clone(house), files: files.transpose()?, issued: Mutex::default() })
+        Ok(Self { house: Arc::clone(house), files: files.transpose()?, public, issued: Mutex::default() })
     }
 
     fn is_published(&self, host: &Host) -> bool {
@@ -99,6 +101,10 @@ impl HostCertificates {
 }
 
 impl Certificates for HostCertificates {
+    fn challenge(&self, server_name: &str) -> Option<Arc<CertifiedKey>> {
+        self.public.as_ref()?.challenge(&server_name.parse().ok()?)
+    }
+
     fn certificate(&self, server_name: Option<&str>) -> Option<Arc<CertifiedKey>> {
         if let Some(files) = &self.files {
             return Some(Arc::clone(files));
@@ -107,6 +113,9 @@ impl Certificates for HostCertificates {
         let host: Host = server_name?.parse().ok()?;
         if !self.is_published(&host) {
             return None;
+        }
+        if let Some(public) = self.public.as_ref().and_then(|p| p.get(&host)) {
+            return Some(public);
         }
         match self.issue(&host) {
             Ok(key) => Some(key),

@@ -19,6 +19,7 @@
 //! | `enrol` | making keys and certificates for devices |
 //! | `run` | start, run, drain |
 
+mod acme;
 mod certificates;
 pub mod clock;
 mod connectors;
@@ -47,6 +48,7 @@ mod secrets;
 mod sign_in;
 pub mod signed;
 mod traces;
+mod upgrade;
 
 pub use house::{Current, House};
-pub use run::{Running, SOCKET, Start, StartError, start};
+pub use run::{Running, SOCKET, Start, StartError, start, take_over};

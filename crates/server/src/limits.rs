@@ -32,6 +32,7 @@ pub(crate) fn of(settings: &Settings) -> Limits {
         upstream_idle,
         upstream_idle_for,
         announce: _,
+        hand_over: _,
         drain,
         lease_tick,
         cut_grace,

@@ -9,6 +9,7 @@ use safeconduct_gateway::metrics::{Kind, MEDIA_TYPE, Text};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::PublicCertificates;
 use crate::house::House;
 use crate::rooms::health::{self, Works};
 
@@ -18,6 +19,7 @@ struct Desk {
     house: Arc<House>,
     /// Cancelled when the server is asked to stop, before it stops to accept.
     leaving: CancellationToken,
+    public: Option<Arc<PublicCertificates>>,
 }
 
 /// Answers probes until `stop`.
@@ -25,6 +27,7 @@ pub(crate) async fn serve(
     house: Arc<House>,
     listener: TcpListener,
     leaving: CancellationToken,
+    public: Option<Arc<PublicCertificates>>,
     stop: CancellationToken,
 ) {
     use axum::extract::State;
@@ -36,7 +39,7 @@ pub(crate) async fn serve(
             "/metrics",
             get(|State(desk): State<Desk>| async move { ([(CONTENT_TYPE, MEDIA_TYPE)], desk.metrics()) }),
         )
-        .with_state(Desk { house, leaving });
+        .with_state(Desk { house, leaving, public });
     let served = axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await;
     if let Err(error) = served {
         tracing::warn!(%error, "the listener of probes ended");
@@ -91,6 +94,10 @@ impl Desk {
         let uptime = format!("{}.{:03}", uptime / 1_000, uptime % 1_000);
         text.one("safeconduct_uptime_seconds", Kind::Gauge, "How long the process has run.", uptime);
         ledger(house, &mut text);
+        if let Some(end) = self.public.as_ref().and_then(|p| p.first_end()) {
+            let name = "safeconduct_public_certificate_ends_seconds";
+            text.one(name, Kind::Gauge, "When the first public certificate ends, as Unix time.", end.millis() / 1_000);
+        }
         if let Some(gateway) = house.gateway() {
             gateway.metrics().write(&mut text);
         }

@@ -14,7 +14,7 @@ use crate::proposals::{Proposal, State, told, with_proposal};
 use crate::signed;
 
 /// The settings that only a start reads.
-const AT_START: &str = "listeners, threads, limits, collector of traces, TLS files, portal host, data folder, GeoIP file and trusted keys take effect at the next start";
+const AT_START: &str = "listeners, threads, limits, collector of traces, ACME, TLS files, portal host, data folder, GeoIP file and trusted keys take effect at the next start";
 /// Why an unsigned change is refused.
 pub(crate) const ONLY_SIGNED: &str = "[policy] trusted_keys lets only signed policies bind";
 /// What to do then.
@@ -146,7 +146,14 @@ impl House {
             let point = c.decision_point.as_ref().map(|d| (d.listen, d.tls, d.url.clone(), d.client_ca.clone()));
             (
                 (c.listen.clone(), c.threads, c.portal.clone(), c.data.clone(), point),
-                (c.limits.clone(), c.traces.clone(), c.tls.clone(), c.geoip.clone(), c.trusted_keys.clone()),
+                (
+                    c.limits.clone(),
+                    c.acme.clone(),
+                    c.traces.clone(),
+                    c.tls.clone(),
+                    c.geoip.clone(),
+                    c.trusted_keys.clone(),
+                ),
             )
         };
         if fixed(&built.config.settings) != fixed(&current.config.settings) {

@@ -13,10 +13,12 @@ use safeconduct_api::{Client, LocalSocket};
 use safeconduct_gateway::{Gateway, GatewayConfig, Hops, Signal, Signer, TlsSettings, server_config};
 use safeconduct_model::{Fault, SessionId};
 use safeconduct_store::{Follower, LedgerKey, LedgerWriter, Options};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::UnixListener;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::acme;
 use crate::certificates::{HostCertificates, authority};
 use crate::clock::Clock;
 use crate::control::Desk;
@@ -32,6 +34,7 @@ use crate::rooms;
 use crate::secrets::write_private;
 use crate::sign_in::encode;
 use crate::traces;
+use crate::upgrade::{self, Door, Inherited, Sockets, Taken};
 
 /// The name of the local socket in the data folder.
 pub const SOCKET: &str = "control.sock";
@@ -70,6 +73,10 @@ pub struct Running {
     follower: Option<Follower>,
     /// How long probes are told before the listeners close.
     announce: StdDuration,
+    /// How long what is open may go on when a new process takes over.
+    hand_over: StdDuration,
+    /// Whether one does.
+    taken: Arc<Taken>,
     /// Cancelled first: `/readyz` says no.
     leaving: CancellationToken,
     /// Cancelled next: nothing new is accepted, what is open drains.
@@ -94,13 +101,27 @@ pub enum StartError {
 /// Starts everything and returns when it serves.
 pub async fn start(start: Start) -> Result<Running, StartError> {
     let built = files::read(&start.dir).and_then(|texts| files::build(texts, 1)).map_err(StartError::Faults)?;
-    serve(start, built).await.map_err(|error| match error.downcast::<Unsigned>() {
+    told(serve(start, built, Inherited::default()).await)
+}
+
+/// Like [`start`], and takes over from the process that serves this folder, if there is one: its listening sockets at once, its
+/// ledger when its last exchange is recorded. A configuration with faults is told before anybody is asked to go.
+pub async fn take_over(start: Start) -> Result<Running, StartError> {
+    let built = files::read(&start.dir).and_then(|texts| files::build(texts, 1)).map_err(StartError::Faults)?;
+    let data = start.dir.join(&built.config.settings.data);
+    let taken = tokio::task::spawn_blocking(move || Inherited::take(&data)).await;
+    let inherited = taken.map_err(anyhow::Error::from).and_then(|taken| taken)?;
+    told(serve(start, built, inherited).await)
+}
+
+fn told(served: Result<Running>) -> Result<Running, StartError> {
+    served.map_err(|error| match error.downcast::<Unsigned>() {
         Ok(Unsigned(faults)) => StartError::Faults(faults),
         Err(error) => StartError::Other(error),
     })
 }
 
-async fn serve(start: Start, built: files::Built) -> Result<Running> {
+async fn serve(start: Start, built: files::Built, mut inherited: Inherited) -> Result<Running> {
     // Two providers in the program would make rustls guess; this one is named. A second start in one process finds it there.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let Start { dir, clock, https } = start;
@@ -110,27 +131,25 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).context("cannot close the data folder to others")?;
 
     let wanted = https.unwrap_or(settings.listen.https);
-    let listener =
-        TcpListener::bind(wanted).await.with_context(|| format!("[listen] https: cannot listen on {wanted}"))?;
+    let listener = inherited.listen("https", wanted).await?;
     let https = listener.local_addr().context("the listener has no address")?;
-    let plain = match settings.listen.plain {
-        None => None,
-        Some(at) => {
-            Some(TcpListener::bind(at).await.with_context(|| format!("[listen] plain: cannot listen on {at}"))?)
-        }
-    };
-    let redirect = match settings.listen.redirect {
-        None => None,
-        Some(at) => {
-            Some(TcpListener::bind(at).await.with_context(|| format!("[listen] redirect: cannot listen on {at}"))?)
-        }
-    };
-    let health = match settings.listen.health.filter(|at| wanted.port() != 0 || at.port() == 0) {
-        None => None,
-        Some(at) => {
-            Some(TcpListener::bind(at).await.with_context(|| format!("[listen] health: cannot listen on {at}"))?)
-        }
-    };
+    let (mut sockets, mut others) = (Sockets::default(), Vec::new());
+    sockets.keep("https", &listener)?;
+    let probed = settings.listen.health.filter(|at| wanted.port() != 0 || at.port() == 0);
+    for (name, at) in [("plain", settings.listen.plain), ("redirect", settings.listen.redirect), ("health", probed)] {
+        others.push(match at {
+            None => None,
+            Some(at) => {
+                let listener = inherited.listen(name, at).await?;
+                sockets.keep(name, &listener)?;
+                Some(listener)
+            }
+        });
+    }
+    let [plain, redirect, health] = others.try_into().map_err(|_| anyhow::anyhow!("three listeners were asked for"))?;
+    inherited
+        .wait(StdDuration::from_millis(settings.limits.drain.millis() + settings.limits.hand_over.millis()))
+        .await?;
     let point = match &settings.decision_point {
         None => None,
         Some(point) => Some(decision_point::bind(point.listen).await?),
@@ -176,8 +195,10 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     let desk = Desk { house: Arc::clone(&house), portal };
     let gateway = Arc::new(Gateway::new(config, Arc::new(desk)));
     house.set_gateway(Arc::clone(&gateway));
+    let keeper = settings.acme.clone().map(|acme| acme::Keeper::open(&house.dir, &house.data, acme)).transpose()?;
+    let public = keeper.as_ref().map(acme::Keeper::certificates);
     let tls = server_config(&TlsSettings {
-        certificates: Arc::new(HostCertificates::of(&house)?),
+        certificates: Arc::new(HostCertificates::of(&house, public.clone())?),
         client_authorities: vec![house.authority.certificate().clone()],
     })?;
 
@@ -203,6 +224,9 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     if let Some(exporter) = exporter {
         probes.spawn(exporter.run(stopped.clone()));
     }
+    if let Some(keeper) = keeper {
+        tasks.spawn(keeper.run(Arc::clone(&house), stop.clone()));
+    }
     tasks.spawn(rooms::follow(Arc::clone(&house), stop.clone()));
     tasks.spawn(look_after_files(Arc::clone(&house), stop.clone()));
     tasks.spawn(rollouts::look_after(Arc::clone(&house), stop.clone()));
@@ -211,8 +235,10 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
     tasks.spawn(look_after_sessions(Arc::clone(&house), stop.clone()));
     let health_at = health.as_ref().and_then(|l| l.local_addr().ok());
     if let Some(listener) = health {
-        probes.spawn(probes::serve(Arc::clone(&house), listener, leaving.clone(), stopped.clone()));
+        probes.spawn(probes::serve(Arc::clone(&house), listener, leaving.clone(), public, stopped.clone()));
     }
+    let (door, taken) = Door::open(&house.data, sockets)?;
+    tasks.spawn(door.watch(stop.clone()));
     tasks.spawn(local_socket(Arc::clone(&house), socket(&house.data)?, stop.clone()));
     let point_at = point.as_ref().map(|bound| bound.at);
     if let Some(bound) = point {
@@ -229,6 +255,8 @@ async fn serve(start: Start, built: files::Built) -> Result<Running> {
         gateway,
         follower: Some(follower),
         announce: StdDuration::from_millis(settings.limits.announce.millis()),
+        hand_over: StdDuration::from_millis(settings.limits.hand_over.millis()),
+        taken,
         leaving,
         stop,
         tasks,
@@ -252,6 +280,11 @@ impl Running {
         Ok(format!("{}/.safeconduct/arrive?code={}&to={}", self.house.origin, code.reveal(), encode(to.as_str())))
     }
 
+    /// Until a new process takes over; then [`stop`](Self::stop) is due.
+    pub async fn taken_over(&self) {
+        self.taken.asked().await;
+    }
+
     /// Reads the configuration again now.
     pub async fn reload(&self) -> Result<Option<u64>, Vec<Fault>> {
         self.house.reload().await
@@ -259,11 +292,17 @@ impl Running {
 
     /// Stops: probes are told, then nothing new is accepted, open exchanges may end, live streams are cut, everything is written.
     pub async fn stop(mut self) -> Result<()> {
-        self.house.record_system("stop", "asked to stop");
+        let handed = self.taken.is_asked();
+        self.house.record_system("stop", if handed { "a new process takes over" } else { "asked to stop" });
         self.leaving.cancel();
-        tokio::time::sleep(self.announce).await;
+        if !handed {
+            tokio::time::sleep(self.announce).await;
+        }
         self.stop.cancel();
         self.tasks.close();
+        if handed && timeout(self.hand_over, self.tasks.wait()).await.is_err() {
+            self.gateway.cut_all();
+        }
         self.tasks.wait().await;
         self.stopped.cancel();
         self.probes.close();
@@ -276,6 +315,8 @@ impl Running {
         self.house.index.close().await;
         self.house.control.close().await;
         let _ = fs::remove_file(self.house.data.join(SOCKET));
+        upgrade::close(&self.house.data);
+        self.taken.gone();
         Ok(())
     }
 }

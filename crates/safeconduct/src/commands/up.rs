@@ -4,15 +4,16 @@ use std::path::Path;
 
 use anyhow::Result;
 use safeconduct_server::clock::Clock;
-use safeconduct_server::{Start, StartError, start};
+use safeconduct_server::{Start, StartError, start, take_over};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::commands::folder;
 use crate::out::{Answer, say};
 
-pub(crate) async fn up(config: &Path) -> Result<Answer> {
+pub(crate) async fn up(config: &Path, takes_over: bool) -> Result<Answer> {
     let dir = folder(config);
-    let running = match start(Start { dir, clock: Clock::system(), https: None }).await {
+    let asked = Start { dir, clock: Clock::system(), https: None };
+    let running = match if takes_over { take_over(asked).await } else { start(asked).await } {
         Ok(running) => running,
         Err(StartError::Faults(faults)) => return Ok(Answer::BadInput(faults)),
         Err(StartError::Other(error)) => return Err(error),
@@ -36,6 +37,7 @@ pub(crate) async fn up(config: &Path) -> Result<Answer> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = running.taken_over() => say("a new process takes over"),
     }
     say("stopping");
     running.stop().await?;

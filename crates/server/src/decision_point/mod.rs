@@ -59,7 +59,7 @@ pub(crate) fn run(
     };
     let tls = point.tls.then(|| {
         let authorities = point.client_ca.as_ref().map(|file| authorities(house, file)).transpose()?;
-        let certificates = Arc::new(HostCertificates::of(house)?);
+        let certificates = Arc::new(HostCertificates::of(house, None)?);
         anyhow::Ok(server_config(&TlsSettings { certificates, client_authorities: authorities.unwrap_or_default() })?)
     });
     let tls = tls.transpose()?;
