@@ -1,6 +1,7 @@
 //! The one writer of a ledger.
 
 mod batch;
+mod keeper;
 mod open;
 mod pending;
 mod progress;

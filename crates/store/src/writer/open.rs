@@ -11,6 +11,7 @@ use safeconduct_model::Timestamp;
 use thiserror::Error;
 use tokio::sync::broadcast;
 
+use super::keeper::Marks;
 use super::progress::Progress;
 use super::queue::Queue;
 use super::worker::{Start, Worker};
@@ -112,21 +113,20 @@ pub(super) fn open(dir: &Path, key: &LedgerKey, now: Timestamp, options: Options
     let start = Start {
         dir: dir.to_owned(),
         chain,
-        signer: key.signer(),
         file,
         file_len: report.tail,
-        marks,
-        marks_len,
+        marks: Marks { file: marks, len: marks_len, signer: key.signer(), torn: false },
         fresh,
         signed,
     };
-    let mut worker = Worker::new(start, Arc::clone(&shared), options);
+    let mut worker = Worker::new(start, Arc::clone(&shared), options).map_err(at(dir))?;
     worker.begin().map_err(at(&segment))?;
     let thread = std::thread::Builder::new()
         .name("ledger".into())
         .spawn(move || {
             // The lock is held for as long as the thread may write.
             let _guard = guard;
+            let mut worker = worker;
             worker.run();
         })
         .map_err(at(dir))?;

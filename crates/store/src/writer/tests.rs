@@ -255,8 +255,8 @@ struct FaultySink {
     file: Box<dyn Sink>,
     switches: Arc<Switches>,
     is_marks: bool,
-    len: u64,
-    synced: u64,
+    /// How long the file is, and how much of it is on the disk.
+    lens: Arc<Mutex<(u64, u64)>>,
 }
 
 impl Files for Faulty {
@@ -264,7 +264,8 @@ impl Files for Faulty {
         let file = OsFiles.open(path)?;
         let len = fs::metadata(path)?.len();
         let is_marks = path.ends_with("checkpoints");
-        Ok(Box::new(FaultySink { file, switches: Arc::clone(&self.0), is_marks, len, synced: len }))
+        let lens = Arc::new(Mutex::new((len, len)));
+        Ok(Box::new(FaultySink { file, switches: Arc::clone(&self.0), is_marks, lens }))
     }
 }
 
@@ -277,7 +278,7 @@ impl Write for FaultySink {
         let full = switch.load(Ordering::SeqCst);
         let part = if full { bytes.len() / 2 } else { bytes.len() };
         self.file.write_all(&bytes[..part])?;
-        self.len += part as u64;
+        lock(&self.lens).0 += part as u64;
         if full { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(part) }
     }
 
@@ -288,20 +289,30 @@ impl Write for FaultySink {
 
 impl Sink for FaultySink {
     fn sync(&mut self) -> io::Result<()> {
+        // What comes while the disk works is not part of it.
+        let len = lock(&self.lens).0;
         if self.switches.no_sync.load(Ordering::SeqCst) {
-            self.file.cut(self.synced)?;
-            self.len = self.synced;
+            let mut lens = lock(&self.lens);
+            self.file.cut(lens.1)?;
+            lens.0 = lens.1;
             return Err(io::Error::other("the disk is gone"));
         }
         self.file.sync()?;
-        self.synced = self.len;
+        let mut lens = lock(&self.lens);
+        lens.1 = lens.1.max(len);
         Ok(())
     }
 
     fn cut(&mut self, len: u64) -> io::Result<()> {
         self.file.cut(len)?;
-        (self.len, self.synced) = (len, self.synced.min(len));
+        let mut lens = lock(&self.lens);
+        *lens = (len, lens.1.min(len));
         Ok(())
+    }
+
+    fn twin(&self) -> io::Result<Box<dyn Sink>> {
+        let (switches, lens) = (Arc::clone(&self.switches), Arc::clone(&self.lens));
+        Ok(Box::new(Self { file: self.file.twin()?, switches, is_marks: self.is_marks, lens }))
     }
 }
 
