@@ -453,7 +453,7 @@ async fn a_closed_writer_refuses() {
 #[test]
 fn those_who_wait_on_one_thread_are_all_told_though_one_of_them_does_not_look() {
     let dir = dir();
-    let w = writer(dir.path(), Options::default());
+    let w = writer(dir.path(), Options { help: false, ..Options::default() });
     // Wakers that count, and receipts that nobody polls again: each must be woken by the writer or by another.
     struct Count(std::sync::atomic::AtomicU64);
     impl std::task::Wake for Count {
@@ -486,6 +486,30 @@ fn those_who_wait_on_one_thread_are_all_told_though_one_of_them_does_not_look() 
         let poll = receipt.poll_written(&mut std::task::Context::from_waker(std::task::Waker::noop()));
         assert_eq!(poll, std::task::Poll::Ready(Ok(i)));
     }
+}
+
+#[test]
+fn whoever_waits_writes_what_is_there_and_who_does_not_is_served_by_the_thread() {
+    let dir = dir();
+    // The thread rests for so long that nothing is from it but the first record and the end.
+    let w = writer(dir.path(), Options { gather: Duration::from_secs(3_600), ..Options::default() });
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut wait = |mut receipt: Receipt| {
+        for _ in 0..5_000 {
+            if let std::task::Poll::Ready(seq) = receipt.poll_written(&mut cx) {
+                return seq;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("waited five seconds in vain");
+    };
+    assert_eq!(wait(w.append(at(1), event("first")).expect("queued")), Ok(0));
+    drop(w.append(at(2), event("nobody waits for this one")).expect("queued"));
+    assert_eq!(wait(w.append(at(3), event("third")).expect("queued")), Ok(2));
+    drop(w.append(at(4), event("nor for this one")).expect("queued"));
+    w.close();
+    assert_eq!(details(&dir.path().join("ledger")).len(), 4);
+    assert_eq!(verified(&dir.path().join("ledger"), &key(dir.path())).finding, None);
 }
 
 #[tokio::test]

@@ -73,6 +73,30 @@ pub(super) struct Worker {
     last_sync: Instant,
     last_checkpoint: Instant,
     failing: bool,
+    /// An empty list to take records with.
+    taken: Pending,
+}
+
+/// Works until the queue is closed.
+pub(super) fn run(shared: &Shared) {
+    // However this ends, nobody waits for it any more.
+    let _end = End(shared);
+    let mut patience = Patience::Until(Duration::ZERO);
+    loop {
+        let open = shared.queue.rest(patience);
+        // Whoever panicked while writing left it half done.
+        let Ok(mut place) = shared.worker.lock() else { return };
+        let Some(worker) = place.as_mut() else { return };
+        patience = worker.turn(open);
+        // The worker goes, with its files and its own thread.
+        let gone = if open { None } else { place.take() };
+        drop(place);
+        drop(gone);
+        shared.progress.wake();
+        if !open {
+            return;
+        }
+    }
 }
 
 impl Worker {
@@ -101,6 +125,7 @@ impl Worker {
             last_sync: now,
             last_checkpoint: now,
             failing: false,
+            taken: Pending::default(),
         })
     }
 
@@ -111,23 +136,36 @@ impl Worker {
         self.settle()
     }
 
-    /// Works until the queue is closed.
-    pub(super) fn run(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        // However this ends, nobody waits for it any more.
-        let _end = End(&shared);
-        let mut taken = Pending::default();
-        let mut gather = false;
-        loop {
-            let open = shared.queue.next(&mut taken, self.patience(gather));
-            gather = !taken.is_empty();
+    /// One turn of the thread: takes what waits and does what is due. Returns how long to rest.
+    fn turn(&mut self, open: bool) -> Patience {
+        let mut taken = std::mem::take(&mut self.taken);
+        // What others wrote while the thread rested counts like its own: more will come.
+        let some = self.shared.queue.take(&mut taken);
+        self.place(&mut taken);
+        self.taken = taken;
+        self.work(!open, !some);
+        self.patience(some)
+    }
+
+    /// Writes what waits for somebody who waits for it, without anything that takes long; `false` if there was nothing.
+    pub(super) fn help(&mut self) -> bool {
+        if self.may_rotate() {
+            self.shared.queue.hurry();
+            return false;
+        }
+        let mut taken = std::mem::take(&mut self.taken);
+        let some = !self.failing && self.shared.queue.take_to_help(&mut taken);
+        if some {
             self.place(&mut taken);
-            self.work(!open, !gather);
-            shared.progress.wake();
-            if !open {
-                return;
+            if let Err(e) = self.write() {
+                self.fail(&e);
+            }
+            if self.failing || self.tail.len() >= UNSYNCED_BYTES {
+                self.shared.queue.hurry();
             }
         }
+        self.taken = taken;
+        some
     }
 
     /// How long to wait for more; `gather` says that there was something just now.
@@ -209,11 +247,10 @@ impl Worker {
         if last || self.failing {
             return self.keep_all(self.unsigned());
         }
-        let len = self.synced + self.tail.len() as u64;
-        let full = len >= self.options.segment_bytes;
-        if full && (self.tail.len() <= LITTLE_BYTES || len >= self.options.segment_bytes + MOST_UNSYNCED_BYTES as u64) {
+        if self.may_rotate() {
             return self.rotate();
         }
+        let full = self.is_full();
         let wanted = self.shared.progress.wanted().min(self.chain.head().next_seq) > self.durable;
         let due = self.last_sync.elapsed() >= self.options.sync_interval || self.tail.len() >= UNSYNCED_BYTES;
         let sign = self.unsigned() && (many || long);
@@ -235,6 +272,21 @@ impl Worker {
                 let _ = self.shared.batches.send(Arc::new(batch));
             }
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.len() >= self.options.segment_bytes
+    }
+
+    /// Whether the segment is full, and closing it does not take long, or cannot wait.
+    fn may_rotate(&self) -> bool {
+        let little = self.tail.len() <= LITTLE_BYTES;
+        self.is_full() && (little || self.len() >= self.options.segment_bytes + MOST_UNSYNCED_BYTES as u64)
+    }
+
+    /// How long the segment is.
+    fn len(&self) -> u64 {
+        self.synced + self.tail.len() as u64
     }
 
     /// Whether there are records that no checkpoint covers.
