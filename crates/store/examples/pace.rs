@@ -1,7 +1,9 @@
 //! What recording costs while a server runs: offers permitted verdicts from one thread at a steady rate to the writer, with the
 //! index following, and tells the CPU time of every thread per record and how long it took until each was written.
 //!
-//! `cargo run --release -p safeconduct-store --example pace -- DIR RATE SECONDS [like|whole] [GATHER_US]` prints one line of JSON.
+//! `cargo run --release -p safeconduct-store --example pace -- DIR RATE SECONDS [like|whole] [GATHER_US] [help|thread]` prints one line of JSON.
+//!
+//! Whether a record is written is asked when an upstream would have answered, and the latency is what is left to wait then.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::error::Error;
@@ -66,6 +68,9 @@ fn standing(i: u64) -> Result<Access, Box<dyn Error>> {
         would: None,
     })
 }
+
+/// How long an upstream takes that answers at once.
+const UPSTREAM: StdDuration = StdDuration::from_micros(100);
 
 /// Wakes the thread that offers.
 struct Bell(Thread);
@@ -140,16 +145,22 @@ fn offer(writer: &LedgerWriter, patterns: &[Arc<Pattern>], kind: Offer, pace: &P
             next += 1;
         }
         while let Some((since, receipt)) = waiting.front_mut() {
+            if since.elapsed() < UPSTREAM {
+                break;
+            }
             match receipt.poll_written(&mut cx) {
                 Poll::Ready(seq) => {
                     seq?;
-                    latencies.push(u64::try_from(since.elapsed().as_nanos())?);
+                    latencies.push(u64::try_from((since.elapsed() - UPSTREAM).as_nanos())?);
                     waiting.pop_front();
                 }
                 Poll::Pending => break,
             }
         }
-        let due = started + gap * u32::try_from(next.min(total))?;
+        let mut due = started + gap * u32::try_from(next.min(total))?;
+        if let Some((since, _)) = waiting.front().filter(|(since, _)| since.elapsed() < UPSTREAM) {
+            due = due.min(*since + UPSTREAM);
+        }
         std::thread::park_timeout(due.saturating_duration_since(Instant::now()).min(StdDuration::from_millis(1)));
     }
     // What is owed is paid before it is counted.
@@ -181,10 +192,9 @@ fn told(took: &Took, baseline: &Took, mine: &str) -> serde_json::Value {
 }
 
 #[expect(clippy::print_stdout, reason = "figures are what this program is for")]
-fn run(dir: &Path, kind: Offer, gather: StdDuration, rate: u64, seconds: u64) -> Result<(), Box<dyn Error>> {
+fn run(dir: &Path, kind: Offer, options: Options, rate: u64, seconds: u64) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(dir)?;
     let (ledger, key) = (dir.join("ledger"), LedgerKey::load_or_create(&dir.join("ledger.key"))?);
-    let options = Options { gather, ..Options::default() };
     let writer = LedgerWriter::open(&ledger, &key, Timestamp::MAX, options)?;
     let begun = writer.last_at().millis().max(START);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
@@ -216,10 +226,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let kind = if rest.first().is_some_and(|kind| kind == "whole") { Offer::Whole } else { Offer::Like };
     let gather = rest.get(1).map_or(Ok(safeconduct_store::GATHER), |us| us.parse().map(StdDuration::from_micros))?;
+    let help = rest.get(2).is_none_or(|word| word == "help");
+    let options = Options { gather, help, ..Options::default() };
     let (dir, rate, seconds) = (PathBuf::from(dir), rate.parse()?, seconds.parse()?);
     // A thread of its own, with a name that no other has.
     let offering = std::thread::Builder::new().name("offer".into());
-    let done = offering.spawn(move || run(&dir, kind, gather, rate, seconds).map_err(|e| e.to_string()))?;
+    let done = offering.spawn(move || run(&dir, kind, options, rate, seconds).map_err(|e| e.to_string()))?;
     done.join().map_err(|_| "the offering panicked")??;
     Ok(())
 }

@@ -17,6 +17,12 @@ pub trait Sink: Write + Send {
     /// # Errors
     /// What the system says.
     fn cut(&mut self, len: u64) -> io::Result<()>;
+
+    /// Another handle of the same file: one thread writes with this one while another syncs with that one.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn twin(&self) -> io::Result<Box<dyn Sink>>;
 }
 
 /// Where the files of the ledger come from.
@@ -49,5 +55,9 @@ impl Sink for File {
 
     fn cut(&mut self, len: u64) -> io::Result<()> {
         self.set_len(len)
+    }
+
+    fn twin(&self) -> io::Result<Box<dyn Sink>> {
+        Ok(Box::new(self.try_clone()?))
     }
 }

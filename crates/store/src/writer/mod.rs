@@ -1,6 +1,7 @@
 //! The one writer of a ledger.
 
 mod batch;
+mod keeper;
 mod open;
 mod pending;
 mod progress;
@@ -27,6 +28,7 @@ use self::pending::Fitting;
 pub use self::progress::Receipt;
 use self::progress::{Goal, Progress};
 use self::queue::Queue;
+use self::worker::Worker;
 use crate::files::{Files, OsFiles};
 use crate::key::LedgerKey;
 
@@ -37,8 +39,8 @@ pub const QUEUE_RECORDS: usize = 8_192;
 pub const SUBSCRIBER_BATCHES: usize = 256;
 
 /// How long the writer lets records gather after it has written some, so that they share a wake-up and a system call. What comes
-/// after a rest is written at once.
-pub const GATHER: StdDuration = StdDuration::from_micros(200);
+/// after a rest is written at once, and so is what somebody waits for ([`Options::help`]).
+pub const GATHER: StdDuration = StdDuration::from_millis(1);
 
 /// How the writer works. The default is right for a server.
 #[derive(Clone)]
@@ -47,6 +49,9 @@ pub struct Options {
     pub segment_bytes: u64,
     /// How long records gather ([`GATHER`]).
     pub gather: StdDuration,
+    /// Whoever waits until a record is written writes what is there, if nobody does so at this moment: it waits for the kernel in
+    /// any case, and a change to the thread of the writer and back costs more than the writing.
+    pub help: bool,
     /// What was written is brought to the disk at least this often.
     pub sync_interval: StdDuration,
     /// A checkpoint is signed after this many records,
@@ -68,6 +73,7 @@ impl Default for Options {
         Self {
             segment_bytes: 64 << 20,
             gather: GATHER,
+            help: true,
             sync_interval: StdDuration::from_millis(200),
             checkpoint_records: 4_096,
             checkpoint_interval: StdDuration::from_secs(10),
@@ -146,6 +152,34 @@ struct Shared {
     progress: Progress,
     refused: AtomicU64,
     batches: broadcast::Sender<Arc<Batch>>,
+    /// Who writes, as long as the ledger is open. One who panics while writing leaves the lock poisoned, and nobody writes
+    /// after that.
+    worker: Mutex<Option<Worker>>,
+    /// Whether those who wait may write.
+    help: bool,
+}
+
+impl Shared {
+    /// Writes what waits, if nobody does so now, for as long as somebody waits for it.
+    fn help(&self) {
+        /// How often at most.
+        const ROUNDS: usize = 4;
+        if !self.help || self.progress.is_failing() {
+            return;
+        }
+        for _ in 0..ROUNDS {
+            let Ok(mut worker) = self.worker.try_lock() else { return };
+            let wrote = worker.as_mut().is_some_and(Worker::help);
+            drop(worker);
+            if wrote {
+                self.progress.wake();
+            }
+            // Someone who came meanwhile found the lock taken and relies on this look.
+            if !self.progress.is_awaited() || self.queue.is_empty() {
+                return;
+            }
+        }
+    }
 }
 
 impl LedgerWriter {

@@ -11,9 +11,10 @@ use safeconduct_model::Timestamp;
 use thiserror::Error;
 use tokio::sync::broadcast;
 
+use super::keeper::Marks;
 use super::progress::Progress;
 use super::queue::Queue;
-use super::worker::{Start, Worker};
+use super::worker::{self, Start, Worker};
 use super::{LedgerWriter, Options, SUBSCRIBER_BATCHES, Shared};
 use crate::key::LedgerKey;
 use crate::segments;
@@ -108,26 +109,28 @@ pub(super) fn open(dir: &Path, key: &LedgerKey, now: Timestamp, options: Options
         progress: Progress::new(written, signed),
         refused: AtomicU64::new(0),
         batches: broadcast::channel(SUBSCRIBER_BATCHES).0,
+        worker: Mutex::new(None),
+        help: options.help,
     });
     let start = Start {
         dir: dir.to_owned(),
         chain,
-        signer: key.signer(),
         file,
         file_len: report.tail,
-        marks,
-        marks_len,
+        marks: Marks { file: marks, len: marks_len, signer: key.signer(), torn: false },
         fresh,
         signed,
     };
-    let mut worker = Worker::new(start, Arc::clone(&shared), options);
+    let mut worker = Worker::new(start, Arc::clone(&shared), options).map_err(at(dir))?;
     worker.begin().map_err(at(&segment))?;
+    *super::lock(&shared.worker) = Some(worker);
+    let writing = Arc::clone(&shared);
     let thread = std::thread::Builder::new()
         .name("ledger".into())
         .spawn(move || {
             // The lock is held for as long as the thread may write.
             let _guard = guard;
-            worker.run();
+            worker::run(&writing);
         })
         .map_err(at(dir))?;
     Ok(LedgerWriter { shared, thread: Mutex::new(Some(thread)), repairs })

@@ -90,6 +90,11 @@ impl Progress {
         self.signed.store(records, Ordering::Relaxed);
     }
 
+    /// Whether anybody waits.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) != 0
+    }
+
     /// How many records somebody wants to be on the disk.
     pub(super) fn wanted(&self) -> u64 {
         self.wanted.load(Ordering::SeqCst)
@@ -240,7 +245,11 @@ impl Receipt {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, goal: Goal) -> Poll<Result<u64, WriteError>> {
-        let found = self.shared.progress.look(self.seq, goal);
+        let mut found = self.shared.progress.look(self.seq, goal);
+        if found.is_pending() && goal == Goal::Written {
+            self.shared.help();
+            found = self.shared.progress.look(self.seq, goal);
+        }
         if found.is_ready() {
             self.leave();
             return found;
@@ -254,6 +263,10 @@ impl Receipt {
         }
         self.shared.progress.waiting.fetch_or(1 << i, Ordering::SeqCst);
         drop(group);
+        if goal == Goal::Written {
+            // Whoever writes now may have begun before this record came: either it sees the bit, or it is done and this helps.
+            self.shared.help();
+        }
         // Either this look sees the mark, or whoever moves it sees the bit.
         let found = self.shared.progress.look(self.seq, goal);
         if found.is_ready() {

@@ -34,6 +34,8 @@ struct Inner {
     /// Somebody waits for the disk, or much waits.
     hurry: bool,
     closed: bool,
+    /// Others wrote something that the thread has not seen.
+    helped: bool,
 }
 
 /// What the thread does while it takes nothing.
@@ -61,7 +63,7 @@ pub(super) enum Patience {
 impl Queue {
     pub(super) fn new(next_seq: u64, last_at: Timestamp, records: usize) -> Self {
         let waiting = Pending::default();
-        let inner = Inner { waiting, next_seq, last_at, rest: Rest::Awake, hurry: false, closed: false };
+        let inner = Inner { waiting, next_seq, last_at, rest: Rest::Awake, hurry: false, closed: false, helped: false };
         Self { inner: Mutex::new(inner), bell: Condvar::new(), last_at: last_at.millis().into(), records }
     }
 
@@ -114,6 +116,29 @@ impl Queue {
         self.ring(inner);
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        lock(&self.inner).waiting.is_empty()
+    }
+
+    /// Exchanges the empty `taken` for what waits, for someone who writes in the place of the thread; `false` if nothing waits.
+    pub(super) fn take_to_help(&self, taken: &mut Pending) -> bool {
+        let mut inner = lock(&self.inner);
+        let some = !inner.waiting.is_empty();
+        if some {
+            std::mem::swap(&mut inner.waiting, taken);
+            inner.helped = true;
+        }
+        some
+    }
+
+    /// Exchanges the empty `taken` for what waits; `false` if nothing came since the last time, for others either.
+    pub(super) fn take(&self, taken: &mut Pending) -> bool {
+        let mut inner = lock(&self.inner);
+        std::mem::swap(&mut inner.waiting, taken);
+        !taken.is_empty() | std::mem::take(&mut inner.helped)
+    }
+
     fn ring(&self, mut inner: MutexGuard<'_, Inner>) {
         inner.hurry = true;
         if inner.rest != Rest::Awake {
@@ -124,11 +149,11 @@ impl Queue {
         }
     }
 
-    /// Exchanges the empty `taken` for what waits, after as much patience as there is; `false` if nothing can come any more.
-    pub(super) fn next(&self, taken: &mut Pending, patience: Patience) -> bool {
+    /// Rests for as long as there is patience; `false` if nothing can come any more.
+    pub(super) fn rest(&self, patience: Patience) -> bool {
         let mut inner = lock(&self.inner);
         let calm = |i: &mut Inner| !i.hurry && !i.closed;
-        let idle = |i: &mut Inner| calm(i) && i.waiting.is_empty();
+        let idle = |i: &mut Inner| calm(i) && i.waiting.is_empty() && !i.helped;
         inner.rest = if matches!(patience, Patience::Gather(_)) { Rest::Gathering } else { Rest::Asleep };
         // A poisoned lock is as good as another: `lock` says why.
         let mut inner = match patience {
@@ -147,7 +172,6 @@ impl Queue {
         };
         inner.rest = Rest::Awake;
         inner.hurry = false;
-        std::mem::swap(&mut inner.waiting, taken);
         !inner.closed
     }
 }

@@ -255,8 +255,8 @@ struct FaultySink {
     file: Box<dyn Sink>,
     switches: Arc<Switches>,
     is_marks: bool,
-    len: u64,
-    synced: u64,
+    /// How long the file is, and how much of it is on the disk.
+    lens: Arc<Mutex<(u64, u64)>>,
 }
 
 impl Files for Faulty {
@@ -264,7 +264,8 @@ impl Files for Faulty {
         let file = OsFiles.open(path)?;
         let len = fs::metadata(path)?.len();
         let is_marks = path.ends_with("checkpoints");
-        Ok(Box::new(FaultySink { file, switches: Arc::clone(&self.0), is_marks, len, synced: len }))
+        let lens = Arc::new(Mutex::new((len, len)));
+        Ok(Box::new(FaultySink { file, switches: Arc::clone(&self.0), is_marks, lens }))
     }
 }
 
@@ -277,7 +278,7 @@ impl Write for FaultySink {
         let full = switch.load(Ordering::SeqCst);
         let part = if full { bytes.len() / 2 } else { bytes.len() };
         self.file.write_all(&bytes[..part])?;
-        self.len += part as u64;
+        lock(&self.lens).0 += part as u64;
         if full { Err(io::Error::from(io::ErrorKind::StorageFull)) } else { Ok(part) }
     }
 
@@ -288,20 +289,30 @@ impl Write for FaultySink {
 
 impl Sink for FaultySink {
     fn sync(&mut self) -> io::Result<()> {
+        // What comes while the disk works is not part of it.
+        let len = lock(&self.lens).0;
         if self.switches.no_sync.load(Ordering::SeqCst) {
-            self.file.cut(self.synced)?;
-            self.len = self.synced;
+            let mut lens = lock(&self.lens);
+            self.file.cut(lens.1)?;
+            lens.0 = lens.1;
             return Err(io::Error::other("the disk is gone"));
         }
         self.file.sync()?;
-        self.synced = self.len;
+        let mut lens = lock(&self.lens);
+        lens.1 = lens.1.max(len);
         Ok(())
     }
 
     fn cut(&mut self, len: u64) -> io::Result<()> {
         self.file.cut(len)?;
-        (self.len, self.synced) = (len, self.synced.min(len));
+        let mut lens = lock(&self.lens);
+        *lens = (len, lens.1.min(len));
         Ok(())
+    }
+
+    fn twin(&self) -> io::Result<Box<dyn Sink>> {
+        let (switches, lens) = (Arc::clone(&self.switches), Arc::clone(&self.lens));
+        Ok(Box::new(Self { file: self.file.twin()?, switches, is_marks: self.is_marks, lens }))
     }
 }
 
@@ -442,7 +453,7 @@ async fn a_closed_writer_refuses() {
 #[test]
 fn those_who_wait_on_one_thread_are_all_told_though_one_of_them_does_not_look() {
     let dir = dir();
-    let w = writer(dir.path(), Options::default());
+    let w = writer(dir.path(), Options { help: false, ..Options::default() });
     // Wakers that count, and receipts that nobody polls again: each must be woken by the writer or by another.
     struct Count(std::sync::atomic::AtomicU64);
     impl std::task::Wake for Count {
@@ -475,6 +486,30 @@ fn those_who_wait_on_one_thread_are_all_told_though_one_of_them_does_not_look() 
         let poll = receipt.poll_written(&mut std::task::Context::from_waker(std::task::Waker::noop()));
         assert_eq!(poll, std::task::Poll::Ready(Ok(i)));
     }
+}
+
+#[test]
+fn whoever_waits_writes_what_is_there_and_who_does_not_is_served_by_the_thread() {
+    let dir = dir();
+    // The thread rests for so long that nothing is from it but the first record and the end.
+    let w = writer(dir.path(), Options { gather: Duration::from_secs(3_600), ..Options::default() });
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut wait = |mut receipt: Receipt| {
+        for _ in 0..5_000 {
+            if let std::task::Poll::Ready(seq) = receipt.poll_written(&mut cx) {
+                return seq;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("waited five seconds in vain");
+    };
+    assert_eq!(wait(w.append(at(1), event("first")).expect("queued")), Ok(0));
+    drop(w.append(at(2), event("nobody waits for this one")).expect("queued"));
+    assert_eq!(wait(w.append(at(3), event("third")).expect("queued")), Ok(2));
+    drop(w.append(at(4), event("nor for this one")).expect("queued"));
+    w.close();
+    assert_eq!(details(&dir.path().join("ledger")).len(), 4);
+    assert_eq!(verified(&dir.path().join("ledger"), &key(dir.path())).finding, None);
 }
 
 #[tokio::test]

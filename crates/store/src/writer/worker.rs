@@ -1,17 +1,19 @@
 //! The thread that writes.
 //!
-//! It keeps the bytes since the last `fdatasync` in memory. When a write or a sync fails it says so, refuses what waits, and
-//! writes those bytes again from the last place that is surely on the disk, until that works. The chain never has to go back.
+//! It hands bytes to the kernel; another thread brings them to the disk ([`super::keeper`]). It keeps the bytes that are not
+//! surely there in memory. When a write or a sync fails it says so, refuses what waits, and writes those bytes again from the
+//! last place that is on the disk, until that works. The chain never has to go back.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use safeconduct_ledger::{Chain, CheckpointKey, segment_name};
+use safeconduct_ledger::{Chain, segment_name};
 use safeconduct_model::{Record, SystemEvent};
 
 use super::batch::Batch;
+use super::keeper::{Done, Keeper, Marks};
 use super::pending::Pending;
 use super::progress::Goal;
 use super::queue::Patience;
@@ -19,8 +21,14 @@ use super::{Options, Shared};
 use crate::files::Sink;
 use crate::reader::Position;
 
-/// How many bytes may be written without being on the disk.
+/// With this many bytes that are not on the disk, they are brought there.
 const UNSYNCED_BYTES: usize = 8 << 20;
+
+/// With this many of them, writing waits for the disk.
+const MOST_UNSYNCED_BYTES: usize = 4 * UNSYNCED_BYTES;
+
+/// A segment is closed when no more than this is to be brought to the disk, since writing has to wait for it.
+const LITTLE_BYTES: usize = 256 << 10;
 
 /// Subscribers get what was written after this long at the latest,
 const PUBLISH_SPAN: Duration = Duration::from_millis(5);
@@ -32,11 +40,9 @@ const PUBLISH_RECORDS: usize = 1_024;
 pub(super) struct Start {
     pub(super) dir: PathBuf,
     pub(super) chain: Chain,
-    pub(super) signer: CheckpointKey,
     pub(super) file: Box<dyn Sink>,
     pub(super) file_len: u64,
-    pub(super) marks: Box<dyn Sink>,
-    pub(super) marks_len: u64,
+    pub(super) marks: Marks,
     /// Whether there is no segment yet.
     pub(super) fresh: bool,
     /// How many records a checkpoint covers.
@@ -49,7 +55,7 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     options: Options,
     chain: Chain,
-    signer: CheckpointKey,
+    keeper: Keeper,
     file: Box<dyn Sink>,
     /// Bytes of the file that are on the disk.
     synced: u64,
@@ -57,8 +63,6 @@ pub(super) struct Worker {
     tail: Vec<u8>,
     /// of which these many are in the file.
     in_file: usize,
-    marks: Box<dyn Sink>,
-    marks_len: u64,
     /// How many records a checkpoint covers.
     signed: u64,
     /// The entries that no subscriber got yet.
@@ -69,28 +73,51 @@ pub(super) struct Worker {
     last_sync: Instant,
     last_checkpoint: Instant,
     failing: bool,
+    /// An empty list to take records with.
+    taken: Pending,
+}
+
+/// Works until the queue is closed.
+pub(super) fn run(shared: &Shared) {
+    // However this ends, nobody waits for it any more.
+    let _end = End(shared);
+    let mut patience = Patience::Until(Duration::ZERO);
+    loop {
+        let open = shared.queue.rest(patience);
+        // Whoever panicked while writing left it half done.
+        let Ok(mut place) = shared.worker.lock() else { return };
+        let Some(worker) = place.as_mut() else { return };
+        patience = worker.turn(open);
+        // The worker goes, with its files and its own thread.
+        let gone = if open { None } else { place.take() };
+        drop(place);
+        drop(gone);
+        shared.progress.wake();
+        if !open {
+            return;
+        }
+    }
 }
 
 impl Worker {
-    pub(super) fn new(start: Start, shared: Arc<Shared>, options: Options) -> Self {
-        let Start { dir, mut chain, signer, file, file_len, marks, marks_len, fresh, signed } = start;
+    pub(super) fn new(start: Start, shared: Arc<Shared>, options: Options) -> io::Result<Self> {
+        let Start { dir, mut chain, file, file_len, marks, fresh, signed } = start;
+        let keeper = Keeper::start(file.twin()?, marks, Arc::clone(&shared))?;
         let mut tail = Vec::new();
         if fresh {
             chain.open_segment(&mut tail);
         }
         let now = Instant::now();
-        Self {
+        Ok(Self {
             dir,
             shared,
             options,
             chain,
-            signer,
+            keeper,
             file,
             synced: file_len,
             tail,
             in_file: 0,
-            marks,
-            marks_len,
             signed,
             batch: Batch::default(),
             last_publish: now,
@@ -98,32 +125,47 @@ impl Worker {
             last_sync: now,
             last_checkpoint: now,
             failing: false,
-        }
+            taken: Pending::default(),
+        })
     }
 
     /// Writes the first header and makes sure that what an earlier process wrote is on the disk.
     pub(super) fn begin(&mut self) -> io::Result<()> {
         self.write()?;
-        self.sync()
+        self.order(false)?;
+        self.settle()
     }
 
-    /// Works until the queue is closed.
-    pub(super) fn run(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        // However this ends, nobody waits for it any more.
-        let _end = End(&shared);
-        let mut taken = Pending::default();
-        let mut gather = false;
-        loop {
-            let open = shared.queue.next(&mut taken, self.patience(gather));
-            gather = !taken.is_empty();
+    /// One turn of the thread: takes what waits and does what is due. Returns how long to rest.
+    fn turn(&mut self, open: bool) -> Patience {
+        let mut taken = std::mem::take(&mut self.taken);
+        // What others wrote while the thread rested counts like its own: more will come.
+        let some = self.shared.queue.take(&mut taken);
+        self.place(&mut taken);
+        self.taken = taken;
+        self.work(!open, !some);
+        self.patience(some)
+    }
+
+    /// Writes what waits for somebody who waits for it, without anything that takes long; `false` if there was nothing.
+    pub(super) fn help(&mut self) -> bool {
+        if self.may_rotate() {
+            self.shared.queue.hurry();
+            return false;
+        }
+        let mut taken = std::mem::take(&mut self.taken);
+        let some = !self.failing && self.shared.queue.take_to_help(&mut taken);
+        if some {
             self.place(&mut taken);
-            self.work(!open, !gather);
-            shared.progress.wake();
-            if !open {
-                return;
+            if let Err(e) = self.write() {
+                self.fail(&e);
+            }
+            if self.failing || self.tail.len() >= UNSYNCED_BYTES {
+                self.shared.queue.hurry();
             }
         }
+        self.taken = taken;
+        some
     }
 
     /// How long to wait for more; `gather` says that there was something just now.
@@ -135,8 +177,11 @@ impl Worker {
             return Patience::Gather(self.options.gather);
         }
         let left = |since: Instant, interval: Duration| interval.saturating_sub(since.elapsed());
-        let sync = (!self.tail.is_empty()).then(|| left(self.last_sync, self.options.sync_interval));
-        let checkpoint = self.unsigned().then(|| left(self.last_checkpoint, self.options.checkpoint_interval));
+        // What is under way says itself when it is done.
+        let sync =
+            (!self.tail.is_empty() && !self.keeper.is_busy()).then(|| left(self.last_sync, self.options.sync_interval));
+        let checkpoint = (self.unsigned() && !self.keeper.is_busy())
+            .then(|| left(self.last_checkpoint, self.options.checkpoint_interval));
         [sync, checkpoint].into_iter().flatten().min().map_or(Patience::ForEver, Patience::Until)
     }
 
@@ -193,22 +238,27 @@ impl Worker {
     }
 
     fn try_work(&mut self, last: bool) -> io::Result<()> {
+        if let Some(done) = self.keeper.poll() {
+            self.apply(done)?;
+        }
         self.write()?;
+        let many = self.chain.head().next_seq - self.signed >= self.options.checkpoint_records;
+        let long = self.last_checkpoint.elapsed() >= self.options.checkpoint_interval;
+        if last || self.failing {
+            return self.keep_all(self.unsigned());
+        }
+        if self.may_rotate() {
+            return self.rotate();
+        }
+        let full = self.is_full();
         let wanted = self.shared.progress.wanted().min(self.chain.head().next_seq) > self.durable;
         let due = self.last_sync.elapsed() >= self.options.sync_interval || self.tail.len() >= UNSYNCED_BYTES;
-        if wanted || last || self.failing || (due && !self.tail.is_empty()) {
-            self.sync()?;
+        let sign = self.unsigned() && (many || long);
+        if self.tail.len() >= MOST_UNSYNCED_BYTES {
+            self.settle()?;
         }
-        let head = self.chain.head();
-        let many = head.next_seq - self.signed >= self.options.checkpoint_records;
-        let long = self.last_checkpoint.elapsed() >= self.options.checkpoint_interval;
-        let full = self.synced + self.tail.len() as u64 >= self.options.segment_bytes;
-        if self.unsigned() && (many || long || full || last) {
-            self.sync()?;
-            self.checkpoint()?;
-        }
-        if full && !last {
-            self.rotate()?;
+        if (wanted || sign || full || (due && !self.tail.is_empty())) && !self.keeper.is_busy() {
+            self.order(sign)?;
         }
         Ok(())
     }
@@ -222,6 +272,21 @@ impl Worker {
                 let _ = self.shared.batches.send(Arc::new(batch));
             }
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.len() >= self.options.segment_bytes
+    }
+
+    /// Whether the segment is full, and closing it does not take long, or cannot wait.
+    fn may_rotate(&self) -> bool {
+        let little = self.tail.len() <= LITTLE_BYTES;
+        self.is_full() && (little || self.len() >= self.options.segment_bytes + MOST_UNSYNCED_BYTES as u64)
+    }
+
+    /// How long the segment is.
+    fn len(&self) -> u64 {
+        self.synced + self.tail.len() as u64
     }
 
     /// Whether there are records that no checkpoint covers.
@@ -242,47 +307,61 @@ impl Worker {
         Ok(())
     }
 
-    /// Brings everything that was written to the disk. A failed sync may have lost any of it, so all of it counts as unwritten.
-    fn sync(&mut self) -> io::Result<()> {
-        if let Err(e) = self.file.sync() {
+    /// Lets everything that was written be brought to the disk, and be signed.
+    fn order(&mut self, sign: bool) -> io::Result<()> {
+        self.last_sync = Instant::now();
+        let sign = self.chain.last_record().filter(|_| sign);
+        self.keeper.order(self.synced + self.in_file as u64, self.chain.head().next_seq, sign)
+    }
+
+    /// Waits until what is under way is done.
+    fn settle(&mut self) -> io::Result<()> {
+        match self.keeper.wait()? {
+            Some(done) => self.apply(done),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until everything is on the disk, and signed if `sign` says so.
+    fn keep_all(&mut self, sign: bool) -> io::Result<()> {
+        self.settle()?;
+        if !self.tail.is_empty() || (sign && self.unsigned()) {
+            self.order(sign && self.unsigned())?;
+        }
+        self.settle()
+    }
+
+    /// Takes note of what is on the disk. A failed sync may have lost anything behind the last one that worked, so all of it
+    /// counts as unwritten.
+    fn apply(&mut self, done: Done) -> io::Result<()> {
+        if let Err(e) = done.synced {
             self.in_file = 0;
             return Err(e);
         }
-        self.synced += self.tail.len() as u64;
-        self.tail.clear();
+        let bytes = usize::try_from(done.upto - self.synced).expect("it was in memory");
+        self.tail.drain(..bytes);
         self.tail.shrink_to(UNSYNCED_BYTES);
-        self.in_file = 0;
-        self.durable = self.chain.head().next_seq;
-        self.last_sync = Instant::now();
+        self.in_file -= bytes;
+        self.synced = done.upto;
+        self.durable = done.records;
         self.shared.progress.reach(Goal::Durable, self.durable);
-        Ok(())
-    }
-
-    /// Signs where the ledger stands. Everything must be on the disk.
-    fn checkpoint(&mut self) -> io::Result<()> {
-        let Some(end) = self.chain.last_record() else { return Ok(()) };
-        let line = self.signer.checkpoint(end).line();
-        if self.failing {
-            // A part of a line may be there from the last attempt.
-            self.marks.cut(self.marks_len)?;
+        if let Some(signed) = done.signed {
+            self.signed = signed?.next_seq;
+            self.last_checkpoint = Instant::now();
+            self.shared.progress.set_signed(self.signed);
         }
-        self.marks.write_all(&line)?;
-        self.marks.sync()?;
-        self.marks_len += line.len() as u64;
-        self.signed = end.next_seq;
-        self.last_checkpoint = Instant::now();
-        self.shared.progress.set_signed(self.signed);
         Ok(())
     }
 
-    /// Begins the next segment. Everything must be on the disk and signed.
+    /// Begins the next segment, when everything is on the disk and signed.
     fn rotate(&mut self) -> io::Result<()> {
+        self.keep_all(true)?;
         let path = self.dir.join(segment_name(self.chain.head().segment + 1));
         let mut file = self.options.files.open(&path)?;
         file.cut(0)?;
-        self.sync()?;
         // A batch is in one segment.
         self.publish();
+        self.keeper.turn(file.twin()?);
         self.file = file;
         self.synced = 0;
         self.chain.open_segment(&mut self.tail);
