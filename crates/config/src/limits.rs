@@ -134,7 +134,7 @@ const KIB: u64 = 1024;
 
 limits! {
     head_bytes: u64 = 32 * KIB, KIB, KIB * KIB, "bytes", "One request head, and one trailer section.", "431, close", "nt_12_bounds_hold_before_anyone_is_identified";
-    header_count: u64 = 100, 8, 1_000, "fields", "The header fields of one request.", "431, close", "nt_12_bounds_hold_before_anyone_is_identified";
+    header_count: u64 = 100, 8, 256, "fields", "The header fields of one request.", "431, close", "nt_12_bounds_hold_before_anyone_is_identified";
     target_bytes: u64 = 8 * KIB, 64, 64 * KIB, "bytes", "The request target.", "414, close", "nt_12_bounds_hold_before_anyone_is_identified";
     body_bytes: Option<u64> = None, Some(1), Some(1 << 50), "bytes", "One request body; without a line, a body may stream without an end.", "413, close", "nt_12_bounds_hold_before_anyone_is_identified";
     connections: u64 = 20_000, 1, 1_000_000, "connections", "Open client connections in all.", "close", "places_are_counted_in_all_and_by_address_and_given_back";
@@ -142,9 +142,9 @@ limits! {
     handshakes: u64 = 1_024, 1, 100_000, "handshakes", "TLS handshakes at a time in all.", "close", "nt_12_half_open_handshakes_meet_their_bound";
     handshakes_per_address: u64 = 128, 1, 100_000, "handshakes", "TLS handshakes at a time of one address.", "close", "nt_12_half_open_handshakes_meet_their_bound";
     handshake: Duration = s(10), ms(10), s(120), "time", "A TLS handshake, and the header of the PROXY protocol before it.", "close", "nt_12_a_slow_handshake_is_closed_and_recorded";
-    head_read: Duration = s(10), ms(10), s(300), "time", "A request head, from its first byte.", "close", "nt_12_a_slow_head_and_too_many_connections_are_closed";
+    head_read: Duration = s(10), ms(10), s(300), "time", "A request head, from its first byte.", "408, close", "nt_12_a_slow_head_and_too_many_connections_are_closed";
     idle: Duration = s(75), ms(10), s(3_600), "time", "A connection rests between requests.", "close", "a_connection_that_rests_too_long_is_closed_but_not_one_that_is_served";
-    body_idle: Duration = s(60), ms(10), s(3_600), "time", "A request body pauses.", "close", "";
+    body_idle: Duration = s(60), ms(10), s(3_600), "time", "A request body pauses.", "408, close", "";
     h2_streams: u64 = 128, 1, 10_000, "streams", "Streams at a time on one HTTP/2 connection.", "REFUSED_STREAM", "";
     h2_pending_resets: u64 = 20, 1, 10_000, "streams", "Streams that an HTTP/2 client resets before they were accepted.", "GOAWAY, close", "";
     h2_error_resets: u64 = 64, 1, 10_000, "streams", "Streams that are reset for an error of the HTTP/2 client.", "GOAWAY, close", "";
@@ -152,9 +152,11 @@ limits! {
     connect: Duration = s(5), ms(10), s(120), "time", "Connecting to an application.", "504", "";
     first_byte: Duration = s(60), ms(10), s(3_600), "time", "An application answers after the last byte of the request.", "504", "an_upstream_that_is_slow_is_a_504";
     response_head_bytes: u64 = 64 * KIB, KIB, KIB * KIB, "bytes", "One response head.", "502", "an_answer_with_a_head_over_the_bound_is_a_502";
-    response_header_count: u64 = 200, 8, 1_000, "fields", "The header fields of one response.", "502", "";
-    upstream_idle: u64 = 32, 0, 10_000, "connections", "Resting connections to one application.", "nothing", "";
+    response_header_count: u64 = 200, 8, 256, "fields", "The header fields of one response.", "502", "";
+    upstream_idle: u64 = 128, 0, 10_000, "connections", "Resting connections to one application, by thread.", "nothing", "";
     upstream_idle_for: Duration = s(30), ms(10), s(3_600), "time", "A connection to an application rests.", "nothing", "";
+    tunnels: u64 = 20_000, 1, 1_000_000, "tunnels", "Tunnels at a time.", "503", "";
+    tunnel_idle: Duration = s(3_600), ms(100), s(86_400), "time", "A tunnel rests.", "close", "";
     announce: Duration = ms(0), ms(0), s(600), "time", "How long `/readyz` says no before the listeners close, for balancers that look at it.", "nothing", "a_server_that_stops_tells_probes_first_and_serves_meanwhile";
     drain: Duration = s(10), ms(10), s(86_400), "time", "Open exchanges end when the gateway stops.", "cut, close", "stopping_cuts_what_does_not_end";
     hand_over: Duration = s(1), ms(0), s(60), "time", "What is open goes on when a new process takes over; new connections wait meanwhile.", "cut, close", "a_new_process_takes_over_under_load_without_a_lost_request";

@@ -226,8 +226,7 @@ impl Exchange<'_> {
             {
                 core.metrics.standing(true);
                 memory.remember(&standing);
-                let record = standing.record(&about, 0);
-                match self.take(standing, about, epoch, record) {
+                match self.take(standing, about, epoch, 0) {
                     Some(taken) => return taken,
                     None => continue,
                 }
@@ -254,13 +253,12 @@ impl Exchange<'_> {
                 Verdict::Permit(permit) => {
                     core.metrics.standing(false);
                     let assertion = core.signer.as_ref().and_then(|s| s.assert(&ask, permit.obligations(), now));
-                    let pattern = record.clone();
                     let metrics = core.metrics.app(&app.id);
-                    let given = Given { metrics, permit: &permit, ask, credentials, pattern, assertion, epoch, now };
+                    let given = Given { metrics, permit: &permit, ask, credentials, access: record, assertion, epoch, now };
                     let standing = Standing::register(&core.live, given);
                     self.worker.keep(&standing, epoch, now);
                     memory.remember(&standing);
-                    match self.take(standing, about, epoch, Record::Access(Box::new(record))) {
+                    match self.take(standing, about, epoch, took) {
                         Some(taken) => return taken,
                         None => continue,
                     }
@@ -279,16 +277,17 @@ impl Exchange<'_> {
         standing: Arc<Standing>,
         about: About,
         epoch: u64,
-        record: Record,
+        took_us: u32,
     ) -> Option<Result<Decided, Box<Refusing>>> {
         let core = self.core();
         let entry = standing.attach(about);
         let lease = Lease::new(Arc::clone(core), standing, entry);
+        let control = &*core.control;
         if core.live.epoch() != epoch {
             lease.discard();
             return None;
         }
-        Some(match core.control.record(record) {
+        Some(match lease.standing.record(control, &lease.entry().about, took_us) {
             Ok(receipt) => Ok(Decided { lease, receipt }),
             Err(refused) => {
                 let refusing = Refusing::unrecorded(&lease, refused);
@@ -333,7 +332,7 @@ impl Exchange<'_> {
     ) -> Response<Body> {
         let Refusing { ask, mut denial, now, receipt } = refusing;
         let recorded = match receipt {
-            Some(Ok(receipt)) => receipt.written().await,
+            Some(Ok(mut receipt)) => receipt.written().await,
             Some(Err(refused)) => Err(refused),
             None => Ok(()),
         };

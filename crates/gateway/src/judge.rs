@@ -164,7 +164,7 @@ impl Case<'_> {
     }
 
     async fn keep(&self, record: Record, durable: bool) -> Result<(), RecordRefused> {
-        let receipt = self.core.control.record(record)?;
+        let mut receipt = self.core.control.record(record)?;
         if durable { receipt.durable().await } else { receipt.written().await }
     }
 

@@ -47,7 +47,7 @@ pub struct Limits {
     pub response_head_bytes: usize,
     /// The header fields of one response.
     pub response_header_count: usize,
-    /// Resting connections per upstream.
+    /// Resting connections per upstream and thread.
     pub upstream_idle: usize,
     /// How long a connection to an upstream may rest.
     pub upstream_idle_for: Duration,
@@ -105,7 +105,7 @@ impl Default for Limits {
             first_byte: Duration::from_secs(60),
             response_head_bytes: 64 * 1024,
             response_header_count: 200,
-            upstream_idle: 32,
+            upstream_idle: 128,
             upstream_idle_for: Duration::from_secs(30),
             tunnels: 20_000,
             tunnel_idle: Duration::from_secs(3_600),

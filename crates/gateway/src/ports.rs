@@ -3,8 +3,10 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
+use safeconduct_ledger::{Pattern, Varying};
 use safeconduct_model::{
     AppId, Application, DeviceFacts, Failing, Host, PersonId, Place, Principal, Reason, Record, Remedy, RequestId,
     RuleId, Timestamp, Who, Why,
@@ -42,6 +44,11 @@ pub trait Control: Send + Sync + 'static {
     /// Takes a record into the ledger, in the order of the calls.
     fn record(&self, record: Record) -> Result<Box<dyn Receipt>, RecordRefused>;
 
+    /// Takes the verdict about one more request of a standing into the ledger.
+    fn record_like(&self, pattern: &Arc<Pattern>, varying: &Varying<'_>) -> Result<Box<dyn Receipt>, RecordRefused> {
+        self.record(Record::Access(Box::new(pattern.with(varying))))
+    }
+
     /// Answers a request to the portal host, or to [`RESERVED_PREFIX`](crate::RESERVED_PREFIX) on the host of an application.
     fn portal(&self, request: PortalRequest) -> BoxFuture<'static, http::Response<Body>>;
 
@@ -60,11 +67,23 @@ pub trait Control: Send + Sync + 'static {
 
 /// The promise that a record is kept.
 pub trait Receipt: Send {
-    /// Waits until the record is written: a crash of the process does not lose it.
-    fn written(self: Box<Self>) -> BoxFuture<'static, Result<(), RecordRefused>>;
+    /// Ready when the record is written: a crash of the process does not lose it.
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecordRefused>>;
 
-    /// Waits until the record is durable: a loss of power does not lose it.
-    fn durable(self: Box<Self>) -> BoxFuture<'static, Result<(), RecordRefused>>;
+    /// Ready when the record is durable: a loss of power does not lose it.
+    fn poll_durable(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecordRefused>>;
+}
+
+impl dyn Receipt {
+    /// Waits until the record is written.
+    pub(crate) async fn written(&mut self) -> Result<(), RecordRefused> {
+        std::future::poll_fn(|cx| self.poll_written(cx)).await
+    }
+
+    /// Waits until the record is durable.
+    pub(crate) async fn durable(&mut self) -> Result<(), RecordRefused> {
+        std::future::poll_fn(|cx| self.poll_durable(cx)).await
+    }
 }
 
 /// The ledger could not take a record. No record, no access.

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use safeconduct_access::LeaseId;
-use safeconduct_model::{Access, Action, Application, Ask, Duration, Record, Timestamp};
+use safeconduct_ledger::{Pattern, Varying};
+use safeconduct_model::{Access, Action, Application, Ask, Duration, Timestamp};
 use safeconduct_policy::Permit;
 
 use crate::metrics::AppMetrics;
 use crate::live::{About, Entry, LiveTable, LiveView, lock};
-use crate::ports::{ClientCertificate, Credentials};
+use crate::ports::{ClientCertificate, Control, Credentials, Receipt, RecordRefused};
 
 /// How long a standing answers for new requests. A session that is used is seen as used this often.
 const FRESH: Duration = Duration::from_secs(1);
@@ -37,7 +38,7 @@ pub(crate) struct Standing {
     /// The ask, as it was decided last.
     ask: Mutex<Arc<Ask>>,
     /// The record of the verdict, for what is the same in all of them.
-    pattern: Access,
+    pattern: Arc<Pattern>,
     /// The counters of the application.
     pub(crate) metrics: Arc<AppMetrics>,
     /// Lines for the application, whole.
@@ -56,7 +57,7 @@ pub(crate) struct Given<'a> {
     pub(crate) permit: &'a Permit,
     pub(crate) ask: Ask,
     pub(crate) credentials: Credentials,
-    pub(crate) pattern: Access,
+    pub(crate) access: Access,
     pub(crate) assertion: Option<String>,
     pub(crate) epoch: u64,
     pub(crate) now: Timestamp,
@@ -80,7 +81,7 @@ pub(crate) struct Fits<'a> {
 impl Standing {
     /// Takes a permit into the table.
     pub(crate) fn register(table: &Arc<LiveTable>, given: Given<'_>) -> Arc<Self> {
-        let Given { metrics, permit, ask, credentials, pattern, assertion, epoch, now } = given;
+        let Given { metrics, permit, ask, credentials, access, assertion, epoch, now } = given;
         let reads = &permit.grounds().facts;
         let (what, action) = (&ask.what, ask.what.action);
         let only = ["method", "path"]
@@ -105,7 +106,7 @@ impl Standing {
             decided: now,
             until: AtomicI64::new(permit.until().millis()),
             ask: Mutex::new(Arc::new(ask)),
-            pattern,
+            pattern: Arc::new(Pattern::of(access)),
             metrics,
             lines,
             attached: Mutex::default(),
@@ -132,15 +133,21 @@ impl Standing {
         self.epoch == epoch && self.decided <= now && now < self.decided + FRESH
     }
 
-    /// The record of a verdict on it.
-    pub(crate) fn record(&self, about: &About, took_us: u32) -> Record {
-        let mut access = self.pattern.clone();
-        access.ask.request = about.request.clone();
-        access.ask.what.method = about.method.to_string();
-        access.ask.what.path = about.path.to_string();
-        access.decided = about.since;
-        access.took_us = took_us;
-        Record::Access(Box::new(access))
+    /// Takes the verdict about one more request into the ledger.
+    pub(crate) fn record(
+        &self,
+        control: &dyn Control,
+        about: &About,
+        took_us: u32,
+    ) -> Result<Box<dyn Receipt>, RecordRefused> {
+        let varying = Varying {
+            request: &about.request,
+            method: &about.method,
+            path: &about.path,
+            decided: about.since,
+            took_us,
+        };
+        control.record_like(&self.pattern, &varying)
     }
 
     /// Lets an exchange rest on it.

@@ -1,12 +1,14 @@
 //! What the gateway asks of the house.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use safeconduct_gateway::{
     Body, BoundToken, Control, Credentials, DenialPage, Identity, PortalRequest, Problem, Receipt, RecordRefused, TokenRefused,
     TokenShown,
 };
+use safeconduct_ledger::{Pattern, Varying};
 use safeconduct_model::{AppId, Host, Record, RequestId, Timestamp};
 use safeconduct_policy::Snapshot;
 use safeconduct_store::WriteError;
@@ -18,7 +20,9 @@ use crate::sign_in::encode;
 /// The house and its portal, as the gateway sees them.
 pub(crate) struct Desk {
     pub(crate) house: Arc<House>,
-    pub(crate) portal: Portal,
+    pub(crate) portal: Arc<Portal>,
+    /// Where pages and sign-ins are worked on: never on a thread that serves applications.
+    pub(crate) main: tokio::runtime::Handle,
 }
 
 impl Control for Desk {
@@ -51,8 +55,22 @@ impl Control for Desk {
         Ok(Box::new(Kept(receipt)))
     }
 
+    fn record_like(&self, pattern: &Arc<Pattern>, varying: &Varying<'_>) -> Result<Box<dyn Receipt>, RecordRefused> {
+        let receipt = self.house.record_like(pattern, varying).map_err(|e| refused(&e))?;
+        Ok(Box::new(Kept(receipt)))
+    }
+
     fn portal(&self, request: PortalRequest) -> BoxFuture<'static, http::Response<Body>> {
-        self.portal.answer(request)
+        let portal = Arc::clone(&self.portal);
+        let answering = self.main.spawn(async move { portal.answer(request).await });
+        Box::pin(async move {
+            answering.await.unwrap_or_else(|error| {
+                tracing::error!(%error, "a page failed");
+                let mut failed = http::Response::new(safeconduct_gateway::empty());
+                *failed.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+                failed
+            })
+        })
     }
 
     fn sign_in_url(&self, _app: &AppId, return_to: &str) -> String {
@@ -76,12 +94,12 @@ impl Control for Desk {
 struct Kept(safeconduct_store::Receipt);
 
 impl Receipt for Kept {
-    fn written(self: Box<Self>) -> BoxFuture<'static, Result<(), RecordRefused>> {
-        Box::pin(async move { self.0.written().await.map(|_| ()).map_err(|e| refused(&e)) })
+    fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecordRefused>> {
+        self.0.poll_written(cx).map(|written| written.map(|_| ()).map_err(|e| refused(&e)))
     }
 
-    fn durable(self: Box<Self>) -> BoxFuture<'static, Result<(), RecordRefused>> {
-        Box::pin(async move { self.0.durable().await.map(|_| ()).map_err(|e| refused(&e)) })
+    fn poll_durable(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecordRefused>> {
+        self.0.poll_durable(cx).map(|durable| durable.map(|_| ()).map_err(|e| refused(&e)))
     }
 }
 

@@ -13,7 +13,7 @@ use safeconduct_directory::{
 };
 use safeconduct_gateway::Gateway;
 use safeconduct_gateway::ca::Authority;
-use safeconduct_ledger::Draft;
+use safeconduct_ledger::{Draft, Pattern, Varying};
 use safeconduct_model::{Change, PersonId, Record, RequestId, SessionId, SystemEvent, Timestamp};
 use safeconduct_policy::{Fixture, Snapshot};
 use safeconduct_store::{Control, DocChange, Index, LedgerWriter, Receipt, WriteError};
@@ -242,6 +242,12 @@ impl House {
         let draft = record.into();
         self.rollouts.see_draft(&draft);
         self.ledger.append(self.now(), draft)
+    }
+
+    /// Hands a verdict like others to the ledger.
+    pub(crate) fn record_like(&self, pattern: &Arc<Pattern>, varying: &Varying<'_>) -> Result<Receipt, WriteError> {
+        self.rollouts.see_like(pattern, varying);
+        self.ledger.append_like(self.now(), pattern, *varying)
     }
 
     /// Records a change and waits until it is durable: who changes something is never a matter of luck.

@@ -35,6 +35,7 @@ mod identify;
 mod keep;
 mod limits;
 mod oidc;
+mod plane;
 mod portal;
 mod probes;
 mod programs;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use safeconduct_config::Texts;
-use safeconduct_ledger::Draft;
+use safeconduct_ledger::{Draft, Pattern, Varying};
 use safeconduct_model::{Access, Fault, Outcome, Reason, Record, RuleId};
 use safeconduct_policy::{Rollback, Rollout, Snapshot, shadowed};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -69,6 +69,13 @@ impl Rollouts {
                 }
             }
             (Draft::Whole(_), _) => {}
+        }
+    }
+
+    /// Takes a verdict like others.
+    pub(crate) fn see_like(&self, pattern: &Pattern, varying: &Varying<'_>) {
+        if !self.passes_over(pattern.access()) {
+            self.see(&pattern.with(varying));
         }
     }
 

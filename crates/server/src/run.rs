@@ -25,6 +25,7 @@ use crate::control::Desk;
 use crate::connectors::Links;
 use crate::decision_point;
 use crate::files;
+use crate::plane::{self, Doors};
 use crate::house::{House, Opening, Unsigned, new_request_id};
 use crate::limits;
 use crate::portal::{Portal, admin};
@@ -178,11 +179,12 @@ async fn serve(start: Start, built: files::Built, mut inherited: Inherited) -> R
     let portal = Portal::new(&house);
     let signer = Signer::new(&house.origin, &assertion_key(&house.data)?)?;
     let (spans, exporter) = traces::open(&house.dir, settings.traces.as_ref())?;
+    let threads = settings.threads.unwrap_or_else(cores);
     let config = GatewayConfig {
         spans,
         limits: limits::of(&settings.limits),
         hops: Hops { trusted: settings.listen.trusted_proxies.clone(), proxy_protocol: settings.listen.proxy_protocol },
-        threads: settings.threads.unwrap_or_else(cores),
+        threads,
         signer: Some(signer),
         cookies: {
             use safeconduct_api::Cookie;
@@ -192,7 +194,7 @@ async fn serve(start: Start, built: files::Built, mut inherited: Inherited) -> R
     };
     let sites = house.open_sites()?;
     let config = GatewayConfig { sites: Some(Arc::new(Links(Arc::clone(&sites)))), ..config };
-    let desk = Desk { house: Arc::clone(&house), portal };
+    let desk = Desk { house: Arc::clone(&house), portal: Arc::new(portal), main: tokio::runtime::Handle::current() };
     let gateway = Arc::new(Gateway::new(config, Arc::new(desk)));
     house.set_gateway(Arc::clone(&gateway));
     let keeper = settings.acme.clone().map(|acme| acme::Keeper::open(&house.dir, &house.data, acme)).transpose()?;
@@ -204,18 +206,16 @@ async fn serve(start: Start, built: files::Built, mut inherited: Inherited) -> R
 
     let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
     let (leaving, stopped, probes) = (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+    let plain_at = plain.as_ref().and_then(|l| l.local_addr().ok());
     {
-        let (gateway, stop, sites) = (Arc::clone(&gateway), stop.clone(), Arc::clone(&sites));
+        let doors = Doors { https: (listener, tls), plain };
+        let serving = plane::serve(&gateway, doors, threads, &stop)?;
+        let sites = Arc::clone(&sites);
         tasks.spawn(async move {
-            gateway.serve(listener, Some(tls), stop).await;
+            serving.await;
             // Exchanges that were let end went through the links.
             sites.close().await;
         });
-    }
-    let plain_at = plain.as_ref().and_then(|l| l.local_addr().ok());
-    if let Some(listener) = plain {
-        let (gateway, stop) = (Arc::clone(&gateway), stop.clone());
-        tasks.spawn(async move { gateway.serve(listener, None, stop).await });
     }
     if let Some(listener) = redirect {
         let (gateway, stop) = (Arc::clone(&gateway), stop.clone());

@@ -42,13 +42,13 @@ where
         let worker = Arc::clone(&self.worker);
         let mut receipt = Some(receipt);
         if lease.standing.target.class == Class::Critical
-            && let Some(receipt) = receipt.take()
+            && let Some(mut receipt) = receipt.take()
             && let Err(refused) = receipt.durable().await
         {
             return self.unrecorded(id, host, &lease, refused).await;
         }
         let exchanged = self.exchange(&id, host, &lease).await;
-        if let Some(receipt) = receipt.take()
+        if let Some(mut receipt) = receipt.take()
             && let Err(refused) = receipt.written().await
         {
             return self.unrecorded(id, host, &lease, refused).await;

@@ -84,13 +84,13 @@ pub(super) async fn permitted(
     let app = Arc::clone(&lease.standing.target);
     let mut receipt = Some(receipt);
     if app.class == Class::Critical
-        && let Some(receipt) = receipt.take()
+        && let Some(mut receipt) = receipt.take()
         && let Err(refused) = receipt.durable().await
     {
         return Err(exchange.deny(head, host, &app, Refusing::unrecorded(&lease, refused)).await);
     }
     let sent = send(shared, exchange, head, (host, trace), &lease, body).await;
-    if let Some(receipt) = receipt.take()
+    if let Some(mut receipt) = receipt.take()
         && let Err(refused) = receipt.written().await
     {
         return Err(exchange.deny(head, host, &app, Refusing::unrecorded(&lease, refused)).await);

@@ -72,7 +72,7 @@ pub(super) async fn open(core: &Arc<Core>, knock: &Knock<'_>) -> Result<Opened, 
     let Ok(place) = Arc::clone(&core.tunnels).try_acquire_owned() else {
         return Err(refuse(core, knock, 503, Reason::LimitReached, "too_many_tunnels"));
     };
-    let Decided { permit, lease, receipt } = match decide(core, knock, token.as_ref()) {
+    let Decided { permit, lease, mut receipt } = match decide(core, knock, token.as_ref()) {
         Ok(decided) => *decided,
         Err(denial) => return Err(deny(core, knock, *denial).await),
     };
@@ -153,22 +153,21 @@ fn decide(core: &Arc<Core>, knock: &Knock<'_>, token: Option<&BoundToken>) -> Re
         let mode = snapshot.application(&knock.app.id).map_or(Mode::Enforce, |a| a.mode);
         core.metrics.decided(started.elapsed());
         let access = verdict.record(&ask, now, mode, took);
-        let record = Record::Access(Box::new(access.clone()));
         let permit = match verdict {
             Verdict::Permit(permit) => permit,
             Verdict::Denial(denial) => {
                 core.metrics.app(&knock.app.id).denied(denial.reason);
-                return Err(Box::new(Recorded { denial, receipt: control.record(record).ok() }));
+                return Err(Box::new(Recorded { denial, receipt: control.record(Record::Access(Box::new(access))).ok() }));
             }
         };
         let metrics = core.metrics.app(&knock.app.id);
-        let given = Given { metrics, permit: &permit, ask, credentials, pattern: access, assertion: None, epoch, now };
+        let given = Given { metrics, permit: &permit, ask, credentials, access, assertion: None, epoch, now };
         let lease = lease(core, knock, given);
         if core.live.epoch() != epoch {
             lease.discard();
             continue;
         }
-        return match control.record(record) {
+        return match lease.standing.record(control, &lease.entry().about, took) {
             Ok(receipt) => Ok(Box::new(Decided { permit, lease, receipt })),
             Err(_) => {
                 lease.discard();
@@ -220,7 +219,7 @@ struct Recorded {
 
 async fn deny(core: &Core, knock: &Knock<'_>, recorded: Recorded) -> Response<Body> {
     let written = match recorded.receipt {
-        Some(receipt) => receipt.written().await.is_ok(),
+        Some(mut receipt) => receipt.written().await.is_ok(),
         None => false,
     };
     if !written {

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -128,25 +129,19 @@ impl Fake {
 pub struct Kept {
     order: Arc<Mutex<Vec<String>>>,
     refuse: Arc<AtomicBool>,
-    durable: Duration,
+    durable: std::pin::Pin<Box<tokio::time::Sleep>>,
 }
 
 impl Receipt for Kept {
-    fn written(self: Box<Self>) -> BoxFuture<'static, Result<(), RecordRefused>> {
-        async move { if self.refuse.load(Ordering::SeqCst) { Err(RecordRefused("full".into())) } else { Ok(()) } }
-            .boxed()
+    fn poll_written(&mut self, _: &mut Context<'_>) -> Poll<Result<(), RecordRefused>> {
+        Poll::Ready(if self.refuse.load(Ordering::SeqCst) { Err(RecordRefused("full".into())) } else { Ok(()) })
     }
 
-    fn durable(self: Box<Self>) -> BoxFuture<'static, Result<(), RecordRefused>> {
-        async move {
-            tokio::time::sleep(self.durable).await;
-            if self.refuse.load(Ordering::SeqCst) {
-                return Err(RecordRefused("full".into()));
-            }
-            self.order.lock().unwrap().push("durable".into());
-            Ok(())
-        }
-        .boxed()
+    fn poll_durable(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecordRefused>> {
+        std::task::ready!(self.durable.as_mut().poll(cx));
+        let written = self.poll_written(cx);
+        self.order.lock().unwrap().push("durable".into());
+        written
     }
 }
 
@@ -183,7 +178,7 @@ impl Control for Fake {
         Ok(Box::new(Kept {
             order: Arc::clone(&self.order),
             refuse: Arc::clone(&self.refuse_receipts),
-            durable: Duration::from_millis(self.durable_ms.load(Ordering::SeqCst)),
+            durable: Box::pin(tokio::time::sleep(Duration::from_millis(self.durable_ms.load(Ordering::SeqCst)))),
         }))
     }
     fn portal(&self, request: PortalRequest) -> BoxFuture<'static, http::Response<Body>> {
