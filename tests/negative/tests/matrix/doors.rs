@@ -56,8 +56,18 @@ pub(crate) const PORTAL_POSTS: [&str; 10] = [
 
 /// Pages of the portal.
 const PAGES: [&str; 12] = [
-    "/", "/sign-in", "/sign-in?again=1", "/signed-out", "/step-up", "/me/security", "/me/devices", "/why?app=raw", "/console",
-    "/console/people", "/api/v1/whoami", "/.well-known/jwks.json",
+    "/",
+    "/sign-in",
+    "/sign-in?again=1",
+    "/signed-out",
+    "/step-up",
+    "/me/security",
+    "/me/devices",
+    "/why?app=raw",
+    "/console",
+    "/console/people",
+    "/api/v1/whoami",
+    "/.well-known/jwks.json",
 ];
 
 /// A request of nobody.
@@ -87,10 +97,38 @@ fn nt_19_no_page_tells_a_secret(house: &House) -> Result<()> {
 
 /// What scanners ask for.
 const DEBUG: [&str; 32] = [
-    "/metrics", "/debug/pprof/", "/debug/vars", "/debug/requests", "/actuator", "/actuator/env", "/server-status", "/status",
-    "/stats", "/health", "/healthz", "/ready", "/readyz", "/livez", "/version", "/config", "/config_dump", "/admin",
-    "/.git/config", "/.env", "/api", "/api/v2/sessions", "/swagger.json", "/openapi.json", "/graphql", "/console.log",
-    "/assets/../safeconduct.toml", "/data/ca.key", "/safeconduct.toml", "/oauth2/userinfo", "/.pomerium/jwt", "/robots.txt",
+    "/metrics",
+    "/debug/pprof/",
+    "/debug/vars",
+    "/debug/requests",
+    "/actuator",
+    "/actuator/env",
+    "/server-status",
+    "/status",
+    "/stats",
+    "/health",
+    "/healthz",
+    "/ready",
+    "/readyz",
+    "/livez",
+    "/version",
+    "/config",
+    "/config_dump",
+    "/admin",
+    "/.git/config",
+    "/.env",
+    "/api",
+    "/api/v2/sessions",
+    "/swagger.json",
+    "/openapi.json",
+    "/graphql",
+    "/console.log",
+    "/assets/../safeconduct.toml",
+    "/data/ca.key",
+    "/safeconduct.toml",
+    "/oauth2/userinfo",
+    "/.pomerium/jwt",
+    "/robots.txt",
 ];
 
 fn nt_20_public_listeners_answer_documented_paths_only(house: &House) -> Result<()> {
@@ -106,7 +144,12 @@ fn nt_20_public_listeners_answer_documented_paths_only(house: &House) -> Result<
         ensure!([400, 404, 421].contains(&heard.status()), "unknown host {path}: {heard:?}");
         ensure!(!heard.text.contains("Harbour") && !heard.text.contains(DOMAIN), "it tells who we are: {heard:?}");
     }
-    for path in ["/.safeconduct/", "/.safeconduct/config", "/.safeconduct/assets/../../safeconduct.toml", "/.safeconduct/metrics"] {
+    for path in [
+        "/.safeconduct/",
+        "/.safeconduct/config",
+        "/.safeconduct/assets/../../safeconduct.toml",
+        "/.safeconduct/metrics",
+    ] {
         let heard = house.say("raw", plain(&host("raw"), "GET", path, house.ada("raw")))?.0;
         ensure!([400, 404].contains(&heard.status()), "{path}: {heard:?}");
     }
@@ -182,13 +225,23 @@ fn nt_21_no_return_address_leads_elsewhere(house: &House) -> Result<()> {
             (true, format!("/why?app=raw&return={spelled}")),
             (true, format!("/device/prove?return={spelled}")),
         ] {
-            let page = if signed_in { browser.get(&portal, &target)? } else { house.browser().get(&portal, &target)? };
+            let page =
+                if signed_in { browser.get(&portal, &target)? } else { house.browser().get(&portal, &target)? };
             if let Some((to, path)) = page.leads_to() {
                 ensure!(to == portal || to == host("raw"), "{bad:?} leads to {to}{path}");
-                ensure!(path.starts_with('/') && !path.starts_with("//") && !path.starts_with("/\\"), "{bad:?} leads to {path}");
+                ensure!(
+                    path.starts_with('/') && !path.starts_with("//") && !path.starts_with("/\\"),
+                    "{bad:?} leads to {path}"
+                );
             }
             let shown = page.heard.text.to_ascii_lowercase();
-            let links = ["href=\"//evil", "href=\"https://evil", "href=\"javascript", "url=https://evil", "location: https://evil"];
+            let links = [
+                "href=\"//evil",
+                "href=\"https://evil",
+                "href=\"javascript",
+                "url=https://evil",
+                "location: https://evil",
+            ];
             ensure!(!links.iter().any(|l| shown.contains(l)), "{target}: {page:?}");
         }
         // An application's own door, too.
@@ -203,9 +256,7 @@ fn nt_21_no_return_address_leads_elsewhere(house: &House) -> Result<()> {
 fn plain_reading(method: &str, path: &str) -> &'static str {
     if method == "GET" && path == "/reports/export" {
         "admin"
-    } else if path.starts_with("/reports/") {
-        "read"
-    } else if ["POST", "PUT"].contains(&method) && path.starts_with("/search") {
+    } else if path.starts_with("/reports/") || (["POST", "PUT"].contains(&method) && path.starts_with("/search")) {
         "read"
     } else if path.starts_with("/admin") {
         "admin"
@@ -217,8 +268,20 @@ fn plain_reading(method: &str, path: &str) -> &'static str {
 }
 
 fn nt_26_generated_requests_get_the_action_of_a_plain_reading_of_the_routes(house: &House) -> Result<()> {
-    const SEGMENTS: [&str; 12] =
-        ["reports", "export", "search", "admin", "adminx", "x", "Reports", "searching", "%61dmin", "repor%74s", "reports*", ""];
+    const SEGMENTS: [&str; 12] = [
+        "reports",
+        "export",
+        "search",
+        "admin",
+        "adminx",
+        "x",
+        "Reports",
+        "searching",
+        "%61dmin",
+        "repor%74s",
+        "reports*",
+        "",
+    ];
     let mut dice = Dice::search(26);
     let mut decided = 0;
     for _ in 0..rounds(150) {
@@ -355,7 +418,9 @@ fn nt_41_no_other_origin_or_host_is_let_in(house: &House) -> Result<()> {
     }
     ensure!(browser.get(&portal, "/api/v1/whoami")?.heard.status() == 200, "the session was ended from elsewhere");
     // No answer opens itself to another origin.
-    for (label, target) in [("portal", "/api/v1/whoami"), ("portal", "/"), ("raw", "/x"), ("raw", "/.safeconduct/assets/x")] {
+    for (label, target) in
+        [("portal", "/api/v1/whoami"), ("portal", "/"), ("raw", "/x"), ("raw", "/.safeconduct/assets/x")]
+    {
         for method in ["GET", "OPTIONS"] {
             let fields = "origin: https://evil.example\r\naccess-control-request-method: POST\r\n";
             let heard = house.say(label, plain(&host(label), method, target, fields))?.0;
@@ -419,10 +484,23 @@ fn nt_43_no_word_of_a_query_becomes_markup(house: &House) -> Result<()> {
     let script = "%22%3E%3Cscript%3Ealert(1)%3C/script%3E%3Cimg%20src=x%20onerror=alert(1)%3E";
     let mut browser = house.sign_in("bob")?;
     for target in [
-        "/sign-in?error=X", "/sign-in?return=X", "/sign-in?message=X&error_description=X", "/step-up?return=X", "/why?app=X",
-        "/why?app=raw&return=X&purpose=X", "/signed-out?x=X", "/device/prove?return=X", "/setup/X", "/console/people/X",
-        "/sign-in/oidc/X", "/sign-in/oidc/corp/callback?error=X&error_description=X", "/sign-in/oidc/corp/callback?code=X&state=X",
-        "/continue?return=X", "/X", "/me/sessions/X/end", "/assets/X",
+        "/sign-in?error=X",
+        "/sign-in?return=X",
+        "/sign-in?message=X&error_description=X",
+        "/step-up?return=X",
+        "/why?app=X",
+        "/why?app=raw&return=X&purpose=X",
+        "/signed-out?x=X",
+        "/device/prove?return=X",
+        "/setup/X",
+        "/console/people/X",
+        "/sign-in/oidc/X",
+        "/sign-in/oidc/corp/callback?error=X&error_description=X",
+        "/sign-in/oidc/corp/callback?code=X&state=X",
+        "/continue?return=X",
+        "/X",
+        "/me/sessions/X/end",
+        "/assets/X",
     ] {
         let target = target.replace('X', script);
         for page in [browser.get(&portal, &target)?, house.browser().get(&portal, &target)?] {
@@ -432,7 +510,9 @@ fn nt_43_no_word_of_a_query_becomes_markup(house: &House) -> Result<()> {
         }
     }
     // What a provider calls an error is never shown as ours.
-    let told = house.browser().get(&portal, "/sign-in/oidc/corp/callback?error=access_denied&error_description=Call-0800-evil&state=s")?;
+    let told = house
+        .browser()
+        .get(&portal, "/sign-in/oidc/corp/callback?error=access_denied&error_description=Call-0800-evil&state=s")?;
     ensure!(!told.heard.text.contains("Call-0800-evil"), "{told:?}");
     // The page of a denial shows the path that was asked for, as text.
     let html = format!("{}accept: text/html\r\nsec-fetch-mode: navigate\r\n", house.ada("raw"));
@@ -453,9 +533,14 @@ fn nt_44_nt_25_noise_is_refused_and_everybody_else_is_served(house: &House) -> R
             // Noise alone, noise behind a right beginning, noise in a field, noise in a body.
             0 => noise,
             1 => [b"GET /".to_vec(), noise].concat(),
-            2 => [house.get("raw", "/noise", "").trim_end().as_bytes().to_vec(), b"\r\nx-noise: ".to_vec(), noise].concat(),
+            2 => [house.get("raw", "/noise", "").trim_end().as_bytes().to_vec(), b"\r\nx-noise: ".to_vec(), noise]
+                .concat(),
             _ => {
-                let head = format!("POST /noise HTTP/1.1\r\nhost: {}\r\n{}transfer-encoding: chunked\r\n\r\n", host("raw"), house.ada("raw"));
+                let head = format!(
+                    "POST /noise HTTP/1.1\r\nhost: {}\r\n{}transfer-encoding: chunked\r\n\r\n",
+                    host("raw"),
+                    house.ada("raw")
+                );
                 [head.into_bytes(), noise].concat()
             }
         };
@@ -473,8 +558,18 @@ fn nt_44_nt_25_noise_is_refused_and_everybody_else_is_served(house: &House) -> R
         ("/device/prove", "application/json"),
     ] {
         for body in [
-            "", "null", "{", "[]", "{\"a\":", "\"\"", "{\"ceremony\":null}", "{\"ceremony\":\"x\",\"ceremony\":\"y\",\"credential\":{}}",
-            "eyJhbGciOiJub25lIn0..", "a.b.c", "{\"name\":1e999}", "\u{0}",
+            "",
+            "null",
+            "{",
+            "[]",
+            "{\"a\":",
+            "\"\"",
+            "{\"ceremony\":null}",
+            "{\"ceremony\":\"x\",\"ceremony\":\"y\",\"credential\":{}}",
+            "eyJhbGciOiJub25lIn0..",
+            "a.b.c",
+            "{\"name\":1e999}",
+            "\u{0}",
         ] {
             let portal = host("portal");
             let raw = format!(

@@ -17,6 +17,16 @@ use std::process::ExitCode;
 use safeconduct_negative::runner::{Test, main as run};
 
 fn main() -> ExitCode {
-    let groups: [&[Test]; 9] = [certificates::TESTS, doors::TESTS, sessions::TESTS, upstream::TESTS, pipeline::TESTS, fields::TESTS, http2::TESTS, framing::TESTS, paths::TESTS];
+    let groups: [&[Test]; 9] = [
+        certificates::TESTS,
+        doors::TESTS,
+        sessions::TESTS,
+        upstream::TESTS,
+        pipeline::TESTS,
+        fields::TESTS,
+        http2::TESTS,
+        framing::TESTS,
+        paths::TESTS,
+    ];
     run(&groups.concat())
 }
