@@ -166,7 +166,7 @@ impl Talk {
             }
             match self.visit.stream.read(&mut space) {
                 Ok(0) => self.came.closed = true,
-                Ok(n) => self.take(&space[..n].to_vec()),
+                Ok(n) => self.take(&space[..n]),
                 Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(_) => self.came.closed = true,
@@ -178,7 +178,8 @@ impl Talk {
     fn take(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
         while self.input.len() >= 9 {
-            let length = usize::from(self.input[0]) << 16 | usize::from(self.input[1]) << 8 | usize::from(self.input[2]);
+            let length =
+                usize::from(self.input[0]) << 16 | usize::from(self.input[1]) << 8 | usize::from(self.input[2]);
             if self.input.len() < 9 + length {
                 break;
             }
@@ -243,7 +244,8 @@ fn digits(code: &[u8]) -> Option<u16> {
     let bits: Vec<u8> = code.iter().flat_map(|b| (0..8).rev().map(move |n| b >> n & 1)).collect();
     let (mut at, mut n) = (0, 0_u16);
     for _ in 0..3 {
-        let value = |len: usize| bits.get(at..at + len).map(|b| b.iter().fold(0_u16, |v, bit| v << 1 | u16::from(*bit)));
+        let value =
+            |len: usize| bits.get(at..at + len).map(|b| b.iter().fold(0_u16, |v, bit| v << 1 | u16::from(*bit)));
         let five = value(5)?;
         let digit = if five <= 2 {
             at += 5;

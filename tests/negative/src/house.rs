@@ -196,7 +196,14 @@ impl House {
 
     /// Sends what must be refused: the status, one answer, the end of the connection, a record with this detail, and nothing
     /// that holds the mark at any web server.
-    pub fn refused(&self, label: &str, mark: &str, bytes: impl AsRef<[u8]>, status: u16, detail: &[&str]) -> Result<()> {
+    pub fn refused(
+        &self,
+        label: &str,
+        mark: &str,
+        bytes: impl AsRef<[u8]>,
+        status: u16,
+        detail: &[&str],
+    ) -> Result<()> {
         let bytes = bytes.as_ref();
         let shown = || bytes[..bytes.len().min(400)].escape_ascii().to_string();
         let (heard, from) = self.say(label, bytes)?;
@@ -206,7 +213,10 @@ impl House {
         ensure!(records.len() == 1, "{label}: more than the refusal was recorded: {records:?}");
         self.is_refusal(&records[0], detail).with_context(shown)?;
         let told = heard.header("x-request-id");
-        ensure!(told.is_none_or(|id| records[0]["request"] == id), "{label}: the answer has another id than its record");
+        ensure!(
+            told.is_none_or(|id| records[0]["request"] == id),
+            "{label}: the answer has another id than its record"
+        );
         self.unheard(mark)
     }
 
@@ -214,7 +224,8 @@ impl House {
     pub fn is_refusal(&self, record: &Value, detail: &[&str]) -> Result<()> {
         ensure!(record["kind"] == "refusal", "no refusal was recorded but {record}");
         let told = record["detail"].as_str().unwrap_or_default();
-        let stable = !told.is_empty() && told.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+        let stable =
+            !told.is_empty() && told.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
         ensure!(stable, "the detail `{told}` is no stable code");
         ensure!(detail.is_empty() || detail.contains(&told), "the detail is `{told}`, not one of {detail:?}");
         Ok(())

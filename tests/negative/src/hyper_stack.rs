@@ -28,7 +28,8 @@ pub(crate) fn start(lines: Lines) -> Result<u16> {
             while let Ok((stream, _)) = listener.accept().await {
                 let lines = Arc::clone(&lines);
                 let service = service_fn(move |request| answer(request, Arc::clone(&lines)));
-                let serving = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+                let serving =
+                    hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
                 tokio::spawn(serving);
             }
         });
@@ -61,7 +62,8 @@ async fn answer(request: Request<Incoming>, lines: Lines) -> Result<Response<Ful
 pub(crate) fn decoded(path: &str) -> Vec<u8> {
     let (mut out, mut rest) = (Vec::new(), path.as_bytes());
     while let Some((byte, after)) = rest.split_first() {
-        let digit = |at: usize| rest.get(at).and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+        let digit =
+            |at: usize| rest.get(at).and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
         match (byte, digit(1), digit(2)) {
             (b'%', Some(high), Some(low)) => {
                 out.push(high << 4 | low);

@@ -38,7 +38,9 @@ pub fn main(tests: &[Test]) -> ExitCode {
     let chosen: Vec<Test> = tests.iter().copied().filter(|(name, _)| wanted(name)).collect();
     let (began, all) = (Instant::now(), tests.len() + 1);
     if chosen.is_empty() {
-        say(&format!("\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; {all} filtered out; finished in 0.00s\n"));
+        say(&format!(
+            "\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; {all} filtered out; finished in 0.00s\n"
+        ));
         return ExitCode::SUCCESS;
     }
     say(&format!("\nrunning {} tests", chosen.len() + 1));

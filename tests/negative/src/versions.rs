@@ -7,8 +7,22 @@ mod tests {
 
     /// The libraries that read or write what comes over the network.
     const LIBRARIES: [&str; 16] = [
-        "axum", "h2", "http", "http-body", "http-body-util", "httparse", "hyper", "hyper-util", "rustls", "rustls-webpki",
-        "tokio", "tokio-rustls", "tokio-tungstenite", "tower", "tungstenite", "webpki-roots",
+        "axum",
+        "h2",
+        "http",
+        "http-body",
+        "http-body-util",
+        "httparse",
+        "hyper",
+        "hyper-util",
+        "rustls",
+        "rustls-webpki",
+        "tokio",
+        "tokio-rustls",
+        "tokio-tungstenite",
+        "tower",
+        "tungstenite",
+        "webpki-roots",
     ];
 
     /// Names and versions in a lock file.

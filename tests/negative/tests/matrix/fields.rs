@@ -93,7 +93,10 @@ fn nt_04_a_forwarded_path_or_method_changes_no_decision(house: &House) -> Result
             ensure!(heard.status() == 403, "{stack} {fields}: {heard:?}");
             let record = house.ledger.from(from, 1)?.remove(0);
             let what = &record["ask"]["what"];
-            ensure!(what["path"] == format!("/admin/{mark}") && what["app"] == stack && what["method"] == "GET", "{what}");
+            ensure!(
+                what["path"] == format!("/admin/{mark}") && what["app"] == stack && what["method"] == "GET",
+                "{what}"
+            );
             house.unheard(&mark)?;
         }
     }
@@ -155,7 +158,10 @@ fn nt_09_each_application_gets_an_assertion_of_its_own(house: &House) -> Result<
         let id = heard.header("x-request-id").context("an id")?;
         let views = agree(house, label, id, true)?;
         let assertion = views.wire.header("x-safeconduct-assertion").context("an assertion")?;
-        ensure!(label == "raw" || label == "other" || !heard.text.contains(assertion), "{label}: the client was told of it");
+        ensure!(
+            label == "raw" || label == "other" || !heard.text.contains(assertion),
+            "{label}: the client was told of it"
+        );
         let part = |n: usize| -> Result<serde_json::Value> {
             let text = assertion.split('.').nth(n).context("three parts")?;
             Ok(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text)?)?)
@@ -175,8 +181,20 @@ fn nt_06_generated_fields_arrive_byte_for_byte_or_not_at_all(house: &House) -> R
     const VALUES: [&str; 12] =
         ["a", "Z", " ", "\t", ",", ";", "=", "\"", "\\", "%0d%0a", "\u{e4}", "x-forwarded-user: eve"];
     const NAMES: [&str; 14] = [
-        "x-a", "X-B", "accept", "x-long-name-with-parts", "!#$%&'*+-.^`|~", "etag", "x-forwarded", "te", "trailer",
-        "keep-alive", "proxy-authorization", "x-auth", "accept-language", "dnt",
+        "x-a",
+        "X-B",
+        "accept",
+        "x-long-name-with-parts",
+        "!#$%&'*+-.^`|~",
+        "etag",
+        "x-forwarded",
+        "te",
+        "trailer",
+        "keep-alive",
+        "proxy-authorization",
+        "x-auth",
+        "accept-language",
+        "dnt",
     ];
     let mut dice = Dice::search(0xf1e1d);
     for stack in STACKS {
@@ -185,7 +203,8 @@ fn nt_06_generated_fields_arrive_byte_for_byte_or_not_at_all(house: &House) -> R
             for _ in 0..=dice.below(6) {
                 let value: String = (0..dice.below(6)).map(|_| *dice.pick(&VALUES)).collect();
                 let name = *dice.pick(&NAMES);
-                fields += &format!("{name}:{}{value}{}\r\n", dice.pick(&["", " ", "  ", "\t"]), dice.pick(&["", " ", "\t"]));
+                fields +=
+                    &format!("{name}:{}{value}{}\r\n", dice.pick(&["", " ", "  ", "\t"]), dice.pick(&["", " ", "\t"]));
                 sent.push((name.to_ascii_lowercase(), value.trim_matches([' ', '\t']).to_owned()));
             }
             let raw = house.get(stack, &format!("/{mark}"), &fields);
@@ -221,13 +240,16 @@ fn nt_06_generated_fields_arrive_byte_for_byte_or_not_at_all(house: &House) -> R
 
 fn nt_68_underscores_are_refused_or_dropped_and_never_arrive(house: &House) -> Result<()> {
     for stack in STACKS {
-        for name in ["X_User", "x_safeconduct_assertion", "X-Forwarded_User", "X_Forwarded-For", "_", "Content_Length", "x_"] {
+        for name in
+            ["X_User", "x_safeconduct_assertion", "X-Forwarded_User", "X_Forwarded-For", "_", "Content_Length", "x_"]
+        {
             let mark = house.mark("under");
             let raw = house.get(stack, &format!("/{mark}"), &format!("{name}: {FORGED}\r\n"));
             house.refused(stack, &mark, raw, 400, &["underscore_in_name"])?;
             // Where the application opted out, they are dropped.
             let open = format!("open-{stack}");
-            let (heard, _) = house.say(&open, house.get(&open, &format!("/{mark}"), &format!("{name}: {FORGED}\r\n")))?;
+            let (heard, _) =
+                house.say(&open, house.get(&open, &format!("/{mark}"), &format!("{name}: {FORGED}\r\n")))?;
             ensure!(heard.status() == 200, "{open} {name}: {heard:?}");
             let views = agree(house, &open, heard.header("x-request-id").context("an id")?, true)?;
             let bad = views.wire.headers.iter().find(|(n, v)| n.contains('_') || v.contains(FORGED));

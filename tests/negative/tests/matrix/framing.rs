@@ -37,7 +37,8 @@ fn refused(house: &House, fields: &str, body: &str, code: &[&str]) -> Result<()>
 fn head_refused(house: &House, raw: &str, code: &[&str]) -> Result<()> {
     for stack in STACKS {
         let mark = house.mark("head");
-        let raw = raw.replace("MARK", &mark).replace("HOST", &host(stack)).replace("COOKIE", house.ada(stack).trim_end());
+        let raw =
+            raw.replace("MARK", &mark).replace("HOST", &host(stack)).replace("COOKIE", house.ada(stack).trim_end());
         house.refused(stack, &mark, raw, 400, code)?;
     }
     Ok(())
@@ -169,7 +170,9 @@ fn nt_63_nt_64_nt_65_exactly_one_host_and_one_spelling_of_it(house: &House) -> R
 }
 
 fn nt_65_a_target_that_is_neither_a_path_nor_an_address_is_refused_with_a_record(house: &House) -> Result<()> {
-    for target in ["HOST/MARK", "MARK", "HOST:443/MARK", "//HOST/MARK", "?MARK", "http:/MARK", "http:///MARK", "http://:80/MARK"] {
+    for target in
+        ["HOST/MARK", "MARK", "HOST:443/MARK", "//HOST/MARK", "?MARK", "http:/MARK", "http:///MARK", "http://:80/MARK"]
+    {
         head_refused(house, &format!("GET {target} HTTP/1.1\r\nhost: HOST\r\nCOOKIE\r\n\r\n"), &[])
             .with_context(|| target.to_owned())?;
     }
@@ -179,8 +182,7 @@ fn nt_65_a_target_that_is_neither_a_path_nor_an_address_is_refused_with_a_record
 fn nt_65_an_absolute_target_of_the_same_host_goes_on_in_origin_form(house: &House) -> Result<()> {
     for stack in STACKS {
         let (mark, host, cookie) = (house.mark("absolute"), host(stack), house.ada(stack));
-        let raw =
-            format!("GET http://{host}/{mark}?q=1 HTTP/1.1\r\nhost: {host}\r\n{cookie}connection: close\r\n\r\n");
+        let raw = format!("GET http://{host}/{mark}?q=1 HTTP/1.1\r\nhost: {host}\r\n{cookie}connection: close\r\n\r\n");
         let (heard, _) = house.say(stack, raw)?;
         ensure!(heard.status() == 200, "{stack}: {heard:?}");
         let views = agree(house, stack, heard.header("x-request-id").context("an id")?, true)?;
@@ -202,7 +204,10 @@ fn nt_66_an_unknown_upgrade_makes_no_tunnel_and_the_next_request_is_decided(hous
             // The first may be refused as a whole; otherwise it goes on without its upgrade.
             let statuses = heard.statuses();
             ensure!([&[200, 403][..], &[400]].contains(&&statuses[..]), "{stack} {token}: {heard:?}");
-            ensure!(heard.closed && house.ledger.from(from, statuses.len())?.len() == statuses.len(), "{stack} {token}");
+            ensure!(
+                heard.closed && house.ledger.from(from, statuses.len())?.len() == statuses.len(),
+                "{stack} {token}"
+            );
             house.unheard(&inner)?;
             for request in house.tap(stack).requests(&mark)? {
                 ensure!(request.header("upgrade").is_none(), "{stack} {token}: {request:?}");
@@ -269,7 +274,8 @@ fn nt_10_http_10_is_one_request_and_one_answer(house: &House) -> Result<()> {
             let raw = format!("GET /{mark} HTTP/1.0\r\nhost: {host}\r\n{cookie}{keep}\r\n");
             let mut visit = house.open(stack)?;
             visit.send(raw)?;
-            let heard = visit.listen_until(std::time::Duration::from_secs(5), |t| !keep.is_empty() && t.contains("\r\n\r\n"));
+            let heard =
+                visit.listen_until(std::time::Duration::from_secs(5), |t| !keep.is_empty() && t.contains("\r\n\r\n"));
             let status = heard.text.split(' ').nth(1).unwrap_or_default();
             // Old HTTP may be refused as a whole, with the status of its own.
             ensure!(["200", "505", "400"].contains(&status), "{stack}: {heard:?}");

@@ -42,8 +42,10 @@ fn ask(house: &House, label: &str, head: &[Field<'_>], body: Option<&[u8]>) -> R
 /// Sends one request that must be refused and reach no web server. MARK stands for a word of its own in every value.
 fn refused(house: &House, label: &str, head: &[Field<'_>], body: Option<&[u8]>) -> Result<()> {
     let mark = house.mark("frame");
-    let marked: Vec<(Vec<u8>, Vec<u8>)> =
-        head.iter().map(|(n, v)| (n.to_vec(), String::from_utf8_lossy(v).replace("MARK", &mark).into_bytes())).collect();
+    let marked: Vec<(Vec<u8>, Vec<u8>)> = head
+        .iter()
+        .map(|(n, v)| (n.to_vec(), String::from_utf8_lossy(v).replace("MARK", &mark).into_bytes()))
+        .collect();
     let shown = || {
         let pairs: Vec<String> =
             head.iter().map(|(n, v)| format!("{}: {}", n.escape_ascii(), v.escape_ascii())).collect();
@@ -142,7 +144,9 @@ fn nt_10_over_http2_connection_fields_and_te_are_refused(house: &House) -> Resul
 fn nt_46_nt_48_nt_49_nt_50_over_http2_the_length_is_that_of_the_data(house: &House) -> Result<()> {
     for label in STACKS.into_iter().chain(["raw"]) {
         let (host, cookie) = (host(label), cookie(house, label));
-        for lengths in [&["4"][..], &["6"], &["0"], &["+5"], &["5, 5"], &["5", "5"], &["5", "6"], &["-1"], &[""], &["0x5"]] {
+        for lengths in
+            [&["4"][..], &["6"], &["0"], &["+5"], &["5, 5"], &["5", "5"], &["5", "6"], &["-1"], &[""], &["0x5"]]
+        {
             let (mark, inner) = (house.mark("data"), house.mark("inner"));
             let path = format!("/{mark}");
             let post = instead(&ordinary(&host, cookie, &path), b":method", b"POST");
@@ -270,8 +274,18 @@ fn nt_01_over_http2_paths_have_one_spelling(house: &House) -> Result<()> {
     for label in STACKS {
         let (host, cookie) = (host(label), cookie(house, label));
         for path in [
-            "/MARK/../admin", "/MARK/%2e%2e/admin", "/MARK%2fadmin", "//MARK", "/MARK\\admin", "/MARK;/x", "/MARK/%252e",
-            "/MARK/%c0%ae", "/MARK%00", "/MARK/.", "/MARK%", "/MARK%zz",
+            "/MARK/../admin",
+            "/MARK/%2e%2e/admin",
+            "/MARK%2fadmin",
+            "//MARK",
+            "/MARK\\admin",
+            "/MARK;/x",
+            "/MARK/%252e",
+            "/MARK/%c0%ae",
+            "/MARK%00",
+            "/MARK/.",
+            "/MARK%",
+            "/MARK%zz",
         ] {
             refused(house, label, &ordinary(&host, cookie, path), None)?;
         }
@@ -367,7 +381,12 @@ fn nt_12_over_http2_floods_end_the_connection_and_not_the_gateway(house: &House)
     flooded("continuations", &endless, 2_000)?;
     // Data frames that say nothing (RUSTSEC-2026-0258).
     let empty = |n: u32| match n {
-        0 => h2::frame(h2::HEADERS, h2::END_HEADERS, 1, &h2::fields(&instead(&ordinary(&host, cookie, "/flood"), b":method", b"POST"))),
+        0 => h2::frame(
+            h2::HEADERS,
+            h2::END_HEADERS,
+            1,
+            &h2::fields(&instead(&ordinary(&host, cookie, "/flood"), b":method", b"POST")),
+        ),
         _ => h2::frame(h2::DATA, 0, 1, &[]).repeat(50),
     };
     flooded("empty data", &empty, 2_000)?;

@@ -7,9 +7,11 @@ mod doors;
 mod fields;
 mod framing;
 mod http2;
+mod noise;
 mod paths;
 mod pipeline;
 mod sessions;
+mod settings;
 mod upstream;
 
 use std::process::ExitCode;
@@ -17,6 +19,18 @@ use std::process::ExitCode;
 use safeconduct_negative::runner::{Test, main as run};
 
 fn main() -> ExitCode {
-    let groups: [&[Test]; 9] = [certificates::TESTS, doors::TESTS, sessions::TESTS, upstream::TESTS, pipeline::TESTS, fields::TESTS, http2::TESTS, framing::TESTS, paths::TESTS];
+    let groups: [&[Test]; 11] = [
+        certificates::TESTS,
+        noise::TESTS,
+        settings::TESTS,
+        doors::TESTS,
+        sessions::TESTS,
+        upstream::TESTS,
+        pipeline::TESTS,
+        fields::TESTS,
+        http2::TESTS,
+        framing::TESTS,
+        paths::TESTS,
+    ];
     run(&groups.concat())
 }

@@ -44,7 +44,8 @@ fn draw(house: &House, label: &str, dice: &mut Dice, last: bool) -> Drawn {
         _ => {
             let mut chunked = format!("{head}transfer-encoding: chunked\r\n\r\n");
             for piece in dice.clone().cut(body.as_bytes(), 1 + dice.below(5)).into_iter().filter(|p| !p.is_empty()) {
-                let size = if dice.below(2) == 0 { format!("{:x}", piece.len()) } else { format!("{:05X}", piece.len()) };
+                let size =
+                    if dice.below(2) == 0 { format!("{:x}", piece.len()) } else { format!("{:05X}", piece.len()) };
                 let _ = write!(chunked, "{size}\r\n{}\r\n", String::from_utf8_lossy(piece));
             }
             chunked + *dice.pick(&["0\r\n\r\n", "000\r\n\r\n"])
@@ -116,8 +117,7 @@ fn nt_46_nt_61_generated_pipelines_end_where_one_request_is_wrong(house: &House)
         let good: Vec<Drawn> = (0..before).map(|_| draw(house, label, &mut dice, false)).collect();
         // Those that are read to their end, so that all of them are answered before the wrong one.
         let at_once = ["nginx", "apache"].contains(&label);
-        let good: Vec<Drawn> =
-            good.into_iter().filter(|d| !d.denied && (!d.framed || !at_once)).collect();
+        let good: Vec<Drawn> = good.into_iter().filter(|d| !d.denied && (!d.framed || !at_once)).collect();
         let (bad_mark, after_mark) = (house.mark("wrong"), house.mark("after"));
         let (from, to) = *dice.pick(&WRONG);
         let (host, cookie) = (host(label), house.ada(label));

@@ -205,7 +205,12 @@ fn nt_22_nt_24_a_session_arrives_only_in_the_browser_that_asked_for_it(house: &H
     let (portal, raw) = (host("portal"), host("raw"));
     let mut browser = house.sign_in("gina")?;
     // The way to the application, up to the code.
-    let asks = browser.get(&raw, "/.safeconduct/arrive?to=https%3A%2F%2Fraw.neg.localhost%3APORT%2F".replace("PORT", &house.door.port.to_string()).as_str())?;
+    let asks = browser.get(
+        &raw,
+        "/.safeconduct/arrive?to=https%3A%2F%2Fraw.neg.localhost%3APORT%2F"
+            .replace("PORT", &house.door.port.to_string())
+            .as_str(),
+    )?;
     let (_, sign_in) = asks.leads_to().context("the application sends to the portal")?;
     let sent = browser.get(&portal, &sign_in)?;
     let (to, arrive) = sent.leads_to().context("the portal sends back with a code")?;
@@ -281,7 +286,9 @@ fn nt_24_a_secret_is_never_the_one_that_a_browser_brought(house: &House) -> Resu
     // The planted one opens nothing, neither alone nor beside the right one.
     let line = |value: &str| format!("cookie: __Host-safeconduct={value}\r\n");
     ensure!(status(house, "raw", &line(&planted), "planted")? == 401);
-    for both in [format!("{planted}; __Host-safeconduct={}", all[1]), format!("{}; __Host-safeconduct={planted}", all[1])] {
+    for both in
+        [format!("{planted}; __Host-safeconduct={}", all[1]), format!("{}; __Host-safeconduct={planted}", all[1])]
+    {
         let came = status(house, "raw", &line(&both), "planted")?;
         ensure!([400, 401].contains(&came), "two sessions at once: {came}");
     }

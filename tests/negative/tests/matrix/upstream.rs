@@ -73,7 +73,8 @@ fn nt_10_an_answer_with_two_framings_is_none(house: &House) -> Result<()> {
         let answer = format!("HTTP/1.1 200 OK\r\n{head}\r\n{body}");
         // Without a framing of its own, an answer goes on until its connection ends.
         let close = if head.contains("gzip") || head.contains("identity") { Step::Close } else { Step::Body };
-        let (heard, _) = answered(house, "ada", &[Step::Say(answer.into_bytes()), Step::Pause(Duration::from_millis(50)), close])?;
+        let (heard, _) =
+            answered(house, "ada", &[Step::Say(answer.into_bytes()), Step::Pause(Duration::from_millis(50)), close])?;
         let told = || format!("{}: {heard:?}", head.escape_debug());
         // Either it is refused, or what the client gets has one framing and ends there.
         ensure!(heard.closed && heard.statuses().len() <= 2, "{}", told());
@@ -81,7 +82,8 @@ fn nt_10_an_answer_with_two_framings_is_none(house: &House) -> Result<()> {
         if !refused {
             let lower = heard.text.to_ascii_lowercase();
             let (head, _) = lower.split_once("\r\n\r\n").with_context(told)?;
-            let count = |name: &str| head.lines().filter(|l| l.split(':').next().is_some_and(|n| n.trim() == name)).count();
+            let count =
+                |name: &str| head.lines().filter(|l| l.split(':').next().is_some_and(|n| n.trim() == name)).count();
             ensure!(count("content-length") + count("transfer-encoding") <= 1, "{}", told());
         }
         others_get_their_own(house, &poison).with_context(told)?;
@@ -141,7 +143,8 @@ fn nt_10_a_change_of_protocol_that_nobody_asked_for_is_a_bad_gateway(house: &Hou
     // Asked for a WebSocket, answered with something else.
     for other in ["h2c", "foo", "websocket, foo", ""] {
         let mark = house.mark("other");
-        let answer = format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {other}\r\n\r\npoisoned");
+        let answer =
+            format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {other}\r\n\r\npoisoned");
         house.wild.answer(&format!("/{mark}"), vec![Step::Say(answer.into_bytes())]);
         let mut visit = house.open("wild")?;
         visit.send(websocket(house, &mark, ""))?;
@@ -216,7 +219,8 @@ fn nt_10_an_early_answer_leaves_no_body_for_the_next_request(house: &House) -> R
         house.wild.answer(&format!("/{mark}"), vec![Step::say(answer)]);
         let (host, cookie) = (host("wild"), house.ada("wild"));
         let smuggled = format!("GET /{inner} HTTP/1.1\r\nhost: {host}\r\n\r\n");
-        let head = format!("POST /{mark} HTTP/1.1\r\nhost: {host}\r\n{cookie}content-length: {}\r\n\r\n", smuggled.len());
+        let head =
+            format!("POST /{mark} HTTP/1.1\r\nhost: {host}\r\n{cookie}content-length: {}\r\n\r\n", smuggled.len());
         let mut visit = house.open("wild")?;
         visit.send(head)?;
         let first = visit.listen_until(Duration::from_secs(5), crate::answers::whole);
@@ -239,7 +243,15 @@ fn nt_10_a_head_without_end_is_a_bad_gateway(house: &House) -> Result<()> {
     let _alone = alone();
     let long = format!("HTTP/1.1 200 OK\r\nx-long: {}\r\n\r\n", "x".repeat(200_000));
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x-a: b\r\n".repeat(5_000));
-    for answer in [&long, &many, "HTTP/1.1 200 OK\r\nx", "SSH-2.0-OpenSSH_9.9\r\n\r\n", "HTTP/9.9 200 OK\r\n\r\n", "", "HTTP/1.1 99 X\r\n\r\n"] {
+    for answer in [
+        &long,
+        &many,
+        "HTTP/1.1 200 OK\r\nx",
+        "SSH-2.0-OpenSSH_9.9\r\n\r\n",
+        "HTTP/9.9 200 OK\r\n\r\n",
+        "",
+        "HTTP/1.1 99 X\r\n\r\n",
+    ] {
         let (heard, _) = answered(house, "ada", &[Step::say(answer), Step::Close])?;
         ensure!(heard.status() == 502, "{}: {heard:?}", answer[..answer.len().min(40)].escape_debug());
         others_get_their_own(house, "SSH-2.0")?;
