@@ -19,8 +19,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::certificates::{HostCertificates, authority};
 use crate::clock::Clock;
-use crate::control::Desk;
 use crate::connectors::Links;
+use crate::control::Desk;
 use crate::decision_point;
 use crate::files;
 use crate::house::{House, Opening, Unsigned, new_request_id};

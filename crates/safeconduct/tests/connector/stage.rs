@@ -204,7 +204,12 @@ impl Process {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
         let waited = tokio::task::spawn_blocking(move || self.child.wait());
-        tokio::time::timeout(Duration::from_secs(45), waited).await.expect("it ends").expect("joined").expect("waited").success()
+        tokio::time::timeout(Duration::from_secs(45), waited)
+            .await
+            .expect("it ends")
+            .expect("joined")
+            .expect("waited")
+            .success()
     }
 }
 
