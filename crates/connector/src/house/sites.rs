@@ -28,6 +28,7 @@ pub struct Sites {
     dice: Dice,
     ids: AtomicU64,
     joins: Arc<Semaphore>,
+    renewals: Arc<Semaphore>,
     arriving: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -43,6 +44,7 @@ impl Sites {
             dice: Dice::new(seed),
             ids: AtomicU64::new(0),
             joins: Arc::new(Semaphore::new(JOINS)),
+            renewals: Arc::new(Semaphore::new(JOINS)),
             arriving: Arc::new(Semaphore::new(LINKS)),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -69,8 +71,10 @@ impl Sites {
         match (protocol.as_deref(), leaf) {
             (Some(LINK), Some(leaf)) => self.link(stream, leaf, from),
             (Some(DOOR), leaf) => {
-                let Ok(place) = Arc::clone(&self.joins).try_acquire_owned() else {
-                    tracing::warn!(%from, "too many connectors join at a time");
+                // Strangers who knock without end keep no member from renewing.
+                let places = if leaf.is_some() { &self.renewals } else { &self.joins };
+                let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+                    tracing::warn!(%from, "too many connectors join or renew at a time");
                     return;
                 };
                 let (house, stop) = (Arc::clone(&self.house), self.stop.clone());

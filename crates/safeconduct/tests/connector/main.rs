@@ -1,7 +1,7 @@
 //! Applications behind connectors, with the real program on both ends: one process for the house, one for each connector.
 #![expect(clippy::panic, reason = "a test that cannot go on panics")]
 
-#[expect(dead_code, unreachable_pub, reason = "the tests use a part of the browser of the demo")]
+#[allow(dead_code, unused_imports, reason = "the tests use a part of the browser of the demo")]
 #[path = "../../src/demo/browser/mod.rs"]
 mod browser;
 mod stage;
