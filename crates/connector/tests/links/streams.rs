@@ -73,7 +73,7 @@ async fn a_dropped_stream_at_rest_is_closed_both_ways_though_the_application_goe
     let heard = since.elapsed();
     let refused = async {
         while socket.write_all(b"x").await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(5)).await
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(5), refused).await.expect("the socket is closed, not half open");

@@ -172,7 +172,7 @@ async fn left_at_rest(leaving: Option<CancellationToken>, resting: &AtomicBool) 
         None => std::future::pending().await,
     }
     if !resting.load(Ordering::SeqCst) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -53,7 +53,7 @@ fn load(
                 if status != 200 {
                     let count = if writes { &tally.writes_failed } else { &tally.reads_failed };
                     count.fetch_add(1, Ordering::SeqCst);
-                    tally.failed.lock().unwrap().push((path, status));
+                    tally.failed.lock().expect("nobody panicked").push((path, status));
                 }
             }
         }));
