@@ -83,8 +83,7 @@ async fn revoke(
     actor: Actor,
     Path((site, name)): Path<(String, String)>,
 ) -> Result<Response, ApiError> {
-    let name: ConnectorName =
-        format!("{site}/{name}").parse().map_err(|e| ApiError::bad_request(format!("{e}.")))?;
+    let name: ConnectorName = format!("{site}/{name}").parse().map_err(|e| ApiError::bad_request(format!("{e}.")))?;
     let cut = backend.revoke_connector(actor, name).await?;
     Ok(axum::Json(json!({ "links_cut": cut })).into_response())
 }

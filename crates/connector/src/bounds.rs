@@ -4,11 +4,11 @@ use std::time::Duration;
 
 /// Links that a gateway keeps, in all.
 pub const LINKS: usize = 512;
-/// Links of one connector: one to a gateway, and a second while it renews.
-pub const LINKS_OF_ONE: usize = 4;
+/// Links of one connector: one for each address by which it knows the gateway, and as many while it renews.
+pub const LINKS_OF_ONE: usize = 8;
 /// Streams at a time on one link.
 pub const STREAMS: u32 = 8_192;
-/// Joins and renewals that are answered at a time.
+/// Joins that are answered at a time, and as many renewals.
 pub const JOINS: usize = 32;
 /// The bytes of a request to join and of its answer.
 pub const JOIN_BYTES: usize = 16 * 1024;

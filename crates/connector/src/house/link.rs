@@ -5,22 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use h2::client::{Connection, SendRequest};
 use http::{HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use safeconduct_model::{AppId, ConnectorName, Timestamp};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{DialError, LinkView, Member, Stream};
 use crate::bounds::{ABOUT_BYTES, HEAD_BYTES, LINK_WINDOW, PING, PONG, SEND_BUFFER, STREAM_WINDOW, STREAMS};
-use crate::tasks::Tasks;
 use crate::words::{ABOUT_PATH, About, LEAVE_PATH, REFUSAL, Refusal, WARRANT};
 
 /// What a connector is asked through.
-type Sender = http2::SendRequest<Empty<Bytes>>;
+type Sender = SendRequest<Bytes>;
 
 /// A connector that is linked.
 pub(super) struct Link {
@@ -48,34 +46,31 @@ pub(super) struct Arrival {
     pub(super) from: SocketAddr,
     pub(super) leaf: Vec<u8>,
     pub(super) since: Timestamp,
-    pub(super) tasks: Tasks,
+    pub(super) cut: CancellationToken,
 }
 
-/// Begins HTTP/2 with the roles turned, and asks the connector about itself.
+/// Begins HTTP/2 with the roles turned, and asks the connector about itself. What is returned drives the link: it ends when
+/// the link does, however that came about.
 pub(super) async fn begin<S>(
     stream: S,
     arrival: Arrival,
-) -> Result<(Arc<Link>, impl Future<Output = hyper::Result<()>>), Unfit>
+) -> Result<(Arc<Link>, impl Future<Output = Result<(), Unfit>> + Send), Unfit>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Arrival { id, member, from, leaf, since, tasks } = arrival;
-    let cut = tasks.cut.clone();
-    let (mut sender, driver) = http2::Builder::new(tasks)
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
+    let Arrival { id, member, from, leaf, since, cut } = arrival;
+    let (sender, connection) = h2::client::Builder::new()
+        .enable_push(false)
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(LINK_WINDOW)
         .max_header_list_size(HEAD_BYTES)
-        .max_send_buf_size(SEND_BUFFER)
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PONG)
-        .keep_alive_while_idle(true)
-        .handshake(TokioIo::new(stream))
+        .max_send_buffer_size(SEND_BUFFER)
+        .handshake::<_, Bytes>(stream)
         .await?;
-    let mut driver = Box::pin(driver);
+    let mut driver = Box::pin(drive(connection, cut.clone()));
     let about = tokio::select! {
-        about = ask(&mut sender) => about?,
-        ended = driver.as_mut() => return Err(ended.err().map_or(Unfit::Silent, Unfit::Http)),
+        about = ask(sender.clone()) => about?,
+        ended = driver.as_mut() => return Err(ended.err().unwrap_or(Unfit::Silent)),
     };
     let link = Link {
         id,
@@ -94,30 +89,63 @@ where
     Ok((Arc::new(link), driver))
 }
 
-/// Why what came is no connector.
+/// Drives a link until it ends, is cut, or answers no ping in time.
+async fn drive<S>(mut connection: Connection<S, Bytes>, cut: CancellationToken) -> Result<(), Unfit>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut pings = connection.ping_pong().ok_or(Unfit::Silent)?;
+    let silent = async {
+        loop {
+            sleep(PING).await;
+            match timeout(PONG, pings.ping(h2::Ping::opaque())).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return Unfit::Http(error),
+                Err(_) => return Unfit::Silent,
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = cut.cancelled() => Ok(()),
+        ended = connection => Ok(ended?),
+        silent = silent => Err(silent),
+    }
+}
+
+/// Why what came is no connector, or is one no more.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Unfit {
     #[error("{0}")]
-    Http(#[from] hyper::Error),
-    #[error("it tells nothing of itself")]
+    Http(#[from] h2::Error),
+    #[error("it does not answer")]
     Silent,
 }
 
-async fn ask(sender: &mut Sender) -> Result<About, Unfit> {
-    let answer = sender.send_request(plain(ABOUT_PATH)).await?;
+async fn ask(sender: Sender) -> Result<About, Unfit> {
+    let (answer, _) = sender.ready().await?.send_request(plain(ABOUT_PATH), true)?;
+    let answer = answer.await?;
     if answer.status() != StatusCode::OK {
         return Err(Unfit::Silent);
     }
-    let body = Limited::new(answer.into_body(), ABOUT_BYTES).collect().await.map_err(|_| Unfit::Silent)?;
-    let mut about: About = serde_json::from_slice(&body.to_bytes()).map_err(|_| Unfit::Silent)?;
+    let (mut body, mut text) = (answer.into_body(), Vec::new());
+    while let Some(piece) = body.data().await {
+        let piece = piece?;
+        if text.len() + piece.len() > ABOUT_BYTES {
+            return Err(Unfit::Silent);
+        }
+        text.extend_from_slice(&piece);
+        body.flow_control().release_capacity(piece.len())?;
+    }
+    let mut about: About = serde_json::from_slice(&text).map_err(|_| Unfit::Silent)?;
     about.version.retain(|c| c.is_ascii_graphic());
     about.version.truncate(64);
     Ok(about)
 }
 
-fn plain(path: &'static str) -> Request<Empty<Bytes>> {
+fn plain(path: &'static str) -> Request<()> {
     let uri = Uri::builder().scheme("https").authority("connector").path_and_query(path).build();
-    let mut request = Request::new(Empty::new());
+    let mut request = Request::new(());
     *request.uri_mut() = uri.expect("fixed parts make an address");
     request
 }
@@ -125,7 +153,7 @@ fn plain(path: &'static str) -> Request<Empty<Bytes>> {
 impl Link {
     /// Whether it takes one more stream.
     pub(super) fn has_room(&self) -> bool {
-        !self.leaving.is_cancelled() && !self.sender.is_closed() && self.load() < STREAMS as usize
+        !self.leaving.is_cancelled() && !self.cut.is_cancelled() && self.load() < STREAMS as usize
     }
 
     /// How many streams it carries.
@@ -149,8 +177,10 @@ impl Link {
     }
 
     /// Waits until it says that it leaves. An error means that it is lost.
-    pub(super) async fn until_it_leaves(&self) -> hyper::Result<()> {
-        self.sender.clone().send_request(plain(LEAVE_PATH)).await.map(|_| ())
+    pub(super) async fn until_it_leaves(&self) -> Result<(), Unfit> {
+        let (answer, _) = self.sender.clone().ready().await?.send_request(plain(LEAVE_PATH), true)?;
+        answer.await?;
+        Ok(())
     }
 
     /// Waits until the last stream has ended.
@@ -168,18 +198,21 @@ impl Link {
     pub(super) async fn open(self: &Arc<Self>, app: &AppId, warrant: &str) -> Result<Stream, DialError> {
         let load = Load::on(self);
         let lost = || DialError::Lost(self.name.site.clone());
-        let mut request = Request::new(Empty::new());
+        let mut request = Request::new(());
         *request.method_mut() = Method::CONNECT;
         *request.uri_mut() = Uri::builder().authority(app.as_str()).build().map_err(|_| DialError::NoSite)?;
         let warrant = HeaderValue::from_str(warrant).map_err(|_| DialError::NoSite)?;
         request.headers_mut().insert(WARRANT, warrant);
-        let mut answer = self.sender.clone().send_request(request).await.map_err(|error| {
+        let asking = async {
+            let (answer, up) = self.sender.clone().ready().await?.send_request(request, false)?;
+            Ok::<_, h2::Error>((answer.await?, up))
+        };
+        let (answer, up) = asking.await.map_err(|error| {
             tracing::debug!(connector = %self.name, %error, "no stream");
             lost()
         })?;
         if answer.status() == StatusCode::OK {
-            let io = hyper::upgrade::on(&mut answer).await.map_err(|_| lost())?;
-            return Ok(Stream::new(io, load));
+            return Ok(Stream::new(up, answer.into_body(), load));
         }
         let code = answer.headers().get(REFUSAL).and_then(|v| v.to_str().ok()).and_then(Refusal::from_code);
         Err(DialError::Refused(self.name.clone(), code.unwrap_or(Refusal::Request)))

@@ -13,12 +13,11 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::link::{Arrival, Link, begin};
+use super::link::{Arrival, Link, Unfit, begin};
 use super::tls::Configs;
 use super::{DialError, Event, House, LinkView, Stream, TlsError, What, door};
 use crate::bounds::{ABOUT_TIME, CONNECT, JOINS, LINKS, LINKS_OF_ONE, REVIEW, TRIES, TRY};
 use crate::choose::{Dice, choose};
-use crate::tasks::Tasks;
 use crate::words::{DOOR, LINK, Refusal};
 
 /// The sites, as the gateway sees them. All threads share one.
@@ -26,10 +25,10 @@ pub struct Sites {
     house: Arc<dyn House>,
     configs: Configs,
     links: Mutex<Vec<Arc<Link>>>,
-    /// Links that are being begun, by name, so that they count against the bounds.
     dice: Dice,
     ids: AtomicU64,
     joins: Arc<Semaphore>,
+    renewals: Arc<Semaphore>,
     arriving: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -45,6 +44,7 @@ impl Sites {
             dice: Dice::new(seed),
             ids: AtomicU64::new(0),
             joins: Arc::new(Semaphore::new(JOINS)),
+            renewals: Arc::new(Semaphore::new(JOINS)),
             arriving: Arc::new(Semaphore::new(LINKS)),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -71,8 +71,10 @@ impl Sites {
         match (protocol.as_deref(), leaf) {
             (Some(LINK), Some(leaf)) => self.link(stream, leaf, from),
             (Some(DOOR), leaf) => {
-                let Ok(place) = Arc::clone(&self.joins).try_acquire_owned() else {
-                    tracing::warn!(%from, "too many connectors join at a time");
+                // Strangers who knock without end keep no member from renewing.
+                let places = if leaf.is_some() { &self.renewals } else { &self.joins };
+                let Ok(place) = Arc::clone(places).try_acquire_owned() else {
+                    tracing::warn!(%from, "too many connectors join or renew at a time");
                     return;
                 };
                 let (house, stop) = (Arc::clone(&self.house), self.stop.clone());
@@ -98,17 +100,16 @@ impl Sites {
         let (Ok(place), true) = (place, of_this < LINKS_OF_ONE) else {
             return self.told(&member.name, from, What::TooMany);
         };
-        let tasks = Tasks { tracker: self.tasks.clone(), cut: self.stop.child_token() };
+        let cut = self.stop.child_token();
         let arrival = Arrival {
             id: self.ids.fetch_add(1, Ordering::Relaxed),
             member,
             from,
             leaf,
             since: self.house.now(),
-            tasks: tasks.clone(),
+            cut: cut.clone(),
         };
         let this = Arc::clone(self);
-        let cut = tasks.cut.clone();
         self.tasks.spawn(async move {
             match timeout(ABOUT_TIME, begin(stream, arrival)).await {
                 Ok(Ok((link, driver))) => this.keep(link, driver).await,
@@ -121,7 +122,7 @@ impl Sites {
     }
 
     /// A link from its first to its last stream.
-    async fn keep(&self, link: Arc<Link>, driver: impl Future<Output = hyper::Result<()>>) {
+    async fn keep(&self, link: Arc<Link>, driver: impl Future<Output = Result<(), Unfit>>) {
         {
             let mut links = self.links();
             // Several may have begun at a time.
@@ -140,12 +141,13 @@ impl Sites {
             _ = driver.as_mut() => false,
         };
         link.leaving().cancel();
+        // A link that ended in between has said so, too.
         if leaving {
             self.told(&link.name, link.from, What::Leaves);
             // Streams that run may end. When the other end goes, they fail, and are given back too.
             tokio::select! {
                 () = link.until_empty() => {}
-                () = async { let _ = driver.as_mut().await; link.until_empty().await } => {}
+                _ = driver.as_mut() => {}
             }
         }
         let was_cut = link.is_cut();

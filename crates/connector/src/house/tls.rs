@@ -104,7 +104,9 @@ impl ClientCertVerifier for Members {
         match self.house.member(leaf) {
             Some(_) => Ok(verified),
             None => {
-                tracing::info!("a certificate of ours that is no connector's, or a revoked one's, knocked as a connector");
+                tracing::info!(
+                    "a certificate of ours that is no connector's, or a revoked one's, knocked as a connector"
+                );
                 Err(CertificateError::Revoked.into())
             }
         }

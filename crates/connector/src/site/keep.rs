@@ -7,10 +7,9 @@ use safeconduct_config::GatewayAddress;
 use safeconduct_model::Timestamp;
 use thiserror::Error;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::backoff::Backoff;
 use super::carry::{Carrier, carry};
@@ -90,7 +89,8 @@ impl Connector {
     pub async fn run(self, stop: CancellationToken) {
         let Self { settings, state, identity, carrier, dice } = self;
         let (fresh, present) = watch::channel(identity);
-        let tasks = TaskTracker::new();
+        // Whoever drops this future ends every link.
+        let mut keepers = JoinSet::new();
         for gateway in settings.gateways.clone() {
             let keeper = Keeper {
                 gateway,
@@ -99,15 +99,14 @@ impl Connector {
                 dice: Arc::clone(&dice),
                 tell: settings.tell,
             };
-            tasks.spawn(keeper.keep(stop.clone()));
+            keepers.spawn(keeper.keep(stop.clone()));
         }
-        tasks.close();
         let renewing = look_after_certificate(&settings, &state, &fresh, &dice);
         tokio::select! {
             () = renewing => {}
             () = stop.cancelled() => {}
         }
-        tasks.wait().await;
+        while keepers.join_next().await.is_some() {}
     }
 }
 
@@ -166,7 +165,7 @@ impl Linked {
 impl Keeper {
     async fn keep(mut self, stop: CancellationToken) {
         let mut backoff = Backoff::default();
-        let left = TaskTracker::new();
+        let mut left = JoinSet::new();
         let mut old: Option<Linked> = None;
         while !stop.is_cancelled() {
             let since = tokio::time::Instant::now();
@@ -213,8 +212,7 @@ impl Keeper {
         if let Some(old) = old.take() {
             left.spawn(old.leave());
         }
-        left.close();
-        left.wait().await;
+        while left.join_next().await.is_some() {}
     }
 
     /// One link, taken by the gateway: TLS alone says nothing, for who is refused learns it afterwards.

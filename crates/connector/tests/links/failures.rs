@@ -67,7 +67,10 @@ async fn one_that_leaves_ends_its_streams_first_and_takes_no_new_ones() {
     drop(running);
     tokio::time::timeout(Duration::from_secs(10), a.running).await.unwrap().unwrap();
     until(|| gateway.sites.views().len() == 1).await;
-    assert_eq!((gateway.roll.said(What::Leaves), gateway.roll.said(What::Left), gateway.roll.said(What::Lost)), (1, 1, 0));
+    assert_eq!(
+        (gateway.roll.said(What::Leaves), gateway.roll.said(What::Left), gateway.roll.said(What::Lost)),
+        (1, 1, 0)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -164,7 +164,7 @@ async fn one_connector_has_few_links_however_often_it_knocks() {
     let (gateway, dir) = (Gateway::start(&[]).await, tempfile::tempdir().unwrap());
     let _first = gateway.connector(&dir, "berlin/a").await;
     let mut more = Vec::new();
-    for _ in 0..6 {
+    for _ in 0..10 {
         let settings = gateway.settings(&dir, "berlin/a", None);
         more.push(Outpost::run(Connector::start(settings).await.unwrap()));
     }

@@ -1,4 +1,5 @@
 //! Both ends in one process: a house that keeps its roll in memory, connectors with real TLS between.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "these are tests")]
 
 mod common;
 mod failures;

@@ -2,8 +2,8 @@
 
 pub mod apps;
 pub mod assess;
-mod denied;
 pub mod connectors;
+mod denied;
 pub mod devices;
 pub mod done;
 pub mod health;

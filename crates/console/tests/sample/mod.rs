@@ -13,8 +13,8 @@ use futures_util::stream;
 use safeconduct_access::Visitor;
 use safeconduct_console::{Answer, Backend, Events, Trouble, view::*};
 use safeconduct_model::{
-    Action, AppId, ConnectorName, AssetKind, Auth, Check, Class, CutCause, DeviceId, Duration, Failing, Method, Mode, PersonId,
-    Reason, Remedy, SessionId, Timestamp,
+    Action, AppId, AssetKind, Auth, Check, Class, ConnectorName, CutCause, DeviceId, Duration, Failing, Method, Mode,
+    PersonId, Reason, Remedy, SessionId, Timestamp,
 };
 
 /// The instant at which the sample is looked at.

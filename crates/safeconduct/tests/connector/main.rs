@@ -1,7 +1,7 @@
 //! Applications behind connectors, with the real program on both ends: one process for the house, one for each connector.
 #![expect(clippy::panic, reason = "a test that cannot go on panics")]
 
-#[expect(dead_code, unreachable_pub, reason = "the tests use a part of the browser of the demo")]
+#[allow(dead_code, unused_imports, reason = "the tests use a part of the browser of the demo")]
 #[path = "../../src/demo/browser/mod.rs"]
 mod browser;
 mod stage;
@@ -30,7 +30,11 @@ impl Tally {
 }
 
 /// Asks until told to stop, one request after the other in each browser; every fourth writes.
-fn load(stage: &Stage, browsers: Vec<browser::Browser>, stop: &Arc<AtomicBool>) -> (Arc<Tally>, Vec<tokio::task::JoinHandle<()>>) {
+fn load(
+    stage: &Stage,
+    browsers: Vec<browser::Browser>,
+    stop: &Arc<AtomicBool>,
+) -> (Arc<Tally>, Vec<tokio::task::JoinHandle<()>>) {
     let tally = Arc::new(Tally::default());
     let mut workers = Vec::new();
     for (worker, browser) in browsers.into_iter().enumerate() {
@@ -49,7 +53,7 @@ fn load(stage: &Stage, browsers: Vec<browser::Browser>, stop: &Arc<AtomicBool>) 
                 if status != 200 {
                     let count = if writes { &tally.writes_failed } else { &tally.reads_failed };
                     count.fetch_add(1, Ordering::SeqCst);
-                    tally.failed.lock().unwrap().push((path, status));
+                    tally.failed.lock().expect("nobody panicked").push((path, status));
                 }
             }
         }));
@@ -109,7 +113,11 @@ async fn requests_flow_through_two_connectors_and_survive_a_death_and_a_leave() 
     for worker in workers {
         worker.await.unwrap();
     }
-    println!("leave: {} requests, failed {:?}, gone after {took:?}", tally.done.load(Ordering::SeqCst), tally.failures());
+    println!(
+        "leave: {} requests, failed {:?}, gone after {took:?}",
+        tally.done.load(Ordering::SeqCst),
+        tally.failures()
+    );
     assert_eq!(tally.failures(), (0, 0), "{:?}", tally.failed.lock().unwrap());
     drop(a);
 
@@ -165,7 +173,8 @@ async fn who_is_not_let_in_and_who_is_not_let_in_any_more() {
     assert_eq!(page.status.as_u16(), 200, "{}", page.body);
     let paris = stage.joined("p", "paris", &stage.token("paris")).await;
     a.kill_now();
-    until("the loss is noticed", || stage.listed("berlin/a").is_some_and(|r| r["links"] == serde_json::json!([]))).await;
+    until("the loss is noticed", || stage.listed("berlin/a").is_some_and(|r| r["links"] == serde_json::json!([])))
+        .await;
     let page = browsers[0].fetch(Method::GET, &wiki, &[], "").await.unwrap();
     assert_eq!((page.status.as_u16(), page.code().as_str()), (503, "connector_unavailable"), "{}", page.body);
     drop(paris);

@@ -174,7 +174,7 @@ impl Process {
         let kept = Arc::clone(&lines);
         std::thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
-                kept.lock().unwrap().push(line);
+                kept.lock().expect("nobody panicked").push(line);
             }
         });
         Self { child, lines }
@@ -182,15 +182,15 @@ impl Process {
 
     async fn line<T>(&mut self, read: impl Fn(&str) -> Option<T>) -> T {
         for _ in 0..600 {
-            if let Some(found) = self.lines.lock().unwrap().iter().find_map(|l| read(l)) {
+            if let Some(found) = self.lines.lock().expect("nobody panicked").iter().find_map(|l| read(l)) {
                 return found;
             }
             if let Some(status) = self.child.try_wait().expect("it can be looked at") {
-                panic!("it ended ({status}) after: {}", self.lines.lock().unwrap().join(" | "));
+                panic!("it ended ({status}) after: {}", self.lines.lock().expect("nobody panicked").join(" | "));
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        panic!("it did not say so within 30 seconds: {}", self.lines.lock().unwrap().join(" | "));
+        panic!("it did not say so within 30 seconds: {}", self.lines.lock().expect("nobody panicked").join(" | "));
     }
 
     /// Dies without a word.
@@ -204,7 +204,12 @@ impl Process {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill").success());
         let waited = tokio::task::spawn_blocking(move || self.child.wait());
-        tokio::time::timeout(Duration::from_secs(45), waited).await.expect("it ends").expect("joined").expect("waited").success()
+        tokio::time::timeout(Duration::from_secs(45), waited)
+            .await
+            .expect("it ends")
+            .expect("joined")
+            .expect("waited")
+            .success()
     }
 }
 
@@ -259,7 +264,7 @@ impl Application {
             };
             let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
             buffer.drain(..end);
-            seen.lock().unwrap().extend(head.split(' ').nth(1).map(str::to_owned));
+            seen.lock().expect("nobody panicked").extend(head.split(' ').nth(1).map(str::to_owned));
             // A request is under way for a while, so that a death finds some.
             tokio::time::sleep(Duration::from_millis(5)).await;
             if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.is_err() {
@@ -269,7 +274,7 @@ impl Application {
     }
 
     pub(crate) fn seen(&self) -> Vec<String> {
-        self.seen.lock().unwrap().clone()
+        self.seen.lock().expect("nobody panicked").clone()
     }
 }
 

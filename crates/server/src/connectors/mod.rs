@@ -81,3 +81,6 @@ pub(crate) struct NewToken {
     /// When it ends.
     pub(crate) until: Timestamp,
 }
+
+#[cfg(test)]
+mod tests;

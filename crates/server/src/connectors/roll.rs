@@ -73,7 +73,9 @@ pub(crate) enum RollError {
     #[error("no connector is called `{0}`")]
     Unknown(ConnectorName),
     /// The token does not count.
-    #[error("the token is unknown, used, too old, or for another site; make a new one with `safeconduct connector token`")]
+    #[error(
+        "the token is unknown, used, too old, or for another site; make a new one with `safeconduct connector token`"
+    )]
     Token,
     /// The name is in use.
     #[error("a connector `{0}` is there already; choose another name, or revoke that one first")]
@@ -224,7 +226,8 @@ impl House {
             .authority
             .issue_connector(name, request, serial()?, now, LIFE)
             .map_err(|e| RollError::Request(e.to_string()))?;
-        let leaf = connector_of(&issued.certificate, now).context("a new certificate of a connector is not readable")?;
+        let leaf =
+            connector_of(&issued.certificate, now).context("a new certificate of a connector is not readable")?;
         Ok((issued.certificate_pem, leaf))
     }
 
