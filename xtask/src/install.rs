@@ -113,8 +113,8 @@ mod tests {
                 "/usr/bin/cvc5",
                 "/opt/pip3",
             ]
-                .iter()
-                .any(|f| file == Path::new(f))
+            .iter()
+            .any(|f| file == Path::new(f))
         };
         assert_eq!(missing("/usr/bin:/opt", there), ["chromium-driver", "libnss3-tools"]);
         assert_eq!(missing("/usr/bin:/opt", |_| true), [""; 0]);

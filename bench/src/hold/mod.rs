@@ -18,6 +18,8 @@ use probe::Probe;
 
 /// How often those that must end are looked at.
 const LOOK: Duration = Duration::from_millis(20);
+/// What lives says something more often than this; what does not is as good as gone.
+const SILENCE: Duration = Duration::from_secs(6);
 
 /// What it can be told.
 #[derive(Debug, Deserialize)]
@@ -102,10 +104,12 @@ impl Held {
     }
 
     fn tell(&self, ending: &[String], staying: &[String]) -> Value {
-        let ended: Vec<Value> = ending.iter().filter_map(|name| Some(self.ended(name, self.groups.get(name)?))).collect();
+        let ended: Vec<Value> =
+            ending.iter().filter_map(|name| Some(self.ended(name, self.groups.get(name)?))).collect();
         let wrongly: BTreeMap<&String, usize> = staying
             .iter()
-            .filter_map(|name| Some((name, self.groups.get(name)?.ended().len())))
+            .filter_map(|name| Some((name, self.groups.get(name)?)))
+            .map(|(name, group)| (name, group.ended().len().max(group.silent(SILENCE))))
             .filter(|(_, cut)| *cut > 0)
             .collect();
         let second = self.mark + Duration::from_secs(1);

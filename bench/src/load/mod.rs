@@ -126,7 +126,8 @@ fn connections(spec: &Spec, closed: bool) -> Result<Vec<Connection>> {
         let (talk, out, places) = if spec.http == 1 {
             (Talk::One(Http1::new(spec.length), Rc::clone(&request)), Vec::new(), 1)
         } else {
-            let (talk, out) = Http2::new(&spec.path, &spec.authority, tls.is_some(), &spec.headers, spec.streams, spec.length);
+            let (talk, out) =
+                Http2::new(&spec.path, &spec.authority, tls.is_some(), &spec.headers, spec.streams, spec.length);
             (Talk::Two(Box::new(talk)), out, spec.streams)
         };
         let since = vec![if closed { 0 } else { FREE }; places];
