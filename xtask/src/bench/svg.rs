@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use crate::terminal::spaced;
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 920.0;
 const HEIGHT: f64 = 420.0;
 const LEFT: f64 = 70.0;
-const RIGHT: f64 = 230.0;
+const RIGHT: f64 = 290.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 55.0;
 const MOST_TICKS: u32 = 7;

@@ -1,5 +1,7 @@
 //! From measurements to figures: medians over rounds, ratios within a round, goals.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::contestant::{Case, Http, Size, Who};
@@ -16,6 +18,9 @@ const OVERRUN: f64 = 0.02;
 /// as busy as this.
 const GENERATOR_BUSY: f64 = 0.97;
 const PROXY_BUSY: f64 = 0.9;
+const LIMIT: &str =
+    "the core of load generator and upstream was the limit, so answers a second are not the proxy's own";
+const BEHIND: &str = "the rate could not be kept, and what was late counts as late";
 
 /// The metrics of the closed loop: name, unit, and where it is read.
 type Metric = (&'static str, &'static str, fn(&Measured) -> f64);
@@ -121,26 +126,24 @@ fn invalid(results: &Results) -> Vec<String> {
     told
 }
 
-/// Every measurement that says less than it seems to.
+/// What says less than it seems to: for each case who it is about.
 fn notes(results: &Results) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut about: BTreeMap<(String, &str), Vec<&str>> = BTreeMap::new();
     for ((case, who), rounds) in &results.closed {
         let at_its_limit = |m: &Measured| m.own_busy > GENERATOR_BUSY && m.busy < PROXY_BUSY;
         if *who != Who::Direct && rounds.iter().any(at_its_limit) {
-            let at = format!("{}, {}, closed loop", who.name(), case.name());
-            told.push(format!(
-                "{at}: the core of load generator and upstream was the limit; answers a second are its, not the proxy's"
-            ));
+            let at = format!("{}, closed loop", case.name());
+            about.entry((at, LIMIT)).or_default().push(who.name());
         }
     }
     for ((case, who, level), open) in &results.open {
         let overrun = |m: &Measured| m.left as f64 > OVERRUN * (m.answers + m.left) as f64;
         if open.rounds.iter().any(overrun) {
-            let at = format!("{}, {}, open loop at {level} %", who.name(), case.name());
-            told.push(format!("{at}: it could not keep up with the rate; what was late counts as late"));
+            let at = format!("{}, open loop at {level} %", case.name());
+            about.entry((at, BEHIND)).or_default().push(who.name());
         }
     }
-    told
+    about.into_iter().map(|((at, what), who)| format!("{at}: {what}: {}", who.join("; "))).collect()
 }
 
 fn goals(results: &Results, idle: Option<&Idle>) -> Vec<Value> {
