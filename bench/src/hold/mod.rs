@@ -29,8 +29,8 @@ enum Told {
     Open(Order),
     /// Ask again and again.
     Probe(Order),
-    /// Something happens now, or at an instant of the wall clock in milliseconds.
-    Mark { at_ms: Option<i64> },
+    /// Something happens now, or at an instant of the wall clock in milliseconds; to the program with this number.
+    Mark { at_ms: Option<i64>, pid: u32 },
     /// Wait until these groups have ended, or so long; then so long for what comes too late; and tell.
     Tell { ending: Vec<String>, staying: Vec<String>, wait_ms: u64, settle_ms: u64 },
     /// Forget groups and probes; their connections end.
@@ -40,7 +40,8 @@ enum Told {
 /// Listens and answers until there is nothing more to hear.
 pub(crate) async fn run(mut say: impl FnMut(String)) -> Result<()> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    let mut held = Held { groups: BTreeMap::new(), probes: BTreeMap::new(), mark: Instant::now() };
+    let mut held =
+        Held { groups: BTreeMap::new(), probes: BTreeMap::new(), mark: Instant::now(), pid: 0, before: (0, 0) };
     while let Some(line) = lines.next_line().await? {
         let told = serde_json::from_str(&line).with_context(|| format!("not understood: {line}"))?;
         say(held.hear(told).await?.to_string());
@@ -52,6 +53,9 @@ struct Held {
     groups: BTreeMap<String, Group>,
     probes: BTreeMap<String, Probe>,
     mark: Instant,
+    /// The program that lets go, and what it and this one had taken at the mark.
+    pid: u32,
+    before: (u64, u64),
 }
 
 impl Held {
@@ -69,8 +73,9 @@ impl Held {
                 self.probes.insert(name, Probe::begin(order)?);
                 Ok(json!({}))
             }
-            Told::Mark { at_ms } => {
-                self.mark = Instant::now();
+            Told::Mark { at_ms, pid } => {
+                (self.pid, self.mark) = (pid, Instant::now());
+                self.before = self.cpu();
                 if let Some(at) = at_ms {
                     let ahead = u64::try_from(at - wall_ms()).unwrap_or(0);
                     self.mark += Duration::from_millis(ahead);
@@ -78,9 +83,17 @@ impl Held {
                 Ok(json!({}))
             }
             Told::Tell { ending, staying, wait_ms, settle_ms } => {
+                if self.mark > Instant::now() {
+                    tokio::time::sleep_until(self.mark.into()).await;
+                    self.before = self.cpu();
+                }
                 self.wait(&ending, self.mark + Duration::from_millis(wait_ms)).await;
+                let (after, before) = (self.cpu(), self.before);
                 tokio::time::sleep(Duration::from_millis(settle_ms)).await;
-                Ok(self.tell(&ending, &staying))
+                let mut told = self.tell(&ending, &staying);
+                told["cpu_ns"] = json!(after.0.saturating_sub(before.0));
+                told["own_cpu_ns"] = json!(after.1.saturating_sub(before.1));
+                Ok(told)
             }
             Told::Forget { names } => {
                 // The connections end with the process; what is asked again and again ends now.
@@ -91,6 +104,11 @@ impl Held {
                 Ok(json!({}))
             }
         }
+    }
+
+    /// What the program and this one have taken, in nanoseconds.
+    fn cpu(&self) -> (u64, u64) {
+        (crate::load::cpu_ns(self.pid), crate::load::cpu_ns(std::process::id()))
     }
 
     async fn wait(&self, ending: &[String], until: Instant) {

@@ -95,9 +95,14 @@ pub(crate) fn run(spec: &str) -> Result<Value> {
     }))
 }
 
+/// Nanoseconds that a program with its children has run.
+pub(crate) fn cpu_ns(pid: u32) -> u64 {
+    accounting::cpu(pid).run_ns
+}
+
 /// Nanoseconds of the load generator and of what shares its core.
 fn beside(spec: &Spec) -> u64 {
-    accounting::cpu(std::process::id()).run_ns + spec.beside.map_or(0, |pid| accounting::cpu(pid).run_ns)
+    cpu_ns(std::process::id()) + spec.beside.map_or(0, cpu_ns)
 }
 
 /// What one process holds, without any load.

@@ -87,11 +87,11 @@ impl Chart {
 /// A round distance of which few fit below a value.
 fn step(most: f64) -> f64 {
     let ten = 10f64.powf((most / 10.0).log10().floor());
-    [1.0, 2.0, 5.0]
+    [1.0, 2.0, 5.0, 10.0, 20.0]
         .into_iter()
         .map(|n| n * ten)
         .find(|step| most / step <= f64::from(MOST_TICKS) - 1.0)
-        .unwrap_or(10.0 * ten)
+        .unwrap_or(50.0 * ten)
 }
 
 fn line(out: &mut String, from: (f64, f64), to: (f64, f64)) {

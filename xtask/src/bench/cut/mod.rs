@@ -149,7 +149,7 @@ impl Stage {
         let load = self.load(staying, ahead + 4_000)?;
         // The probes have asked before anything happens.
         sleep(Duration::from_millis(700));
-        self.hear(&json!({ "mark": { "at_ms": at_ms } }))?;
+        self.hear(&json!({ "mark": { "at_ms": at_ms, "pid": self.server.running.pid() } }))?;
         cocked.pull(&self.server)?;
         let told = self.hear(
             &json!({ "tell": { "ending": names, "staying": kept, "wait_ms": WAIT_MS, "settle_ms": SETTLE_MS } }),

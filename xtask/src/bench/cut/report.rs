@@ -39,6 +39,10 @@ pub(crate) fn report(
         row("p50", "ms", at(&all, 500));
         row("p99", "ms", at(&all, 990));
         row("max", "ms", at(&all, 1_000));
+        // With what the load beside it took meanwhile. On a shared machine these two say more than the times.
+        let each = |key: &str| one.told[key].as_f64().unwrap_or(0.0) / 1e3 / all.len().max(1) as f64;
+        row("CPU of the gateway for each", "µs", each("cpu_ns"));
+        row("CPU of the clients for each", "µs", each("own_cpu_ns"));
         row("not cut", "", missed as f64);
         let wrongly = one.told["wrongly_ended"].as_object().map_or(0, |m| m.values().filter_map(Value::as_u64).sum());
         row("wrongly cut", "", (wrongly + early) as f64);
