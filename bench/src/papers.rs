@@ -76,7 +76,8 @@ mod tests {
         let (jwks, token) = token().expect("made");
         let jwks: Value = serde_json::from_str(&jwks).expect("JSON");
         let bytes = |v: &Value| URL_SAFE_NO_PAD.decode(v.as_str().expect("text")).expect("base64url");
-        let key = aws_lc_rs::rsa::PublicKeyComponents { n: bytes(&jwks["keys"][0]["n"]), e: bytes(&jwks["keys"][0]["e"]) };
+        let key =
+            aws_lc_rs::rsa::PublicKeyComponents { n: bytes(&jwks["keys"][0]["n"]), e: bytes(&jwks["keys"][0]["e"]) };
         let (signed, signature) = token.rsplit_once('.').expect("three parts");
         let signature = URL_SAFE_NO_PAD.decode(signature).expect("base64url");
         let checks = &aws_lc_rs::signature::RSA_PKCS1_2048_8192_SHA256;

@@ -91,7 +91,11 @@ async fn live(mut stream: TcpStream, word: &[u8], speaks: bool) -> Result<()> {
     stream.write_all(word).await?;
     loop {
         tokio::select! {
-            n = stream.read(&mut heard) => if n? == 0 { return Ok(()) },
+            n = stream.read(&mut heard) => if n? == 0 {
+                // Thousands end at once; closing them may wait until that is over.
+                tokio::time::sleep(TICK).await;
+                return Ok(());
+            },
             () = tokio::time::sleep(TICK), if speaks => stream.write_all(word).await?,
         }
     }

@@ -118,8 +118,8 @@ mod tests {
                 "/opt/pip3",
                 "/opt/pebble",
             ]
-                .iter()
-                .any(|f| file == Path::new(f))
+            .iter()
+            .any(|f| file == Path::new(f))
         };
         assert_eq!(missing("/usr/bin:/opt", there), ["chromium-driver", "libnss3-tools", "python3"]);
         assert_eq!(missing("/usr/bin:/opt", |_| true), [""; 0]);

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use rustls::ClientConfig;
@@ -16,6 +16,8 @@ use super::kinds::{Kind, Live, one, stream, two};
 
 /// So many are opened at a time.
 const AT_A_TIME: usize = 64;
+/// This side of a connection that ended is closed so much later.
+const CLOSED_AFTER: Duration = Duration::from_secs(2);
 /// So many failures are told in words.
 const TOLD: usize = 5;
 
@@ -76,6 +78,9 @@ pub(crate) struct Group {
     pub kind: Kind,
     pub open: usize,
     ended: Arc<Mutex<Vec<Instant>>>,
+    /// When something was last heard on each, in milliseconds since the group began.
+    heard: Arc<Mutex<Vec<Arc<AtomicU64>>>>,
+    began: Instant,
 }
 
 impl Group {
@@ -85,23 +90,29 @@ impl Group {
         let path: Arc<str> = order.path.as_deref().unwrap_or(order.kind.path()).into();
         let place = Arc::new(Place::of(&order, http)?);
         let ended = Arc::<Mutex<Vec<Instant>>>::default();
+        let (all_heard, began) = (Arc::<Mutex<Vec<Arc<AtomicU64>>>>::default(), Instant::now());
         let (room, opened) = (Arc::new(Semaphore::new(AT_A_TIME)), Arc::new(AtomicUsize::new(0)));
         let each = if order.kind == Kind::Stream { order.streams.max(1) } else { 1 };
         let mut opening = JoinSet::new();
         for number in 0..order.count.div_ceil(each) {
             let (place, path) = (Arc::clone(&place), Arc::clone(&path));
-            let (ended, opened) = (Arc::clone(&ended), Arc::clone(&opened));
+            let (ended, opened, all_heard) = (Arc::clone(&ended), Arc::clone(&opened), Arc::clone(&all_heard));
             let permit = Arc::clone(&room).acquire_owned().await?;
             let count = each.min(order.count - number * each);
             let kind = order.kind;
             opening.spawn(async move {
                 let _permit = permit;
-                let keep = |live: Live| {
+                let keep = |mut live: Live| {
                     opened.fetch_add(1, Ordering::Relaxed);
                     let ended = Arc::clone(&ended);
+                    let heard = Arc::new(AtomicU64::new(since_ms(began)));
+                    all_heard.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&heard));
                     tokio::spawn(async move {
-                        live.ended().await;
+                        live.ended(|| heard.store(since_ms(began), Ordering::Relaxed)).await;
                         ended.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
+                        // Thousands end at once; closing this side now would make the others seem later than they were.
+                        tokio::time::sleep(CLOSED_AFTER).await;
+                        drop(live);
                     });
                 };
                 if kind == Kind::Stream {
@@ -125,7 +136,15 @@ impl Group {
             }
         }
         let open = opened.load(Ordering::Relaxed);
-        Ok((Self { kind: order.kind, open, ended }, failed, words))
+        Ok((Self { kind: order.kind, open, ended, heard: all_heard, began }, failed, words))
+    }
+
+    /// How many have heard nothing for so long.
+    pub(crate) fn silent(&self, longest: Duration) -> usize {
+        let now = since_ms(self.began);
+        let longest = u64::try_from(longest.as_millis()).unwrap_or(u64::MAX);
+        let all = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|heard| now.saturating_sub(heard.load(Ordering::Relaxed)) > longest).count()
     }
 
     /// When connections of this group ended, earliest first.
@@ -134,4 +153,8 @@ impl Group {
         all.sort_unstable();
         all
     }
+}
+
+fn since_ms(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

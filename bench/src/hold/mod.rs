@@ -18,6 +18,8 @@ use probe::Probe;
 
 /// How often those that must end are looked at.
 const LOOK: Duration = Duration::from_millis(20);
+/// What lives says something more often than this; what does not is as good as gone.
+const SILENCE: Duration = Duration::from_secs(6);
 
 /// What it can be told.
 #[derive(Debug, Deserialize)]
@@ -27,8 +29,8 @@ enum Told {
     Open(Order),
     /// Ask again and again.
     Probe(Order),
-    /// Something happens now, or at an instant of the wall clock in milliseconds.
-    Mark { at_ms: Option<i64> },
+    /// Something happens now, or at an instant of the wall clock in milliseconds; to the program with this number.
+    Mark { at_ms: Option<i64>, pid: u32 },
     /// Wait until these groups have ended, or so long; then so long for what comes too late; and tell.
     Tell { ending: Vec<String>, staying: Vec<String>, wait_ms: u64, settle_ms: u64 },
     /// Forget groups and probes; their connections end.
@@ -38,7 +40,8 @@ enum Told {
 /// Listens and answers until there is nothing more to hear.
 pub(crate) async fn run(mut say: impl FnMut(String)) -> Result<()> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    let mut held = Held { groups: BTreeMap::new(), probes: BTreeMap::new(), mark: Instant::now() };
+    let mut held =
+        Held { groups: BTreeMap::new(), probes: BTreeMap::new(), mark: Instant::now(), pid: 0, before: (0, 0) };
     while let Some(line) = lines.next_line().await? {
         let told = serde_json::from_str(&line).with_context(|| format!("not understood: {line}"))?;
         say(held.hear(told).await?.to_string());
@@ -50,6 +53,9 @@ struct Held {
     groups: BTreeMap<String, Group>,
     probes: BTreeMap<String, Probe>,
     mark: Instant,
+    /// The program that lets go, and what it and this one had taken at the mark.
+    pid: u32,
+    before: (u64, u64),
 }
 
 impl Held {
@@ -67,8 +73,9 @@ impl Held {
                 self.probes.insert(name, Probe::begin(order)?);
                 Ok(json!({}))
             }
-            Told::Mark { at_ms } => {
-                self.mark = Instant::now();
+            Told::Mark { at_ms, pid } => {
+                (self.pid, self.mark) = (pid, Instant::now());
+                self.before = self.cpu();
                 if let Some(at) = at_ms {
                     let ahead = u64::try_from(at - wall_ms()).unwrap_or(0);
                     self.mark += Duration::from_millis(ahead);
@@ -76,9 +83,17 @@ impl Held {
                 Ok(json!({}))
             }
             Told::Tell { ending, staying, wait_ms, settle_ms } => {
+                if self.mark > Instant::now() {
+                    tokio::time::sleep_until(self.mark.into()).await;
+                    self.before = self.cpu();
+                }
                 self.wait(&ending, self.mark + Duration::from_millis(wait_ms)).await;
+                let (after, before) = (self.cpu(), self.before);
                 tokio::time::sleep(Duration::from_millis(settle_ms)).await;
-                Ok(self.tell(&ending, &staying))
+                let mut told = self.tell(&ending, &staying);
+                told["cpu_ns"] = json!(after.0.saturating_sub(before.0));
+                told["own_cpu_ns"] = json!(after.1.saturating_sub(before.1));
+                Ok(told)
             }
             Told::Forget { names } => {
                 // The connections end with the process; what is asked again and again ends now.
@@ -89,6 +104,11 @@ impl Held {
                 Ok(json!({}))
             }
         }
+    }
+
+    /// What the program and this one have taken, in nanoseconds.
+    fn cpu(&self) -> (u64, u64) {
+        (crate::load::cpu_ns(self.pid), crate::load::cpu_ns(std::process::id()))
     }
 
     async fn wait(&self, ending: &[String], until: Instant) {
@@ -102,10 +122,12 @@ impl Held {
     }
 
     fn tell(&self, ending: &[String], staying: &[String]) -> Value {
-        let ended: Vec<Value> = ending.iter().filter_map(|name| Some(self.ended(name, self.groups.get(name)?))).collect();
+        let ended: Vec<Value> =
+            ending.iter().filter_map(|name| Some(self.ended(name, self.groups.get(name)?))).collect();
         let wrongly: BTreeMap<&String, usize> = staying
             .iter()
-            .filter_map(|name| Some((name, self.groups.get(name)?.ended().len())))
+            .filter_map(|name| Some((name, self.groups.get(name)?)))
+            .map(|(name, group)| (name, group.ended().len().max(group.silent(SILENCE))))
             .filter(|(_, cut)| *cut > 0)
             .collect();
         let second = self.mark + Duration::from_secs(1);

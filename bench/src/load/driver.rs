@@ -182,7 +182,8 @@ impl Driver {
 
     fn send(&mut self, at: usize) {
         let Some(connection) = self.all.get_mut(at) else { return };
-        let sent = if connection.out.is_empty() { connection.line.flush() } else { connection.line.send(&connection.out) };
+        let sent =
+            if connection.out.is_empty() { connection.line.flush() } else { connection.line.send(&connection.out) };
         connection.out.clear();
         match sent {
             Ok(waits) if waits != connection.waits => {
@@ -281,4 +282,78 @@ fn nanos(time: Duration) -> u64 {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a run of seconds is far below 2^52 ns")]
 fn due(n: u64, gap: f64) -> u64 {
     (n as f64 * gap) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+    use std::rc::Rc;
+
+    use super::*;
+
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    const WARM: Duration = Duration::from_millis(50);
+    const WINDOW: Duration = Duration::from_millis(500);
+
+    /// Answers on one connection; the answer of this number is late.
+    fn server(late: usize, by: Duration, answer: &'static [u8]) -> SocketAddr {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+        let at = listener.local_addr().expect("an address");
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut heard = [0; 4_096];
+            for number in 0.. {
+                match stream.read(&mut heard) {
+                    Ok(1..) => {}
+                    _ => return,
+                }
+                if number == late {
+                    std::thread::sleep(by);
+                }
+                if stream.write_all(answer).is_err() {
+                    return;
+                }
+            }
+        });
+        at
+    }
+
+    fn seen(at: SocketAddr, rate: Option<f64>) -> Seen {
+        let line = Line::open(at, None, None).expect("connected");
+        let talk = Talk::One(Http1::new(2), Rc::new(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec()));
+        let since = vec![if rate.is_none() { 0 } else { FREE }];
+        let connection = Connection { line, talk, since, out: Vec::new(), waits: false };
+        let driver = Driver::new(vec![connection], rate.is_none()).expect("epoll");
+        driver.run(Plan { rate, warm: WARM, window: WINDOW }, || {}).expect("run")
+    }
+
+    #[test]
+    fn a_stall_makes_late_what_it_held_up() {
+        // A hundred requests a second; the twentieth is answered a fifth of a second late, and holds up those behind it.
+        let at = server(20, Duration::from_millis(200), ANSWER);
+        let seen = seen(at, Some(100.0));
+        assert_eq!(seen.errors, Vec::<String>::new());
+        let late = |ms: u64| {
+            let counts = seen.latencies.sparse().0;
+            let all: u64 = counts.iter().map(|(_, n)| n).sum();
+            let within = (0..=1_000).rev().find(|p| seen.latencies.at(*p) < ms * 1_000_000).unwrap_or(0);
+            all - all * within / 1_000
+        };
+        assert!(seen.latencies.max() >= 190_000_000, "{}", seen.latencies.max());
+        assert!(late(90) >= 8, "only {} were late, so what was held up was not counted", late(90));
+    }
+
+    #[test]
+    fn the_closed_loop_asks_again_at_once() {
+        let seen = seen(server(usize::MAX, WARM, ANSWER), None);
+        assert_eq!((seen.errors, seen.left), (Vec::new(), 0));
+        assert!(seen.latencies.total() > 100 && seen.seconds > 0.4, "{} answers", seen.latencies.total());
+    }
+
+    #[test]
+    fn a_wrong_answer_is_told() {
+        let seen = seen(server(usize::MAX, WARM, b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"), None);
+        assert!(seen.errors[0].starts_with("the answer HTTP/1.1 403"), "{:?}", seen.errors);
+    }
 }

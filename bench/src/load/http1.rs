@@ -76,7 +76,8 @@ fn end_of_head(bytes: &[u8]) -> Option<usize> {
 fn length(head: &[u8], expected: u64) -> Result<u64, String> {
     const FIELD: &[u8] = b"content-length:";
     if head.get(..12) != Some(b"HTTP/1.1 200") {
-        return Err(format!("the answer {}", String::from_utf8_lossy(&head[..head.len().min(32)]).trim_end()));
+        let first = head.split(|b| *b == b'\r').next().unwrap_or_default();
+        return Err(format!("the answer {}", String::from_utf8_lossy(&first[..first.len().min(40)])));
     }
     let mut lines = head.split(|b| *b == b'\n');
     let field = lines.find(|l| l.get(..FIELD.len()).is_some_and(|name| name.eq_ignore_ascii_case(FIELD)));
@@ -121,7 +122,10 @@ mod tests {
     fn a_wrong_answer_is_an_error() {
         let told = |answer: &[u8], expected| Http1::new(expected).take(answer).expect_err("wrong");
         assert_eq!(told(ANSWER, 5), "4 bytes where 5 were expected");
-        assert_eq!(told(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nbody", 4), "the answer HTTP/1.1 403 Forbidden\r\nContent-L");
+        assert_eq!(
+            told(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nbody", 4),
+            "the answer HTTP/1.1 403 Forbidden"
+        );
         assert_eq!(told(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", 4), "an answer without a length");
         assert_eq!(Http1::new(0).take(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), Ok(1));
     }

@@ -41,7 +41,14 @@ pub(crate) struct Http2 {
 
 impl Http2 {
     /// A connection of so many places, and what it sends first.
-    pub(crate) fn new(path: &str, authority: &str, tls: bool, headers: &[(String, String)], places: usize, expected: u64) -> (Self, Vec<u8>) {
+    pub(crate) fn new(
+        path: &str,
+        authority: &str,
+        tls: bool,
+        headers: &[(String, String)],
+        places: usize,
+        expected: u64,
+    ) -> (Self, Vec<u8>) {
         let (first, next) = blocks(path, authority, tls, headers);
         let mut out = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
         let mut settings = Vec::new();
@@ -52,7 +59,10 @@ impl Http2 {
         frame(&mut out, SETTINGS, 0, 0, &settings);
         frame(&mut out, WINDOW_UPDATE, 0, 0, &(WINDOW - 65_535).to_be_bytes());
         let places = vec![(0, 0, false); places];
-        (Self { expected, first, next, sent_one: false, stream: 1, places, read: Vec::new(), data: None, taken: 0 }, out)
+        (
+            Self { expected, first, next, sent_one: false, stream: 1, places, read: Vec::new(), data: None, taken: 0 },
+            out,
+        )
     }
 
     /// Puts the next request of a place behind `out`.
@@ -127,7 +137,14 @@ impl Http2 {
         }
     }
 
-    fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8], out: &mut Vec<u8>) -> Result<Option<usize>, String> {
+    fn frame(
+        &mut self,
+        kind: u8,
+        flags: u8,
+        stream: u32,
+        payload: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<Option<usize>, String> {
         match kind {
             HEADERS => {
                 let Some(at) = self.place(stream) else { return Ok(None) };
@@ -161,7 +178,11 @@ impl Http2 {
             return Ok(None);
         }
         let (_, length, _) = std::mem::take(&mut self.places[at]);
-        if length == self.expected { Ok(Some(at)) } else { Err(format!("{length} bytes where {} were expected", self.expected)) }
+        if length == self.expected {
+            Ok(Some(at))
+        } else {
+            Err(format!("{length} bytes where {} were expected", self.expected))
+        }
     }
 }
 

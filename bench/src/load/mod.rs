@@ -95,9 +95,14 @@ pub(crate) fn run(spec: &str) -> Result<Value> {
     }))
 }
 
+/// Nanoseconds that a program with its children has run.
+pub(crate) fn cpu_ns(pid: u32) -> u64 {
+    accounting::cpu(pid).run_ns
+}
+
 /// Nanoseconds of the load generator and of what shares its core.
 fn beside(spec: &Spec) -> u64 {
-    accounting::cpu(std::process::id()).run_ns + spec.beside.map_or(0, |pid| accounting::cpu(pid).run_ns)
+    cpu_ns(std::process::id()) + spec.beside.map_or(0, cpu_ns)
 }
 
 /// What one process holds, without any load.
@@ -126,7 +131,8 @@ fn connections(spec: &Spec, closed: bool) -> Result<Vec<Connection>> {
         let (talk, out, places) = if spec.http == 1 {
             (Talk::One(Http1::new(spec.length), Rc::clone(&request)), Vec::new(), 1)
         } else {
-            let (talk, out) = Http2::new(&spec.path, &spec.authority, tls.is_some(), &spec.headers, spec.streams, spec.length);
+            let (talk, out) =
+                Http2::new(&spec.path, &spec.authority, tls.is_some(), &spec.headers, spec.streams, spec.length);
             (Talk::Two(Box::new(talk)), out, spec.streams)
         };
         let since = vec![if closed { 0 } else { FREE }; places];

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::gateway::contestant::HOST;
 use super::gateway::ours::{Jar, Server};
 use super::gateway::peers::Place;
-use super::gateway::process::{Talking, free_port, pinned};
+use super::gateway::process::{Talking, behind, free_port, pinned};
 use super::gateway::{descriptors, goals_told, place, safeconduct};
 use super::{docs, load, program, write};
 use crate::terminal::{say, table};
@@ -71,7 +71,8 @@ pub(crate) fn cut(options: &[&str]) -> Result<bool> {
     let connections = wanted.min(descriptors()?.saturating_sub(SPARE) * 4 / 7);
     let stage = Stage::put_up(place, &bench, &ours)?;
     let pulled = stage.play(connections / 2)?;
-    let report = report::report(&pulled, connections, &stage.place.cores, &before, quick);
+    let errors = stage.server.running.said().lines().filter(|l| l.contains("ERROR") || l.contains("panicked")).count();
+    let report = report::report(&pulled, connections, errors, &stage.place.cores, &before, quick);
     say(table(&super::rows(&report)));
     goals_told(&report).iter().for_each(say);
     let file = write(&root, "bench", "cut", &report)?;
@@ -103,7 +104,7 @@ struct Someone {
 impl Stage {
     fn put_up(place: Place, bench: &Path, ours: &Path) -> Result<Self> {
         let others = place.cores.others.as_deref();
-        let mut upstream = Talking::start("the upstream", pinned(others, bench).arg("serve"))?;
+        let mut upstream = Talking::start("the upstream", behind(others, bench).arg("serve"))?;
         let told: Value = serde_json::from_str(&upstream.hear()?)?;
         let at: SocketAddr = told["at"].as_str().context("the upstream did not say where it is")?.parse()?;
         let (folder, https) = (place.folder.join("ours"), free_port()?);
@@ -148,9 +149,11 @@ impl Stage {
         let load = self.load(staying, ahead + 4_000)?;
         // The probes have asked before anything happens.
         sleep(Duration::from_millis(700));
-        self.hear(&json!({ "mark": { "at_ms": at_ms } }))?;
+        self.hear(&json!({ "mark": { "at_ms": at_ms, "pid": self.server.running.pid() } }))?;
         cocked.pull(&self.server)?;
-        let told = self.hear(&json!({ "tell": { "ending": names, "staying": kept, "wait_ms": WAIT_MS, "settle_ms": SETTLE_MS } }))?;
+        let told = self.hear(
+            &json!({ "tell": { "ending": names, "staying": kept, "wait_ms": WAIT_MS, "settle_ms": SETTLE_MS } }),
+        )?;
         let output = load.wait_with_output().context("the load did not end")?;
         ensure!(output.status.success(), "the load generator failed");
         let load = serde_json::from_slice(&output.stdout).context("the load generator told no figures")?;

@@ -103,7 +103,9 @@ impl Trigger {
             Self::GrantWithdrawn => ("estate/grant.toml", grant),
             Self::GrantEnds => ("estate/grant-until.toml", grant),
             Self::PolicyPublished => ("policies/p-policy.cedar", rule(&just, "")),
-            Self::WindowEnds => ("policies/p-window.cedar", rule(&just, &format!("\nwhen {{ context.time < {until_ms} }}"))),
+            Self::WindowEnds => {
+                ("policies/p-window.cedar", rule(&just, &format!("\nwhen {{ context.time < {until_ms} }}")))
+            }
             Self::Posture => ("policies/p-device.cedar", rule(&just, "\nwhen { context.device.endpoint_protection }")),
             Self::SessionEnded => ("policies/p-session.cedar", rule(&just, "")),
             Self::ApplicationChanged => ("estate/changed.toml", String::new()),

@@ -42,9 +42,7 @@ impl Idle {
 
     pub(crate) fn rows(&self) -> Vec<Value> {
         let case = format!("{} idle WebSockets, TLS on", self.sockets);
-        let row = |metric: &str, unit: &str, ours: f64| {
-            json!({ "case": case, "metric": metric, "unit": unit, "ours": rounded(ours), "peers": {} })
-        };
+        let row = |metric: &str, unit: &str, ours: f64| json!({ "case": case, "metric": metric, "unit": unit, "ours": rounded(ours), "peers": {} });
         vec![
             row("memory before them (PSS)", "MB", self.before_mb),
             row("memory with them (PSS)", "MB", self.after_mb),
@@ -72,7 +70,14 @@ pub(crate) fn run(
     }
 }
 
-fn held(place: &Place, generator: &Generator<'_>, program: &Path, bench: &Path, can: Can, wanted: usize) -> Result<Idle> {
+fn held(
+    place: &Place,
+    generator: &Generator<'_>,
+    program: &Path,
+    bench: &Path,
+    can: Can,
+    wanted: usize,
+) -> Result<Idle> {
     // One descriptor to the client, one to the upstream.
     let sockets = wanted.min(descriptors()?.saturating_sub(SPARE) / 2);
     say(format!("{sockets} idle WebSockets ..."));

@@ -95,7 +95,10 @@ fn browser() -> Vec<(String, String)> {
         ("sec-ch-ua-mobile", "?0"),
         ("sec-ch-ua-platform", "\"Linux\""),
         ("upgrade-insecure-requests", "1"),
-        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"),
+        (
+            "user-agent",
+            "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+        ),
         ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"),
         ("sec-fetch-site", "same-origin"),
         ("sec-fetch-mode", "navigate"),
@@ -125,7 +128,12 @@ fn read(told: &Value) -> Measured {
         max_us: number("max_ns") / 1e3,
         rss_mb: number("rss_kb") / 1_024.0,
         pss_mb: number("pss_kb") / 1_024.0,
-        errors: told["errors"].as_array().into_iter().flatten().map(|e| e.as_str().unwrap_or_default().to_owned()).collect(),
+        errors: told["errors"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|e| e.as_str().unwrap_or_default().to_owned())
+            .collect(),
     }
 }
 

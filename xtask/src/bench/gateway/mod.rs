@@ -34,8 +34,8 @@ use crate::step::Steps;
 use crate::terminal::{say, table};
 use crate::{install, tree};
 use contestant::{Case, Contestant, Who};
-use measure::{Generator, Times};
 pub(crate) use idle::descriptors;
+use measure::{Generator, Times};
 pub(crate) use report::{goals_told, rounded, shown, told};
 
 use peers::Place;
@@ -93,7 +93,8 @@ pub(crate) fn gateway(options: &[&str]) -> Result<bool> {
     let mut missing = Vec::new();
     let contestants = stage(&root, &place, &ours, can, &mut missing)?;
     if !can.plain {
-        missing.push("this build of Safeconduct cannot serve without TLS: these cases have no figure of ours".to_owned());
+        missing
+            .push("this build of Safeconduct cannot serve without TLS: these cases have no figure of ours".to_owned());
     }
     missing.iter().for_each(|m| say(format!("missing: {m}")));
     let upstream = contestants.iter().find(|c| c.who == Who::Direct).context("there is an upstream")?.running.pid();
@@ -147,7 +148,13 @@ pub(crate) fn place(root: &Path, bench: &Path, name: &str) -> Result<Place> {
 }
 
 /// Everybody who takes part, up and answering.
-fn stage(root: &Path, place: &Place, ours: &Path, can: ours::Can, missing: &mut Vec<String>) -> Result<Vec<Contestant>> {
+fn stage(
+    root: &Path,
+    place: &Place,
+    ours: &Path,
+    can: ours::Can,
+    missing: &mut Vec<String>,
+) -> Result<Vec<Contestant>> {
     let direct = peers::upstream(place)?;
     let behind = direct.plain.context("the upstream serves without TLS")?;
     let mut all = vec![direct];
@@ -158,11 +165,14 @@ fn stage(root: &Path, place: &Place, ours: &Path, can: ours::Can, missing: &mut 
     add("nginx", peers::nginx_proxy(place, behind));
     add("HAProxy", peers::haproxy(place, behind));
     let envoy = root.join(install::ENVOY_PROGRAM);
-    add("Envoy", if envoy.is_file() {
-        peers::envoy(place, &envoy, behind)
-    } else {
-        Err(anyhow::anyhow!("it is not installed; `--install` does that"))
-    });
+    add(
+        "Envoy",
+        if envoy.is_file() {
+            peers::envoy(place, &envoy, behind)
+        } else {
+            Err(anyhow::anyhow!("it is not installed; `--install` does that"))
+        },
+    );
     for who in [Who::Bare, Who::One, Who::Many] {
         all.push(ours::contestant(place, ours, who, can, behind).with_context(|| who.name())?);
     }

@@ -49,7 +49,13 @@ pub(crate) fn can(place: &Place, program: &Path) -> Result<Can> {
 }
 
 /// Puts one up and signs Ada in.
-pub(crate) fn contestant(place: &Place, program: &Path, who: Who, can: Can, upstream: SocketAddr) -> Result<Contestant> {
+pub(crate) fn contestant(
+    place: &Place,
+    program: &Path,
+    who: Who,
+    can: Can,
+    upstream: SocketAddr,
+) -> Result<Contestant> {
     let folder = place.folder.join(match who {
         Who::Bare => "ours-bare",
         Who::Many => "ours-many",
@@ -94,12 +100,14 @@ impl Server {
         let mut jar = Jar::new(self.folder.join(format!("{person}-{}.jar", free_port()?.port())));
         jar.device = device.map(|(certificate, key)| (certificate.to_owned(), key.to_owned()));
         let page = self.curl(&jar, &[&link])?;
-        let token = page.split_once("name=\"csrf\" value=\"").or_else(|| page.split_once("name=\"csrf-token\" content=\""));
+        let token =
+            page.split_once("name=\"csrf\" value=\"").or_else(|| page.split_once("name=\"csrf-token\" content=\""));
         let token = token.and_then(|(_, rest)| rest.split_once('"')).map_or("", |(token, _)| token);
         let name = format!("person={person}");
         let csrf = format!("csrf={token}");
         let origin = format!("origin: https://{PORTAL}:{}", self.https.port());
-        let form = ["--data-urlencode", &name, "--data-urlencode", "name=x", "--data-urlencode", &csrf, "-H", &origin, &link];
+        let form =
+            ["--data-urlencode", &name, "--data-urlencode", "name=x", "--data-urlencode", &csrf, "-H", &origin, &link];
         self.curl(&jar, &form)?;
         self.curl(&jar, &[&format!("https://{host}:{}{path}", self.https.port())])?;
         Ok(jar)
@@ -108,7 +116,16 @@ impl Server {
     /// Asks as a browser does, with cookies and redirects.
     pub(crate) fn curl(&self, jar: &Jar, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new(find("curl").context("curl is not installed; `--install` does that")?);
-        command.args(["--silent", "--show-error", "--fail-with-body", "--location", "--max-redirs", "12", "--max-time", "30"]);
+        command.args([
+            "--silent",
+            "--show-error",
+            "--fail-with-body",
+            "--location",
+            "--max-redirs",
+            "12",
+            "--max-time",
+            "30",
+        ]);
         command.args(["-H", "sec-fetch-mode: navigate", "-H", "sec-fetch-site: none", "-H", "accept: text/html"]);
         command.arg("--cacert").arg(self.folder.join("data/ca.pem")).arg("-b").arg(&jar.file).arg("-c").arg(&jar.file);
         if let Some((certificate, key)) = &jar.device {

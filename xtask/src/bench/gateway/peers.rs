@@ -39,7 +39,8 @@ impl Place {
     }
 
     fn put(&self, text: &str) -> String {
-        text.replace("PAPERS", &self.papers().display().to_string()).replace("FOLDER", &self.folder.display().to_string())
+        text.replace("PAPERS", &self.papers().display().to_string())
+            .replace("FOLDER", &self.folder.display().to_string())
     }
 
     fn contestant(&self, who: Who, running: Running, ports: &Ports, credentials: Vec<(String, String)>) -> Contestant {
@@ -270,7 +271,11 @@ mod tests {
         let text = ports.put(NGINX_LISTEN);
         assert!(text.contains("1:1;") && text.contains("1:2 http2") && text.contains("1:3 ssl"), "{text}");
         let listener = envoy_listener("tls", at(3), ENVOY_TLS);
-        assert!(listener.contains("port_value: 3 }") && listener.contains("transport_socket") && !listener.contains("TLSHERE"));
+        assert!(
+            listener.contains("port_value: 3 }")
+                && listener.contains("transport_socket")
+                && !listener.contains("TLSHERE")
+        );
         assert!(!envoy_listener("plain", at(3), "").contains("TLSHERE"));
     }
 }

@@ -56,6 +56,13 @@ pub(crate) fn pinned(cores: Option<&str>, program: &Path) -> Command {
     command
 }
 
+/// The same, behind others on the same core: for the upstream, which must not delay those who look at the clock.
+pub(crate) fn behind(cores: Option<&str>, program: &Path) -> Command {
+    let mut command = pinned(cores, Path::new("nice"));
+    command.args(["-n", "10"]).arg(program);
+    command
+}
+
 /// A running program.
 pub(crate) struct Running {
     name: String,

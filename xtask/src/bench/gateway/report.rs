@@ -1,5 +1,7 @@
 //! From measurements to figures: medians over rounds, ratios within a round, goals.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::contestant::{Case, Http, Size, Who};
@@ -16,6 +18,9 @@ const OVERRUN: f64 = 0.02;
 /// as busy as this.
 const GENERATOR_BUSY: f64 = 0.97;
 const PROXY_BUSY: f64 = 0.9;
+const LIMIT: &str =
+    "the core of load generator and upstream was the limit, so answers a second are not the proxy's own";
+const BEHIND: &str = "the rate could not be kept, and what was late counts as late";
 
 /// The metrics of the closed loop: name, unit, and where it is read.
 type Metric = (&'static str, &'static str, fn(&Measured) -> f64);
@@ -121,24 +126,24 @@ fn invalid(results: &Results) -> Vec<String> {
     told
 }
 
-/// Every measurement that says less than it seems to.
+/// What says less than it seems to: for each case who it is about.
 fn notes(results: &Results) -> Vec<String> {
-    let mut told = Vec::new();
+    let mut about: BTreeMap<(String, &str), Vec<&str>> = BTreeMap::new();
     for ((case, who), rounds) in &results.closed {
         let at_its_limit = |m: &Measured| m.own_busy > GENERATOR_BUSY && m.busy < PROXY_BUSY;
         if *who != Who::Direct && rounds.iter().any(at_its_limit) {
-            let at = format!("{}, {}, closed loop", who.name(), case.name());
-            told.push(format!("{at}: the core of load generator and upstream was the limit; answers a second are its, not the proxy's"));
+            let at = format!("{}, closed loop", case.name());
+            about.entry((at, LIMIT)).or_default().push(who.name());
         }
     }
     for ((case, who, level), open) in &results.open {
         let overrun = |m: &Measured| m.left as f64 > OVERRUN * (m.answers + m.left) as f64;
         if open.rounds.iter().any(overrun) {
-            let at = format!("{}, {}, open loop at {level} %", who.name(), case.name());
-            told.push(format!("{at}: it could not keep up with the rate; what was late counts as late"));
+            let at = format!("{}, open loop at {level} %", case.name());
+            about.entry((at, BEHIND)).or_default().push(who.name());
         }
     }
-    told
+    about.into_iter().map(|((at, what), who)| format!("{at}: {what}: {}", who.join("; "))).collect()
 }
 
 fn goals(results: &Results, idle: Option<&Idle>) -> Vec<Value> {
@@ -151,7 +156,12 @@ fn goals(results: &Results, idle: Option<&Idle>) -> Vec<Value> {
         let against = |who| ratio(results, case, Who::One, who, cpu);
         goals.push(goal(&format!("CPU per request / nginx's, {}", case.name()), against(Who::Nginx), nginx, "times"));
         if let Some(most) = most {
-            goals.push(goal(&format!("CPU per request / Envoy's, {}", case.name()), against(Who::Envoy), most, "times"));
+            goals.push(goal(
+                &format!("CPU per request / Envoy's, {}", case.name()),
+                against(Who::Envoy),
+                most,
+                "times",
+            ));
         }
     }
     let rules = Case::all().into_iter().filter(|c| c.size == Size::Small);
@@ -199,7 +209,8 @@ pub(crate) fn rounded(value: f64) -> f64 {
 /// Whether a row is among those that people look at; the others are for programs.
 pub(crate) fn told(row: &Value) -> bool {
     let (case, metric) = (row["case"].as_str().unwrap_or_default(), row["metric"].as_str().unwrap_or_default());
-    let closed = case.ends_with("closed loop") && ["CPU per request", "answers", "p99", "memory (PSS)"].contains(&metric);
+    let closed =
+        case.ends_with("closed loop") && ["CPU per request", "answers", "p99", "memory (PSS)"].contains(&metric);
     let open = case.ends_with("open loop at 50 %") && ["rate", "p50", "p99", "p99.9"].contains(&metric);
     closed || open || case.contains("WebSockets")
 }
@@ -219,7 +230,11 @@ pub(crate) fn table(report: &Value) -> Vec<Vec<String>> {
     lines
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "figures of a table are small and positive")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "figures of a table are small and positive"
+)]
 pub(crate) fn shown(value: &Value) -> String {
     match value.as_f64() {
         None => "-".to_owned(),
@@ -300,10 +315,16 @@ mod tests {
         let mut results = results();
         let rounds = results.closed.get_mut(&(CASE, Who::Nginx)).expect("measured");
         rounds[1].errors.push("the answer HTTP/1.1 502".to_owned());
-        assert_eq!(invalid(&results), [format!("nginx, {}, closed loop: 1 errors, the first: the answer HTTP/1.1 502", CASE.name())]);
-        assert!(goal_of(&goals(&results, None), &format!("CPU per request / nginx's, {}", CASE.name()))["value"].is_null());
+        assert_eq!(
+            invalid(&results),
+            [format!("nginx, {}, closed loop: 1 errors, the first: the answer HTTP/1.1 502", CASE.name())]
+        );
+        assert!(
+            goal_of(&goals(&results, None), &format!("CPU per request / nginx's, {}", CASE.name()))["value"].is_null()
+        );
         let told = report(&results, None, &[], &Cores { proxy: None, others: None }, "0", true);
-        let row = told["rows"].as_array().expect("rows").iter().find(|r| r["metric"] == "CPU per request").expect("one");
+        let row =
+            told["rows"].as_array().expect("rows").iter().find(|r| r["metric"] == "CPU per request").expect("one");
         assert_eq!((row["ours"].as_f64(), row["peers"].get("nginx")), (Some(18.0), None));
     }
 }
