@@ -160,6 +160,9 @@ impl Default for AppShard {
     }
 }
 
+/// Which histogram of an application.
+type OfApp = fn(&AppShard) -> &Histogram;
+
 /// The number of this thread, among those that ever recorded something.
 fn thread() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -320,7 +323,7 @@ impl Metrics {
                 }
             }
         }
-        let times: [(&str, &str, fn(&AppShard) -> &Histogram); 2] = [
+        let times: [(&str, &str, OfApp); 2] = [
             ("safeconduct_upstream_seconds", "From a request that is sent to the head of its answer.", |s| &s.upstream),
             ("safeconduct_request_seconds", "From the head of a request to the last byte of its answer.", |s| &s.whole),
         ];

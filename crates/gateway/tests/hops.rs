@@ -1,4 +1,5 @@
 //! Trusted hops: whose word about the address of a client counts, on the wire.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "these are tests")]
 
 mod common;
 

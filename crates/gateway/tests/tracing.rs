@@ -1,4 +1,5 @@
 //! Trace context on the wire: who may continue a trace, what the application is told, what is collected.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::panic, reason = "these are tests")]
 
 mod common;
 

@@ -14,6 +14,9 @@
 //! | `proposals`, `publish` | changes to policy: written, rehearsed, bound |
 //! | `decision_point` | other programs and gateways ask: who may, who answers, the record |
 //! | `rollouts` | canaries watched, and rolled back |
+//! | `acme`, `certificates` | the certificates of the listener: public ones, from files, from the local authority |
+//! | `probes`, `traces`, `limits` | health, readiness, metrics; spans to a collector; bounds as the gateway takes them |
+//! | `upgrade` | a new process takes over without a lost connection |
 //! | `signed` | policies that bind only if a trusted key signed them |
 //! | `connectors` | who may link from a site, and what may be dialled there |
 //! | `enrol` | making keys and certificates for devices |

@@ -76,7 +76,7 @@ impl PublicCertificates {
         self.held.load().values().map(|h| h.until).min()
     }
 
-    fn hold(&self, host: &Host, held: Held) {
+    fn hold(&self, host: &Host, held: &Held) {
         self.held.rcu(|all| {
             let mut all = HashMap::clone(all);
             all.insert(host.clone(), held.clone());
@@ -137,7 +137,7 @@ impl Keeper {
             let at = match held {
                 Ok(held) => {
                     let at = renewal(&held, chance());
-                    certificates.hold(host, held);
+                    certificates.hold(host, &held);
                     at
                 }
                 Err(()) => now,
@@ -216,7 +216,7 @@ impl Keeper {
         let _ = std::fs::remove_file(&new);
         crate::secrets::write_private(&new, pem.as_bytes())?;
         std::fs::rename(&new, &file).with_context(|| format!("cannot keep {}", file.display()))?;
-        self.certificates.hold(host, held.clone());
+        self.certificates.hold(host, &held);
         Ok(held)
     }
 }

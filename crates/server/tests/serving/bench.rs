@@ -66,7 +66,7 @@ pub(crate) async fn session(dir: &Path) -> String {
     format!("{}={}", safeconduct_api::Cookie::SESSION, token.reveal())
 }
 
-/// An application that answers every request with its path, until the test ends.
+/// An application that answers every request with its path, until the test ends; `/hang` is never answered.
 pub(crate) async fn application() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let at = listener.local_addr().expect("an address");
@@ -76,6 +76,9 @@ pub(crate) async fn application() -> SocketAddr {
                 let mut stream = BufReader::new(stream);
                 while let Some((first, _)) = head(&mut stream).await {
                     let body = first.split(' ').nth(1).unwrap_or_default().to_owned();
+                    if body == "/hang" {
+                        std::future::pending::<()>().await;
+                    }
                     let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
                     if stream.get_mut().write_all(answer.as_bytes()).await.is_err() {
                         break;

@@ -1,9 +1,5 @@
-//! The running server as its operators see it: probes, reloads under load.
-#![expect(
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test that cannot go on panics, and one that is skipped says so"
-)]
+//! The running server as its operators see it: probes, reloads under load, certificates, traces, upgrades.
+#![expect(clippy::panic, reason = "a test that cannot go on panics")]
 
 mod acme;
 mod bench;

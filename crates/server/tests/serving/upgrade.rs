@@ -77,6 +77,38 @@ async fn a_new_process_takes_over_under_load_without_a_lost_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_end_is_cut_and_recorded_and_holds_nobody_up() {
+    let dir = configured("\n[limits]\nhand_over = \"200ms\"\ndrain = \"1h\"\n");
+    let application = application().await;
+    edit(dir.path(), "estate/surface.toml", |text| text.replace("127.0.0.1:8080", &application.to_string()));
+    let cookie = format!("cookie: {}\r\n", session(dir.path()).await);
+    let running = run(dir.path()).await;
+    let (plain, host) = (running.plain.expect("configured"), format!("wiki.{DOMAIN}"));
+    let hanging = {
+        let (host, cookie) = (host.clone(), cookie.clone());
+        tokio::spawn(async move { Client::new(plain).get(&host, "/hang", &cookie).await })
+    };
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let old = tokio::spawn(async move {
+        running.taken_over().await;
+        running.stop().await
+    });
+    let https = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+    let start = Start { dir: dir.path().to_owned(), clock: Clock::system(), https };
+    let asked = std::time::Instant::now();
+    let running = take_over(start).await.unwrap_or_else(|error| panic!("{error}"));
+    assert!(asked.elapsed() < Duration::from_secs(20), "an hour of drain does not count: {:?}", asked.elapsed());
+    old.await.expect("no panic").expect("it stopped in order");
+    let answer = hanging.await.expect("no panic");
+    assert!(!matches!(answer, Ok((200, _))), "it was cut: {answer:?}");
+    assert_eq!(Client::new(plain).get(&host, "/a", &cookie).await, Ok((200, "/a".to_owned())), "the session goes on");
+    running.stop().await.expect("stopped");
+    let entries = Entries::from_seq(&dir.path().join("data/ledger"), 0).expect("readable");
+    let cut = |r: &Record| matches!(r, Record::Cut(c) if c.cause == safeconduct_model::CutCause::Shutdown);
+    assert!(entries.filter_map(Result::ok).any(|l| cut(&l.entry.record)), "and its end is recorded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_broken_configuration_asks_nobody_to_go_and_without_an_old_process_it_just_starts() {
     let dir = configured("");
     let https = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
