@@ -6,6 +6,7 @@ mod differential;
 mod goals;
 mod ledger;
 mod mine;
+mod pace;
 mod prove;
 mod replay;
 
