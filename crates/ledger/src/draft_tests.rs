@@ -22,10 +22,9 @@ fn text() -> impl Strategy<Value = String> {
     ]
 }
 
-fn id<T: std::str::FromStr>() -> impl Strategy<Value = T>
+fn id<T>() -> impl Strategy<Value = T>
 where
-    T::Err: std::fmt::Debug,
-    T: std::fmt::Debug,
+    T: std::str::FromStr<Err: std::fmt::Debug> + std::fmt::Debug,
 {
     prop_oneof!["[a-z0-9][a-z0-9._+@-]{0,40}", Just("request".to_owned()), Just("path".to_owned())]
         .prop_map(|text| text.parse().expect("an id"))

@@ -10,10 +10,13 @@ use safeconduct_model::{
     Access, Action, Ask, Auth, Check, DeviceFacts, Duration, Method, Mode, Outcome, Place, Principal, Record,
     Timestamp, What, Who, Why,
 };
-use safeconduct_store::{Index, LedgerKey, LedgerWriter, Options, WriteError, verify_ledger};
+use safeconduct_store::{AccessFilter, Index, LedgerKey, LedgerWriter, Options, WriteError, verify_ledger};
 
 /// The first record is of this instant, 2026-09-01.
 const START: i64 = 1_788_220_800_000;
+
+/// How often it is looked for one request.
+const LOOKS: u64 = 100;
 
 fn access(i: u64, at: Timestamp) -> Result<Record, Box<dyn Error>> {
     let person = format!("person-{}", i % 40);
@@ -97,7 +100,28 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let started = Instant::now();
     let index = Index::open(&ledger, &dir.join("index.db")).await?;
-    told("indexed", index.catch_up().await?, started);
+    let indexed = index.catch_up().await?;
+    told("indexed", indexed, started);
+
+    // Requests from everywhere in the ledger, and strangers.
+    let started = Instant::now();
+    for i in 0..LOOKS {
+        let request = format!("{:032x}", begun + records / LOOKS * i).parse()?;
+        if index.by_request(&request).await?.is_empty() {
+            return Err(format!("the request {request} is not found").into());
+        }
+    }
+    told("found by request", LOOKS, started);
+    let started = Instant::now();
+    for i in 0..LOOKS {
+        let person = AccessFilter { person: Some(format!("stranger-{i}").parse()?), ..AccessFilter::default() };
+        if !index.by_request(&format!("stranger-{i}").parse()?).await?.is_empty()
+            || !index.accesses(&person).await?.is_empty()
+        {
+            return Err("a stranger is found".into());
+        }
+    }
+    told("looked for in vain", LOOKS, started);
     index.close().await;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `bench ledger`: how fast a ledger of the demo's generator is verified. Prints a table and writes `target/bench/ledger.json`.
+//! `bench ledger`: how fast a ledger of the demo's generator is verified, and what recording costs ([`super::pace`]). Prints a table and writes `target/bench/ledger.json`.
 
 use std::fs;
 use std::path::Path;
@@ -42,10 +42,14 @@ pub(crate) fn ledger(options: &[&str]) -> Result<bool> {
     let verified = timed(&program, &["ledger", "verify", "--ledger", text(&ledger)?, "--key", text(&key)?])?;
     let bytes = size(&ledger)?;
     fs::remove_dir_all(&folder)?;
-    let told = report(records, bytes, &machine(), made.1, verified.1);
+    let mut told = report(records, bytes, &machine(), made.1, verified.1);
     // What the program says itself is the proof that this many records were verified.
     let intact = verified.0.split_whitespace().next() == Some(count.as_str());
     ensure!(intact, "the ledger was not verified whole: {}", verified.0.trim());
+    let (rows_of_pace, goals) = super::pace::pace(&root, &bench.join("pace-data"), options.contains(&"--quick"))?;
+    for (list, more) in [("rows", rows_of_pace), ("goals", goals)] {
+        told[list].as_array_mut().context("a report has lists")?.extend(more);
+    }
     fs::write(bench.join("ledger.json"), serde_json::to_string_pretty(&told)? + "\n")?;
     say(table(&rows(&told)));
     let holds = told["goals"].as_array().is_some_and(|g| g.iter().all(|goal| goal["holds"] == Value::Bool(true)));

@@ -9,6 +9,7 @@ mod gateway;
 mod goals;
 mod ledger;
 mod mine;
+mod pace;
 mod prove;
 mod replay;
 mod svg;

@@ -199,7 +199,10 @@ mod tests {
     use super::*;
     use crate::index::block::{Kind, Shape};
 
-    fn row() -> impl Strategy<Value = ((i64, i64, Option<i64>, u32), (String, String, String), bool)> {
+    /// Times and microseconds, texts, and which of two shapes.
+    type Parts = ((i64, i64, Option<i64>, u32), (String, String, String), bool);
+
+    fn row() -> impl Strategy<Value = Parts> {
         let time = || prop_oneof![0..9_i64, 0..Timestamp::MAX.millis()];
         let request = prop_oneof!["[0-9a-f]{32}", "[0-9a-g]{32}", "[a-z0-9]{0,40}", Just(String::new())];
         (

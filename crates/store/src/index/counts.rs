@@ -31,7 +31,7 @@ impl Index {
         let (mut tx, (recent, first, last)) = self
             .view(|parts| {
                 let mut rows = parts.iter().flat_map(|part| &part.block().rows).map(|row| row.at);
-                (rolls(parts), rows.next(), rows.last())
+                (rolls(parts), rows.next(), rows.next_back())
             })
             .await?;
         let row = sqlx::query(

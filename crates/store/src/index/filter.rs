@@ -41,7 +41,9 @@ impl Member {
     /// The bits of this member in a set of `bits`.
     fn bits(self, bits: usize) -> impl Iterator<Item = usize> {
         let step = (self.0 >> 32) | 1;
-        (0..PROBES).map(move |i| (self.0.wrapping_add(i.wrapping_mul(step)) % bits as u64) as usize)
+        // The upper bits of a product rather than the rest of a division, which takes ten times as long.
+        let probe = move |i: u64| self.0.wrapping_add(i.wrapping_mul(step)) & u64::from(u32::MAX);
+        (0..PROBES).map(move |i| ((probe(i) * bits as u64) >> 32) as usize)
     }
 }
 

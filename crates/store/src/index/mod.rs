@@ -16,6 +16,8 @@ mod filter;
 mod follow;
 mod lists;
 mod load;
+#[cfg(test)]
+mod model_tests;
 mod questions;
 mod recent;
 mod rolls;

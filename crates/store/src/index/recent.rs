@@ -15,8 +15,8 @@ use super::{ChangeRow, CutRow, Mark, SessionRow, SystemRow};
 use crate::reader::{Located, Position};
 use crate::writer::{Batch, Happened};
 
-/// A part with this many entries is full,
-const PART_ENTRIES: usize = 4_096;
+/// A part with this many entries is full (few in tests, so that they see many parts),
+const PART_ENTRIES: usize = if cfg!(test) { 37 } else { 4_096 };
 
 /// or with this many bytes of text.
 const PART_BYTES: usize = 4 << 20;

@@ -36,7 +36,7 @@ use crate::key::LedgerKey;
 pub const QUEUE_RECORDS: usize = 8_192;
 
 /// How many batches a subscriber may lag behind before it loses some.
-pub const SUBSCRIBER_BATCHES: usize = 256;
+pub const SUBSCRIBER_BATCHES: usize = 512;
 
 /// How long the writer lets records gather after it has written some, so that they share a wake-up and a system call. What comes
 /// after a rest is written at once, and so is what somebody waits for ([`Options::help`]).
@@ -219,6 +219,9 @@ impl LedgerWriter {
 
     fn ready(&self) -> Result<(), WriteError> {
         let progress = &self.shared.progress;
+        if progress.has_ended() {
+            return Err(WriteError::Closed);
+        }
         match progress.is_failing().then(|| progress.failure()).flatten() {
             Some(why) => Err(WriteError::Failing { why }),
             None => Ok(()),
