@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context as Polling, Poll, ready};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -14,10 +15,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::out::{Answer, aside, say, table};
-use crate::program::{Ended, Home, Keyring, Link, Local, Net, OAuth, Portal, Told};
+use crate::program::{Ended, Home, Keyring, Link, Local, Net, OAuth, Told};
 
 /// How many local connections are carried at a time.
 const AT_ONCE: usize = 256;
+/// How long standard input may go on after the application has ended.
+const LINGER: Duration = Duration::from_secs(1);
 /// How many reads of standard input may wait.
 const WAITING_READS: usize = 4;
 /// The bytes of one read.
@@ -89,8 +92,7 @@ async fn run(asked: &Connect) -> Result<Answer> {
     if let (Some(certificate), Some(key)) = (&asked.certificate, &asked.key) {
         net = net.as_device(certificate, key)?;
     }
-    let portal = Portal::new(home.portal.clone(), net.clone());
-    let keyring = Keyring::new(home.clone(), portal, home.key()?);
+    let keyring = Keyring::open(home, net.clone())?;
     let session = keyring.session().await?;
     let Some(app) = &asked.app else {
         let rows: Vec<Vec<String>> = session.applications.into_iter().map(|a| vec![a.id, a.name, a.address]).collect();
@@ -113,6 +115,8 @@ async fn run(asked: &Connect) -> Result<Answer> {
             other => other.map(|_| ())?,
         }
     }
+    let fresh = keyring.clone();
+    tokio::spawn(async move { aside(fresh.keep_fresh().await.to_string()) });
     let link = Link::new(keyring, net, row.address.parse()?, asked.carrier == Carrier::Websocket);
     match asked.listen {
         Some(at) => listen(&link, app, at).await,
@@ -123,7 +127,7 @@ async fn run(asked: &Connect) -> Result<Answer> {
 /// One tunnel on standard input and output, as `ssh -o ProxyCommand` wants it.
 async fn stdio(link: &Link) -> Result<Answer> {
     let tunnel = link.open().await?;
-    let local = Local { read: Stdin::start(), write: Stdout };
+    let local = Local { read: Stdin::start(), write: Stdout, linger: Some(LINGER) };
     match tunnel.carry(local).await? {
         Ended::Closed | Ended::Left => Ok(Answer::Done),
         Ended::Cut(words) => {
@@ -171,7 +175,7 @@ async fn one(link: &Link, mut stream: TcpStream) -> Option<String> {
     let ended = match link.open().await {
         Ok(tunnel) => {
             let (read, write) = stream.split();
-            tunnel.carry(Local { read, write }).await
+            tunnel.carry(Local { read, write, linger: None }).await
         }
         Err(error) => Err(error),
     };

@@ -47,6 +47,20 @@ pub(crate) enum Ended {
 pub(crate) struct Local<R, W> {
     pub(crate) read: R,
     pub(crate) write: W,
+    /// How long the local direction may go on after the application has ended its own; as long as it likes if nothing is set.
+    /// Standard output cannot be closed alone, so whoever reads it learns of the end only by the end of this program.
+    pub(crate) linger: Option<Duration>,
+}
+
+/// The direction to this machine has ended: the other one may go on for a while.
+pub(super) async fn last_words(linger: Option<Duration>) -> Result<(), Ended> {
+    match linger {
+        Some(linger) => {
+            tokio::time::sleep(linger).await;
+            Err(Ended::Closed)
+        }
+        None => Ok(()),
+    }
 }
 
 /// An open tunnel.
@@ -209,11 +223,14 @@ where
 {
     let both = {
         let up = up(&mut send, local.read);
-        let down = down(receive, local.write);
+        let down = async {
+            down(receive, local.write).await?;
+            last_words(local.linger).await
+        };
         tokio::try_join!(up, down)
     };
     match both {
-        Ok(_) => Ok(Ended::Closed),
+        Ok(_) | Err(Ended::Closed) => Ok(Ended::Closed),
         Err(ended) => {
             // Not CANCEL: the other side takes that for an end like any other.
             send.send_reset(Reason::CONNECT_ERROR);

@@ -10,9 +10,6 @@ use super::net::Address;
 /// A refusal, as the gateway tells it.
 #[derive(Clone, Debug, Deserialize, Default)]
 pub(crate) struct Told {
-    /// The stable code.
-    #[serde(default)]
-    pub(crate) code: String,
     #[serde(default)]
     words: String,
     #[serde(default)]
@@ -42,7 +39,6 @@ impl Told {
     /// Nobody is signed in.
     pub(crate) fn signed_out(portal: &Address) -> Self {
         Self {
-            code: "sign_in_required".to_owned(),
             words: "This machine is not signed in any more.".to_owned(),
             remedies: vec![Remedy::SignIn],
             portal: portal.origin(),
