@@ -136,7 +136,11 @@ fn application(mut t: Table<'_>, faults: &mut Faults) -> Option<Written<Applicat
     let id = t.required::<AppId>("id", "give the application an id", faults);
     let name = t.parsed::<String>("name", "", faults);
     let hosts = t.list::<Host>("hosts", "name the hosts under which it is published", faults).unwrap_or_default();
-    let upstream = t.required::<Upstream>("upstream", "say where it runs, as in \"http://127.0.0.1:8080\", or \"tcp://127.0.0.1:5432\" for tunnels", faults);
+    let upstream = t.required::<Upstream>(
+        "upstream",
+        "say where it runs, as in \"http://127.0.0.1:8080\", or \"tcp://127.0.0.1:5432\" for tunnels",
+        faults,
+    );
     let mode = t.word("mode", mode, "observe, enforce", faults);
     let class = t.word("class", Class::from_name, CLASSES, faults);
     let assets = t.list::<AssetId>("assets", "name assets by id", faults).unwrap_or_default();

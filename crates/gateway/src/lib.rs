@@ -64,8 +64,8 @@ pub use ports::{
 };
 pub use safeconduct_access::{LeaseId, Signal};
 pub use stages::{Elsewhere, Judgement};
-pub use tunnel::{BoundToken, TokenRefused, TokenShown};
 pub use tls::{Certificates, TlsError, TlsSettings, server_config};
+pub use tunnel::{BoundToken, TokenRefused, TokenShown};
 
 /// Paths on the host of an application that the house answers itself.
 pub const RESERVED_PREFIX: &str = "/.safeconduct/";

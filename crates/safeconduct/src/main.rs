@@ -448,8 +448,8 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<Answer> {
     use commands::{
-        assess, bundle, config, connect, device, eval, explain, ledger, lint, login, map, person, policy, protect, prove, reach, up,
-        watch,
+        assess, bundle, config, connect, device, eval, explain, ledger, lint, login, map, person, policy, protect,
+        prove, reach, up, watch,
     };
     match command {
         Command::Demo { port, dir, check, quiet, days, records } => {

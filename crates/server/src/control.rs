@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use safeconduct_gateway::{
-    Body, BoundToken, Control, Credentials, DenialPage, Identity, PortalRequest, Problem, Receipt, RecordRefused, TokenRefused,
-    TokenShown,
+    Body, BoundToken, Control, Credentials, DenialPage, Identity, PortalRequest, Problem, Receipt, RecordRefused,
+    TokenRefused, TokenShown,
 };
 use safeconduct_model::{AppId, Host, Record, RequestId, Timestamp};
 use safeconduct_policy::Snapshot;

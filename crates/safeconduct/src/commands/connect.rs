@@ -73,7 +73,12 @@ enum Carrier {
 pub(crate) async fn connect(asked: Connect) -> Result<Answer> {
     if let Some(at) = asked.listen.filter(|at| !at.ip().is_loopback() && !asked.let_others_in) {
         let what = format!("{at} is reached by others, who would act as you");
-        return Ok(Answer::BadInput(vec![Fault::new("--listen", 0, what, "listen on 127.0.0.1, or add --let-others-in")]));
+        return Ok(Answer::BadInput(vec![Fault::new(
+            "--listen",
+            0,
+            what,
+            "listen on 127.0.0.1, or add --let-others-in",
+        )]));
     }
     match Box::pin(run(&asked)).await {
         // No is an answer, not a failure.
@@ -101,16 +106,29 @@ async fn run(asked: &Connect) -> Result<Answer> {
     };
     let Some(row) = session.applications.iter().find(|a| a.id == *app) else {
         let known: Vec<&str> = session.applications.iter().map(|a| a.id.as_str()).collect();
-        let remedy = if known.is_empty() { "none is published".to_owned() } else { format!("there are: {}", known.join(", ")) };
-        return Ok(Answer::BadInput(vec![Fault::new("connect", 0, format!("no application `{app}` has tunnels"), remedy)]));
+        let remedy =
+            if known.is_empty() { "none is published".to_owned() } else { format!("there are: {}", known.join(", ")) };
+        return Ok(Answer::BadInput(vec![Fault::new(
+            "connect",
+            0,
+            format!("no application `{app}` has tunnels"),
+            remedy,
+        )]));
     };
     if let Some(purpose) = &asked.purpose {
-        let fields = [("app", app.as_str()), ("purpose", purpose), ("ticket", asked.ticket.as_deref().unwrap_or_default())];
+        let fields =
+            [("app", app.as_str()), ("purpose", purpose), ("ticket", asked.ticket.as_deref().unwrap_or_default())];
         let token = keyring.token(None).await?;
-        let stated = keyring.portal.post::<serde_json::Value>(&keyring.key, "/oauth/purpose", &fields, Some(&token)).await;
+        let stated =
+            keyring.portal.post::<serde_json::Value>(&keyring.key, "/oauth/purpose", &fields, Some(&token)).await;
         match stated {
             Err(error) if error.downcast_ref::<OAuth>().is_some_and(|e| e.code == "invalid_request") => {
-                return Ok(Answer::BadInput(vec![Fault::new("--purpose", 0, error.to_string(), "choose one of these")]));
+                return Ok(Answer::BadInput(vec![Fault::new(
+                    "--purpose",
+                    0,
+                    error.to_string(),
+                    "choose one of these",
+                )]));
             }
             other => other.map(|_| ())?,
         }

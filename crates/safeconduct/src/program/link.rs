@@ -141,11 +141,7 @@ impl Link {
         Ok(Answer::NoHttp2)
     }
 
-    async fn send(
-        &self,
-        sender: SendRequest<Bytes>,
-        token: &str,
-    ) -> Result<(Response<RecvStream>, SendStream<Bytes>)> {
+    async fn send(&self, sender: SendRequest<Bytes>, token: &str) -> Result<(Response<RecvStream>, SendStream<Bytes>)> {
         let uri = format!("{}{PATH}", self.to.origin());
         // A CONNECT names the host and nothing else (RFC 9113, 8.5).
         let target = Uri::builder().authority(self.to.authority()).build()?;
@@ -248,7 +244,9 @@ fn cut(error: h2::Error) -> Ended {
     tracing::debug!(%error, "the stream was reset");
     Ended::Cut(match error.is_io() {
         true => format!("the connection to the gateway broke: {error}"),
-        false => "the gateway ended the tunnel: access was withdrawn, or the application broke the connection".to_owned(),
+        false => {
+            "the gateway ended the tunnel: access was withdrawn, or the application broke the connection".to_owned()
+        }
     })
 }
 

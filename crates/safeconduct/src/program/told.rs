@@ -57,7 +57,9 @@ impl Told {
             Remedy::StatePurpose { accepted } if accepted.is_empty() => "say what it is for, with --purpose".to_owned(),
             Remedy::StatePurpose { accepted } => format!("say what it is for, with --purpose {}", accepted.join(" | ")),
             Remedy::FixDevice { steps } => format!("repair the device: {}", steps.join("; ")),
-            Remedy::OtherDevice => "use a device that your organisation manages, with --certificate and --key".to_owned(),
+            Remedy::OtherDevice => {
+                "use a device that your organisation manages, with --certificate and --key".to_owned()
+            }
             Remedy::WaitUntil { at } => format!("wait until {at}"),
             Remedy::OtherNetwork => "use another network".to_owned(),
             Remedy::AskOwner { owner: Some(owner) } => format!("ask {owner}, who answers for it"),

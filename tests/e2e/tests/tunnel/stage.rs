@@ -145,7 +145,8 @@ impl Stage {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.ca()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
         let stream = TcpStream::connect(("127.0.0.1", self.server.port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -169,8 +170,14 @@ impl Stage {
         text += "\r\n";
         stream.write_all(text.as_bytes()).unwrap();
         stream.write_all(body.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
+        let (mut answer, mut piece) = (Vec::new(), [0; 16 * 1024]);
+        // A connection may stay open whatever was asked, so the end is where the length says.
+        while !is_whole(&answer) {
+            match stream.read(&mut piece) {
+                Ok(n @ 1..) => answer.extend_from_slice(&piece[..n]),
+                Ok(0) | Err(_) => break,
+            }
+        }
         read(&answer)
     }
 
@@ -214,7 +221,16 @@ impl Stage {
     /// Begins a sign-in by a code.
     pub(crate) fn login(&self, terminal: &Terminal) -> Running {
         let (portal, ca) = (self.portal(), self.ca());
-        terminal.start(&["login", "--portal", &portal, "--ca", ca.to_str().unwrap(), "--device", "--name", &terminal.name])
+        terminal.start(&[
+            "login",
+            "--portal",
+            &portal,
+            "--ca",
+            ca.to_str().unwrap(),
+            "--device",
+            "--name",
+            &terminal.name,
+        ])
     }
 
     /// The records of the ledger about a request; waits for one.
@@ -231,6 +247,12 @@ impl Stage {
             std::thread::sleep(Duration::from_millis(100));
         }
     }
+}
+
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|w| w == b"\r\n\r\n") else { return false };
+    let page = read(answer);
+    page.header("content-length").and_then(|l| l.parse::<usize>().ok()).is_some_and(|l| answer.len() >= end + 4 + l)
 }
 
 fn read(answer: &[u8]) -> Page {
