@@ -95,7 +95,7 @@ async fn run(asked: &Connect) -> Result<Answer> {
     let authority = asked.ca.clone().or_else(|| home.authority());
     let mut net = Net::new(authority.as_deref())?;
     if let (Some(certificate), Some(key)) = (&asked.certificate, &asked.key) {
-        net = net.as_device(certificate, key)?;
+        net = net.with_device(certificate, key)?;
     }
     let keyring = Keyring::open(home, net.clone())?;
     let session = keyring.session().await?;

@@ -240,7 +240,7 @@ pub(super) fn left(_: io::Error) -> Ended {
     Ended::Left
 }
 
-fn cut(error: h2::Error) -> Ended {
+fn cut(error: &h2::Error) -> Ended {
     tracing::debug!(%error, "the stream was reset");
     Ended::Cut(match error.is_io() {
         true => format!("the connection to the gateway broke: {error}"),
@@ -257,34 +257,34 @@ async fn up<R: AsyncRead + Unpin>(send: &mut SendStream<Bytes>, mut from: R) -> 
             reset = poll_fn(|cx| send.poll_reset(cx)) => return match reset {
                 // The other side wants no more; what it sends may still come.
                 Ok(Reason::NO_ERROR) => Ok(()),
-                Ok(reason) => Err(cut(reason.into())),
-                Err(error) => Err(cut(error)),
+                Ok(reason) => Err(cut(&reason.into())),
+                Err(error) => Err(cut(&error)),
             },
             read = from.read(&mut buffer) => read.map_err(left)?,
         };
         if n == 0 {
-            return send.send_data(Bytes::new(), true).map_err(cut);
+            return send.send_data(Bytes::new(), true).map_err(|e| cut(&e));
         }
         let mut rest = Bytes::copy_from_slice(&buffer[..n]);
         while !rest.is_empty() {
             send.reserve_capacity(rest.len());
             // As much as the gateway takes: a slow application slows the program here.
             let room = match poll_fn(|cx| send.poll_capacity(cx)).await {
-                Some(room) => room.map_err(cut)?,
+                Some(room) => room.map_err(|e| cut(&e))?,
                 None => return Err(Ended::Cut("the gateway closed the tunnel".to_owned())),
             };
             let part = rest.split_to(room.min(rest.len()));
-            send.send_data(part, false).map_err(cut)?;
+            send.send_data(part, false).map_err(|e| cut(&e))?;
         }
     }
 }
 
 async fn down<W: AsyncWrite + Unpin>(mut receive: RecvStream, mut to: W) -> Result<(), Ended> {
     while let Some(data) = receive.data().await {
-        let data = data.map_err(cut)?;
+        let data = data.map_err(|e| cut(&e))?;
         to.write_all(&data).await.map_err(left)?;
         to.flush().await.map_err(left)?;
-        receive.flow_control().release_capacity(data.len()).map_err(cut)?;
+        receive.flow_control().release_capacity(data.len()).map_err(|e| cut(&e))?;
     }
     let _ = to.shutdown().await;
     Ok(())

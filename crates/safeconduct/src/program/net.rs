@@ -108,7 +108,7 @@ impl Net {
     }
 
     /// Shows a client certificate: that of an enrolled device.
-    pub(crate) fn as_device(mut self, certificate: &Path, key: &Path) -> Result<Self> {
+    pub(crate) fn with_device(mut self, certificate: &Path, key: &Path) -> Result<Self> {
         let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let chain = chain.map_err(|e| anyhow::anyhow!("cannot read {}: {e}", certificate.display()))?;
         let key =
