@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -392,12 +392,13 @@ impl Proof<'_> {
         let (x, y) = point.as_bytes()[1..].split_at(32);
         let jwk = json!({ "kty": "EC", "crv": "P-256", "x": part(x), "y": part(y) });
         let header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": jwk });
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = Command::new("date").arg("+%s").output().unwrap().stdout;
+        let now: i64 = String::from_utf8_lossy(&now).trim().parse().unwrap();
         let mut claims: BTreeMap<&str, Value> = BTreeMap::new();
         claims.insert("jti", json!(self.jti));
         claims.insert("htm", json!(self.method));
         claims.insert("htu", json!(self.uri));
-        claims.insert("iat", json!(i64::try_from(now).unwrap() - self.age));
+        claims.insert("iat", json!(now - self.age));
         if let Some(token) = self.token {
             claims.insert("ath", json!(part(&Sha256::digest(token))));
         }
