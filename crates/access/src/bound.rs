@@ -159,13 +159,7 @@ impl Sessions {
     }
 
     /// Trades a refresh token for the next pair. On [`BoundError::Reused`] the caller ends the session.
-    pub fn refresh(
-        &mut self,
-        token: &TokenHash,
-        key: &str,
-        next: Pair,
-        now: Timestamp,
-    ) -> Result<Session, BoundError> {
+    pub fn refresh(&mut self, token: &TokenHash, key: &str, next: Pair, now: Timestamp) -> Result<Session, BoundError> {
         let id = self.by_bound.get(token).cloned().ok_or(BoundError::Unknown)?;
         self.get(&id, now).ok_or(BoundError::Unknown)?;
         let session = self.by_id.get_mut(&id).ok_or(BoundError::Unknown)?;

@@ -150,7 +150,13 @@ impl Sessions {
     /// No sessions yet.
     #[must_use]
     pub fn new(lifetimes: Lifetimes) -> Self {
-        Self { lifetimes, by_id: HashMap::new(), by_token: HashMap::new(), by_bound: HashMap::new(), by_person: HashMap::new() }
+        Self {
+            lifetimes,
+            by_id: HashMap::new(),
+            by_token: HashMap::new(),
+            by_bound: HashMap::new(),
+            by_person: HashMap::new(),
+        }
     }
 
     /// Other lifetimes from now on; running sessions keep their absolute end.

@@ -207,6 +207,9 @@ pub struct SessionRow {
     pub person: PersonId,
     /// The methods proven.
     pub methods: Vec<Method>,
+    /// The machine whose command line it is; nothing for a browser.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
     /// The device bound to it.
     pub device: Option<DeviceId>,
     /// When it began.

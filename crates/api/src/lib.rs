@@ -49,7 +49,8 @@ pub use error::ApiError;
 pub use forward_auth::{Judged, Original};
 pub use guard::CSRF_HEADER;
 pub use oauth::{
-    DEVICE_GRANT, DeviceBegun, Grant, Issued, OAuthAnswer, OAuthError, ProgramSession, Purpose, Shown, Tokens, TunnelRow, oauth,
+    DEVICE_GRANT, DeviceBegun, Grant, Issued, OAuthAnswer, OAuthError, ProgramSession, Purpose, Shown, Tokens,
+    TunnelRow, oauth,
 };
 pub use point::{Asker, CertificateNames, DecisionPoint, Proof, TOKEN_HEADER, decision_point};
 pub use portal::portal;

@@ -308,7 +308,10 @@ impl Trade {
                 redirect: self.redirect_uri.ok_or_else(missing)?,
             }),
             "refresh_token" => Ok(Grant::Refresh { token: self.refresh_token.ok_or_else(missing)? }),
-            _ => Err(OAuthError::new("unsupported_grant_type", "There are device_code, authorization_code, refresh_token.")),
+            _ => Err(OAuthError::new(
+                "unsupported_grant_type",
+                "There are device_code, authorization_code, refresh_token.",
+            )),
         }
     }
 }
@@ -445,8 +448,10 @@ mod tests {
         let device = format!("grant_type={DEVICE_GRANT}&device_code=d1&client_id=ignored");
         for (body, expected) in [
             (device.as_str(), "device d1 p"),
-            ("grant_type=authorization_code&code=c&code_verifier=v&redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2F",
-             "code c v http://127.0.0.1:1/ p"),
+            (
+                "grant_type=authorization_code&code=c&code_verifier=v&redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2F",
+                "code c v http://127.0.0.1:1/ p",
+            ),
             ("grant_type=refresh_token&refresh_token=t", "refresh t p"),
         ] {
             let (status, text, asked) = ask("POST", "/oauth/token", &[("dpop", "p")], body).await;

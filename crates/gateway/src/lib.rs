@@ -85,8 +85,8 @@ pub use ports::{
 pub use safeconduct_access::{LeaseId, Signal};
 pub use judge::{Elsewhere, Judgement};
 pub use sites::{Io, NoWay, Reached, Sites};
-pub use tunnel::{BoundToken, TokenRefused, TokenShown};
 pub use tls::{Certificates, TlsError, TlsSettings, server_config};
+pub use tunnel::{BoundToken, TokenRefused, TokenShown};
 
 /// Paths on the host of an application that the house answers itself.
 pub const RESERVED_PREFIX: &str = "/.safeconduct/";

@@ -26,7 +26,9 @@ mod time;
 
 pub use ask::{Action, Ask, Auth, GrantFacts, Method, Place, Principal, Stated, What, Who, Why};
 pub use device::{Check, DeviceFacts, Report};
-pub use estate::{Application, Asset, AssetKind, Class, Group, Hardening, Host, HostError, Mode, Person, RouteRule, TCP_SCHEME};
+pub use estate::{
+    Application, Asset, AssetKind, Class, Group, Hardening, Host, HostError, Mode, Person, RouteRule, TCP_SCHEME,
+};
 pub use fault::Fault;
 pub use id::{
     AppId, AssetId, ConnectorId, DeviceId, GrantId, GroupId, IdError, PersonId, RequestId, RuleId, SessionId, SiteId,

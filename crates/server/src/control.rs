@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 
 use futures_util::future::BoxFuture;
 use safeconduct_gateway::{
-    Body, BoundToken, Control, Credentials, DenialPage, Identity, PortalRequest, Problem, Receipt, RecordRefused, TokenRefused,
-    TokenShown,
+    Body, BoundToken, Control, Credentials, DenialPage, Identity, PortalRequest, Problem, Receipt, RecordRefused,
+    TokenRefused, TokenShown,
 };
 use safeconduct_ledger::{Pattern, Varying};
 use safeconduct_model::{AppId, Host, Record, RequestId, Timestamp};

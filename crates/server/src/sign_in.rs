@@ -170,7 +170,11 @@ impl House {
         self.keep(SESSION, session.id.as_str(), Some(session)).await
     }
 
-    pub(crate) fn record_session(&self, session: &Session, event: SessionEventKind) -> Result<safeconduct_store::Receipt> {
+    pub(crate) fn record_session(
+        &self,
+        session: &Session,
+        event: SessionEventKind,
+    ) -> Result<safeconduct_store::Receipt> {
         let record = Record::Session(SessionEvent {
             session: session.id.clone(),
             person: session.person.clone(),

@@ -105,7 +105,10 @@ fn nt_17_every_other_header_is_refused() {
     ] {
         assert_eq!(verify(&proof(&header, &claims().to_string()), &wanted(), now()), Err(DpopError::Header), "{what}");
     }
-    assert!(verify(&proof(&header().to_string(), &claims().to_string()), &wanted(), now()).is_ok(), "the helper is right");
+    assert!(
+        verify(&proof(&header().to_string(), &claims().to_string()), &wanted(), now()).is_ok(),
+        "the helper is right"
+    );
 }
 
 #[test]
@@ -169,9 +172,8 @@ fn addresses_are_the_same_where_the_standard_says_so() {
 #[test]
 fn a_proof_counts_once() {
     let mut seen = Seen::default();
-    let proven = |jti: &str, seed: u8| {
-        verify(&sign(&key(seed), &wanted(), jti, now()), &wanted(), now()).expect("it holds")
-    };
+    let proven =
+        |jti: &str, seed: u8| verify(&sign(&key(seed), &wanted(), jti, now()), &wanted(), now()).expect("it holds");
     assert!(seen.take(&proven("a", 1), now()));
     assert!(!seen.take(&proven("a", 1), now()), "a replay");
     assert!(seen.take(&proven("b", 1), now()) && seen.take(&proven("a", 2), now()));

@@ -72,12 +72,14 @@ pub fn ask(frame: &Frame, view: &Machine, asked: &MachineAsked) -> Markup {
 #[must_use]
 pub fn answered(frame: &Frame, yes: bool) -> Markup {
     let (title, words) = match yes {
-        true => ("The machine is signed in", "Go back to its terminal. It stands among your sessions, where you can end it at any time."),
-        false => ("The machine was not let in", "If you did not start it, somebody else did: tell whoever looks after security."),
+        true => (
+            "The machine is signed in",
+            "Go back to its terminal. It stands among your sessions, where you can end it at any time.",
+        ),
+        false => (
+            "The machine was not let in",
+            "If you did not start it, somebody else did: tell whoever looks after security.",
+        ),
     };
-    alone(
-        frame,
-        title,
-        &html! { div.card { h1 { (title) } p { (words) } p { a.button href="/" { "My access" } } } },
-    )
+    alone(frame, title, &html! { div.card { h1 { (title) } p { (words) } p { a.button href="/" { "My access" } } } })
 }

@@ -74,7 +74,7 @@ pub(super) async fn open(core: &Arc<Core>, knock: &Knock<'_>) -> Result<Opened, 
     };
     let Decided { permit, lease, mut receipt } = match decide(core, knock, token.as_ref()) {
         Ok(decided) => *decided,
-        Err(denial) => return Err(deny(core, knock, *denial).await),
+        Err(denial) => return Err(deny(knock, *denial).await),
     };
     // No record, no access: nothing is dialled before the record is kept.
     let recorded = match permit.target().class == Class::Critical {
@@ -217,7 +217,7 @@ struct Recorded {
     receipt: Option<Box<dyn Receipt>>,
 }
 
-async fn deny(core: &Core, knock: &Knock<'_>, recorded: Recorded) -> Response<Body> {
+async fn deny(knock: &Knock<'_>, recorded: Recorded) -> Response<Body> {
     let written = match recorded.receipt {
         Some(mut receipt) => receipt.written().await.is_ok(),
         None => false,
@@ -228,8 +228,6 @@ async fn deny(core: &Core, knock: &Knock<'_>, recorded: Recorded) -> Response<Bo
         let denial = Denial::plain(Reason::RecordUnavailable, vec![Remedy::Nothing]);
         return told(knock, if own { &recorded.denial } else { &denial });
     }
-    // The console names people in remedies for pages; here the program tells ids.
-    let _ = core;
     told(knock, &recorded.denial)
 }
 

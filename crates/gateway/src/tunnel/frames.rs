@@ -244,5 +244,25 @@ fn frame_head(first: u8, length: usize, to: &mut Vec<u8>) {
     }
 }
 
+/// What a stream comes to, handed in piece by piece: the bytes of the tunnel, and everything else in order.
+pub(crate) fn in_steps(stream: &[u8], step: usize) -> Result<(Vec<u8>, Vec<Piece>), FrameError> {
+    let (mut frames, mut data, mut others) = (Frames::default(), Vec::new(), Vec::new());
+    for chunk in stream.chunks(step.max(1)) {
+        let mut chunk = chunk.to_vec();
+        let mut rest = chunk.as_mut_slice();
+        while !rest.is_empty() {
+            let (used, piece) = frames.step(rest)?;
+            assert!(used > 0, "every step takes something");
+            match piece {
+                Piece::Data(range) => data.extend_from_slice(&rest[range]),
+                Piece::More => assert_eq!(used, rest.len(), "whoever needs more took all"),
+                other => others.push(other),
+            }
+            rest = &mut rest[used..];
+        }
+    }
+    Ok((data, others))
+}
+
 #[cfg(test)]
 mod tests;

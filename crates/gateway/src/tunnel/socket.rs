@@ -68,10 +68,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     fn look(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> io::Result<bool> {
         while self.looked < self.inbox.len() {
             let from = self.looked;
-            let (used, piece) = self
-                .frames
-                .step(&mut self.inbox[from..])
-                .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
+            let (used, piece) =
+                self.frames.step(&mut self.inbox[from..]).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
             self.looked += used;
             match piece {
                 Piece::More | Piece::Pong => {}

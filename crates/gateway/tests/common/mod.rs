@@ -162,13 +162,22 @@ impl Control for Fake {
         assert!(!self.panics.load(Ordering::SeqCst), "injected");
         let found = {
             let sessions = self.sessions.lock().unwrap();
-            credentials.cookie.as_ref().and_then(|c| sessions.get(c.expose()).cloned())
+            let token = credentials.token.as_ref().and_then(|t| t.session.as_str().strip_prefix("s-"));
+            let cookie = credentials.cookie.as_ref().map(CookieToken::expose);
+            token.or(cookie).and_then(|name| sessions.get(name).cloned())
         };
         let meanwhile = self.meanwhile.lock().unwrap().take();
         if let Some(meanwhile) = meanwhile {
             meanwhile();
         }
         found.unwrap_or_else(Identity::nobody)
+    }
+    fn prove_token(&self, shown: &TokenShown<'_>, _: Timestamp) -> Result<BoundToken, TokenRefused> {
+        self.order.lock().unwrap().push(format!("prove {} {}", shown.method, shown.uri));
+        match shown.proof {
+            "good" => Ok(BoundToken { session: format!("s-{}", shown.token).parse().unwrap(), key: "k".into() }),
+            _ => Err(TokenRefused("proof_time")),
+        }
     }
     fn record(&self, record: Record) -> Result<Box<dyn Receipt>, RecordRefused> {
         if self.refuse_records.load(Ordering::SeqCst) {

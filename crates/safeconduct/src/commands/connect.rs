@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context as Polling, Poll, ready};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -14,10 +15,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::out::{Answer, aside, say, table};
-use crate::program::{Ended, Home, Keyring, Link, Local, Net, OAuth, Portal, Told};
+use crate::program::{Ended, Home, Keyring, Link, Local, Net, OAuth, Told};
 
 /// How many local connections are carried at a time.
 const AT_ONCE: usize = 256;
+/// How long standard input may go on after the application has ended.
+const LINGER: Duration = Duration::from_secs(1);
 /// How many reads of standard input may wait.
 const WAITING_READS: usize = 4;
 /// The bytes of one read.
@@ -70,7 +73,12 @@ enum Carrier {
 pub(crate) async fn connect(asked: Connect) -> Result<Answer> {
     if let Some(at) = asked.listen.filter(|at| !at.ip().is_loopback() && !asked.let_others_in) {
         let what = format!("{at} is reached by others, who would act as you");
-        return Ok(Answer::BadInput(vec![Fault::new("--listen", 0, what, "listen on 127.0.0.1, or add --let-others-in")]));
+        return Ok(Answer::BadInput(vec![Fault::new(
+            "--listen",
+            0,
+            what,
+            "listen on 127.0.0.1, or add --let-others-in",
+        )]));
     }
     match Box::pin(run(&asked)).await {
         // No is an answer, not a failure.
@@ -87,10 +95,9 @@ async fn run(asked: &Connect) -> Result<Answer> {
     let authority = asked.ca.clone().or_else(|| home.authority());
     let mut net = Net::new(authority.as_deref())?;
     if let (Some(certificate), Some(key)) = (&asked.certificate, &asked.key) {
-        net = net.as_device(certificate, key)?;
+        net = net.with_device(certificate, key)?;
     }
-    let portal = Portal::new(home.portal.clone(), net.clone());
-    let keyring = Keyring::new(home.clone(), portal, home.key()?);
+    let keyring = Keyring::open(home, net.clone())?;
     let session = keyring.session().await?;
     let Some(app) = &asked.app else {
         let rows: Vec<Vec<String>> = session.applications.into_iter().map(|a| vec![a.id, a.name, a.address]).collect();
@@ -99,20 +106,35 @@ async fn run(asked: &Connect) -> Result<Answer> {
     };
     let Some(row) = session.applications.iter().find(|a| a.id == *app) else {
         let known: Vec<&str> = session.applications.iter().map(|a| a.id.as_str()).collect();
-        let remedy = if known.is_empty() { "none is published".to_owned() } else { format!("there are: {}", known.join(", ")) };
-        return Ok(Answer::BadInput(vec![Fault::new("connect", 0, format!("no application `{app}` has tunnels"), remedy)]));
+        let remedy =
+            if known.is_empty() { "none is published".to_owned() } else { format!("there are: {}", known.join(", ")) };
+        return Ok(Answer::BadInput(vec![Fault::new(
+            "connect",
+            0,
+            format!("no application `{app}` has tunnels"),
+            remedy,
+        )]));
     };
     if let Some(purpose) = &asked.purpose {
-        let fields = [("app", app.as_str()), ("purpose", purpose), ("ticket", asked.ticket.as_deref().unwrap_or_default())];
+        let fields =
+            [("app", app.as_str()), ("purpose", purpose), ("ticket", asked.ticket.as_deref().unwrap_or_default())];
         let token = keyring.token(None).await?;
-        let stated = keyring.portal.post::<serde_json::Value>(&keyring.key, "/oauth/purpose", &fields, Some(&token)).await;
+        let stated =
+            keyring.portal.post::<serde_json::Value>(&keyring.key, "/oauth/purpose", &fields, Some(&token)).await;
         match stated {
             Err(error) if error.downcast_ref::<OAuth>().is_some_and(|e| e.code == "invalid_request") => {
-                return Ok(Answer::BadInput(vec![Fault::new("--purpose", 0, error.to_string(), "choose one of these")]));
+                return Ok(Answer::BadInput(vec![Fault::new(
+                    "--purpose",
+                    0,
+                    error.to_string(),
+                    "choose one of these",
+                )]));
             }
             other => other.map(|_| ())?,
         }
     }
+    let fresh = keyring.clone();
+    tokio::spawn(async move { aside(fresh.keep_fresh().await.to_string()) });
     let link = Link::new(keyring, net, row.address.parse()?, asked.carrier == Carrier::Websocket);
     match asked.listen {
         Some(at) => listen(&link, app, at).await,
@@ -123,7 +145,7 @@ async fn run(asked: &Connect) -> Result<Answer> {
 /// One tunnel on standard input and output, as `ssh -o ProxyCommand` wants it.
 async fn stdio(link: &Link) -> Result<Answer> {
     let tunnel = link.open().await?;
-    let local = Local { read: Stdin::start(), write: Stdout };
+    let local = Local { read: Stdin::start(), write: Stdout, linger: Some(LINGER) };
     match tunnel.carry(local).await? {
         Ended::Closed | Ended::Left => Ok(Answer::Done),
         Ended::Cut(words) => {
@@ -171,7 +193,7 @@ async fn one(link: &Link, mut stream: TcpStream) -> Option<String> {
     let ended = match link.open().await {
         Ok(tunnel) => {
             let (read, write) = stream.split();
-            tunnel.carry(Local { read, write }).await
+            tunnel.carry(Local { read, write, linger: None }).await
         }
         Err(error) => Err(error),
     };

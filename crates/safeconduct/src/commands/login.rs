@@ -63,14 +63,15 @@ pub(crate) async fn login(asked: &Login) -> Result<Answer> {
         }
     }
     let net = Net::new(home.authority().as_deref())?;
+    if asked.status || asked.out {
+        let keyring = match Keyring::open(home, net) {
+            Ok(keyring) => keyring,
+            Err(error) => return no(error),
+        };
+        return if asked.status { status(&keyring).await } else { out(&keyring).await };
+    }
     let portal = Portal::new(home.portal.clone(), net);
     let keyring = Keyring::new(home.clone(), portal, home.key()?);
-    if asked.status {
-        return status(&keyring).await;
-    }
-    if asked.out {
-        return out(&keyring).await;
-    }
     let name = asked.name.clone().unwrap_or_else(own_name);
     let browser = if asked.device { None } else { opener() };
     let issued = match browser {
@@ -95,13 +96,7 @@ pub(crate) async fn login(asked: &Login) -> Result<Answer> {
 async fn status(keyring: &Keyring) -> Result<Answer> {
     let session = match keyring.session().await {
         Ok(session) => session,
-        Err(error) => match error.downcast_ref::<Told>() {
-            Some(told) => {
-                aside(told.to_string());
-                return Ok(Answer::No);
-            }
-            None => return Err(error),
-        },
+        Err(error) => return no(error),
     };
     let Session { person, name, session, methods, until, applications } = session;
     say(format!("{} at {}", if name.is_empty() { &person } else { &name }, keyring.home.portal));
@@ -111,6 +106,17 @@ async fn status(keyring: &Keyring) -> Result<Answer> {
         table(&["application", "name", "address"], &rows);
     }
     Ok(Answer::Done)
+}
+
+/// No is an answer, not a failure.
+fn no(error: anyhow::Error) -> Result<Answer> {
+    match error.downcast::<Told>() {
+        Ok(told) => {
+            aside(told.to_string());
+            Ok(Answer::No)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn out(keyring: &Keyring) -> Result<Answer> {

@@ -74,7 +74,7 @@ pub(crate) async fn sessions(config: &Path, json: bool) -> Result<Answer> {
         vec![
             text(&s["session"]),
             text(&s["person"]),
-            text(&s["device"]),
+            s["machine"].as_str().map_or_else(|| text(&s["device"]), |m| format!("command line on {m}")),
             instant(&s["since"]),
             s["connections"].to_string(),
         ]

@@ -65,8 +65,13 @@ impl Home {
     /// Makes the folder, and this portal the one that is meant where none is named.
     pub(crate) fn begin(&self) -> Result<()> {
         let shown = self.folder.display();
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).with_context(|| format!("cannot make {shown}"))?;
-        fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700)).with_context(|| format!("cannot close {shown}"))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .with_context(|| format!("cannot make {shown}"))?;
+        fs::set_permissions(&self.folder, fs::Permissions::from_mode(0o700))
+            .with_context(|| format!("cannot close {shown}"))?;
         let root = self.folder.parent().context("the folder has a parent")?;
         write(&root.join(DEFAULT), self.portal.origin().as_bytes())
     }

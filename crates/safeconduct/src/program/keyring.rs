@@ -1,6 +1,7 @@
 //! Tokens that are fresh: read from this machine, refreshed before they expire, shared with the other programs of this person.
 
 use std::sync::Arc;
+use std::time::Duration as StdDuration;
 
 use anyhow::Result;
 use safeconduct_authn::SigningKey;
@@ -10,11 +11,15 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::home::{Home, Saved};
+use super::net::Net;
 use super::portal::{OAuth, Portal};
 use super::told::Told;
 
 /// How long before its end a token is refreshed.
 const EARLY: Duration = Duration::from_mins(2);
+
+/// How often it is looked whether that is so, while tunnels live.
+const LOOK: StdDuration = StdDuration::from_secs(30);
 
 /// The key and the tokens of this machine.
 #[derive(Clone)]
@@ -78,6 +83,30 @@ impl Keyring {
                     }
                 }
                 other => return other,
+            }
+        }
+    }
+
+    /// The key and the tokens of a machine that is signed in; if it is not, that is a [`Told`].
+    pub(crate) fn open(home: Home, net: Net) -> Result<Self> {
+        if home.saved().is_none() {
+            return Err(Told::signed_out(&home.portal).into());
+        }
+        let key = home.key()?;
+        Ok(Self::new(home.clone(), Portal::new(home.portal, net), key))
+    }
+
+    /// Refreshes the tokens for as long as tunnels live, so that a session in use does not rest. Ends, and says why, when the
+    /// person must sign in again.
+    pub(crate) async fn keep_fresh(self) -> Told {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            match self.token(None).await {
+                Ok(_) => {}
+                Err(error) => match error.downcast::<Told>() {
+                    Ok(told) => return told,
+                    Err(error) => tracing::debug!(%error, "the tokens could not be refreshed yet"),
+                },
             }
         }
     }

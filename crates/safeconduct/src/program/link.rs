@@ -47,6 +47,20 @@ pub(crate) enum Ended {
 pub(crate) struct Local<R, W> {
     pub(crate) read: R,
     pub(crate) write: W,
+    /// How long the local direction may go on after the application has ended its own; as long as it likes if nothing is set.
+    /// Standard output cannot be closed alone, so whoever reads it learns of the end only by the end of this program.
+    pub(crate) linger: Option<Duration>,
+}
+
+/// The direction to this machine has ended: the other one may go on for a while.
+pub(super) async fn last_words(linger: Option<Duration>) -> Result<(), Ended> {
+    match linger {
+        Some(linger) => {
+            tokio::time::sleep(linger).await;
+            Err(Ended::Closed)
+        }
+        None => Ok(()),
+    }
 }
 
 /// An open tunnel.
@@ -127,11 +141,7 @@ impl Link {
         Ok(Answer::NoHttp2)
     }
 
-    async fn send(
-        &self,
-        sender: SendRequest<Bytes>,
-        token: &str,
-    ) -> Result<(Response<RecvStream>, SendStream<Bytes>)> {
+    async fn send(&self, sender: SendRequest<Bytes>, token: &str) -> Result<(Response<RecvStream>, SendStream<Bytes>)> {
         let uri = format!("{}{PATH}", self.to.origin());
         // A CONNECT names the host and nothing else (RFC 9113, 8.5).
         let target = Uri::builder().authority(self.to.authority()).build()?;
@@ -209,11 +219,14 @@ where
 {
     let both = {
         let up = up(&mut send, local.read);
-        let down = down(receive, local.write);
+        let down = async {
+            down(receive, local.write).await?;
+            last_words(local.linger).await
+        };
         tokio::try_join!(up, down)
     };
     match both {
-        Ok(_) => Ok(Ended::Closed),
+        Ok(_) | Err(Ended::Closed) => Ok(Ended::Closed),
         Err(ended) => {
             // Not CANCEL: the other side takes that for an end like any other.
             send.send_reset(Reason::CONNECT_ERROR);
@@ -227,11 +240,13 @@ pub(super) fn left(_: io::Error) -> Ended {
     Ended::Left
 }
 
-fn cut(error: h2::Error) -> Ended {
+fn cut(error: &h2::Error) -> Ended {
     tracing::debug!(%error, "the stream was reset");
     Ended::Cut(match error.is_io() {
         true => format!("the connection to the gateway broke: {error}"),
-        false => "the gateway ended the tunnel: access was withdrawn, or the application broke the connection".to_owned(),
+        false => {
+            "the gateway ended the tunnel: access was withdrawn, or the application broke the connection".to_owned()
+        }
     })
 }
 
@@ -242,34 +257,34 @@ async fn up<R: AsyncRead + Unpin>(send: &mut SendStream<Bytes>, mut from: R) -> 
             reset = poll_fn(|cx| send.poll_reset(cx)) => return match reset {
                 // The other side wants no more; what it sends may still come.
                 Ok(Reason::NO_ERROR) => Ok(()),
-                Ok(reason) => Err(cut(reason.into())),
-                Err(error) => Err(cut(error)),
+                Ok(reason) => Err(cut(&reason.into())),
+                Err(error) => Err(cut(&error)),
             },
             read = from.read(&mut buffer) => read.map_err(left)?,
         };
         if n == 0 {
-            return send.send_data(Bytes::new(), true).map_err(cut);
+            return send.send_data(Bytes::new(), true).map_err(|e| cut(&e));
         }
         let mut rest = Bytes::copy_from_slice(&buffer[..n]);
         while !rest.is_empty() {
             send.reserve_capacity(rest.len());
             // As much as the gateway takes: a slow application slows the program here.
             let room = match poll_fn(|cx| send.poll_capacity(cx)).await {
-                Some(room) => room.map_err(cut)?,
+                Some(room) => room.map_err(|e| cut(&e))?,
                 None => return Err(Ended::Cut("the gateway closed the tunnel".to_owned())),
             };
             let part = rest.split_to(room.min(rest.len()));
-            send.send_data(part, false).map_err(cut)?;
+            send.send_data(part, false).map_err(|e| cut(&e))?;
         }
     }
 }
 
 async fn down<W: AsyncWrite + Unpin>(mut receive: RecvStream, mut to: W) -> Result<(), Ended> {
     while let Some(data) = receive.data().await {
-        let data = data.map_err(cut)?;
+        let data = data.map_err(|e| cut(&e))?;
         to.write_all(&data).await.map_err(left)?;
         to.flush().await.map_err(left)?;
-        receive.flow_control().release_capacity(data.len()).map_err(cut)?;
+        receive.flow_control().release_capacity(data.len()).map_err(|e| cut(&e))?;
     }
     let _ = to.shutdown().await;
     Ok(())

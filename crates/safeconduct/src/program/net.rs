@@ -91,7 +91,9 @@ impl Net {
         let file = authority.map(Path::to_owned).or_else(system);
         let file = file.context("this system keeps no authorities where they are looked for; name one with --ca")?;
         let shown = file.display();
-        for certificate in CertificateDer::pem_file_iter(&file).map_err(|e| anyhow::anyhow!("cannot read {shown}: {e}"))? {
+        for certificate in
+            CertificateDer::pem_file_iter(&file).map_err(|e| anyhow::anyhow!("cannot read {shown}: {e}"))?
+        {
             let certificate = certificate.map_err(|e| anyhow::anyhow!("{shown} holds what is no certificate: {e}"))?;
             // A system's bundle may hold one that is too old to be read.
             let added = roots.add(certificate);
@@ -106,10 +108,11 @@ impl Net {
     }
 
     /// Shows a client certificate: that of an enrolled device.
-    pub(crate) fn as_device(mut self, certificate: &Path, key: &Path) -> Result<Self> {
+    pub(crate) fn with_device(mut self, certificate: &Path, key: &Path) -> Result<Self> {
         let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect::<Result<Vec<_>, _>>);
         let chain = chain.map_err(|e| anyhow::anyhow!("cannot read {}: {e}", certificate.display()))?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|e| anyhow::anyhow!("cannot read {}: {e}", key.display()))?;
+        let key =
+            PrivateKeyDer::from_pem_file(key).map_err(|e| anyhow::anyhow!("cannot read {}: {e}", key.display()))?;
         self.identity = Some((chain, Arc::new(key)));
         Ok(self)
     }
@@ -133,7 +136,9 @@ impl Net {
             let stream = TcpStream::connect((host, to.port)).await.with_context(|| format!("cannot reach {to}"))?;
             stream.set_nodelay(true)?;
             let connected = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-            connected.with_context(|| format!("no TLS with {to}; if its authority is your organisation's own, name it with --ca"))
+            connected.with_context(|| {
+                format!("no TLS with {to}; if its authority is your organisation's own, name it with --ca")
+            })
         };
         timeout(PATIENCE, connecting).await.with_context(|| format!("{to} takes too long to answer"))?
     }
@@ -146,9 +151,14 @@ mod tests {
     #[test]
     fn an_address_is_https_a_host_and_perhaps_a_port() {
         let read = |text: &str| text.parse::<Address>().map(|a| (a.origin(), a.authority())).ok();
-        assert_eq!(read("https://Portal.Acme.com/"), Some(("https://portal.acme.com".into(), "portal.acme.com:443".into())));
+        assert_eq!(
+            read("https://Portal.Acme.com/"),
+            Some(("https://portal.acme.com".into(), "portal.acme.com:443".into()))
+        );
         assert_eq!(read("https://a:8443"), Some(("https://a:8443".into(), "a:8443".into())));
-        for bad in ["http://a", "a", "https://", "https://a/b", "https://u@a", "https://a:0", "https://a:x", "https://a?b"] {
+        for bad in
+            ["http://a", "a", "https://", "https://a/b", "https://u@a", "https://a:0", "https://a:x", "https://a?b"]
+        {
             assert_eq!(read(bad), None, "{bad}");
         }
     }

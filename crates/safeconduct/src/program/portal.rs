@@ -111,7 +111,9 @@ impl Portal {
             tokio::time::timeout(PATIENCE, exchange).await.with_context(|| format!("{uri} takes too long"))??;
         let value: Value = match bytes.is_empty() {
             true => Value::Null,
-            false => serde_json::from_slice(&bytes).with_context(|| format!("{uri} does not answer as a portal does"))?,
+            false => {
+                serde_json::from_slice(&bytes).with_context(|| format!("{uri} does not answer as a portal does"))?
+            }
         };
         if status.is_success() {
             return serde_json::from_value(value).with_context(|| format!("{uri} does not answer as a portal does"));

@@ -10,9 +10,6 @@ use super::net::Address;
 /// A refusal, as the gateway tells it.
 #[derive(Clone, Debug, Deserialize, Default)]
 pub(crate) struct Told {
-    /// The stable code.
-    #[serde(default)]
-    pub(crate) code: String,
     #[serde(default)]
     words: String,
     #[serde(default)]
@@ -42,7 +39,6 @@ impl Told {
     /// Nobody is signed in.
     pub(crate) fn signed_out(portal: &Address) -> Self {
         Self {
-            code: "sign_in_required".to_owned(),
             words: "This machine is not signed in any more.".to_owned(),
             remedies: vec![Remedy::SignIn],
             portal: portal.origin(),
@@ -61,7 +57,9 @@ impl Told {
             Remedy::StatePurpose { accepted } if accepted.is_empty() => "say what it is for, with --purpose".to_owned(),
             Remedy::StatePurpose { accepted } => format!("say what it is for, with --purpose {}", accepted.join(" | ")),
             Remedy::FixDevice { steps } => format!("repair the device: {}", steps.join("; ")),
-            Remedy::OtherDevice => "use a device that your organisation manages, with --certificate and --key".to_owned(),
+            Remedy::OtherDevice => {
+                "use a device that your organisation manages, with --certificate and --key".to_owned()
+            }
             Remedy::WaitUntil { at } => format!("wait until {at}"),
             Remedy::OtherNetwork => "use another network".to_owned(),
             Remedy::AskOwner { owner: Some(owner) } => format!("ask {owner}, who answers for it"),

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::link::{Ended, Local, left};
+use super::link::{Ended, Local, last_words, left};
 use super::net::Address;
 
 /// The bytes of one read.
@@ -60,7 +60,10 @@ impl Socket {
         let (mut sink, mut source) = self.0.split();
         let both = {
             let up = up(&mut sink, local.read);
-            let down = down(&mut source, local.write);
+            let down = async {
+                down(&mut source, local.write).await?;
+                last_words(local.linger).await
+            };
             tokio::try_join!(up, down)
         };
         let _ = sink.close().await;

@@ -44,6 +44,7 @@ impl Administration for Desk {
                 session: s.id.clone(),
                 person: s.person.clone(),
                 methods: s.methods.iter().copied().collect(),
+                machine: s.bound.as_ref().map(|b| b.machine.clone()),
                 device: s.device.clone(),
                 since: s.began,
                 until: s.until,

@@ -185,7 +185,12 @@ impl House {
     }
 
     /// Opens the session of a program that somebody let in.
-    pub(crate) async fn open_program(&self, proof: Proof, key: &Thumbprint, machine: Machine) -> Result<Secrets, TradeError> {
+    pub(crate) async fn open_program(
+        &self,
+        proof: Proof,
+        key: &Thumbprint,
+        machine: Machine,
+    ) -> Result<Secrets, TradeError> {
         if !self.is_active(&proof.person) {
             return Err(TradeError::Grant);
         }

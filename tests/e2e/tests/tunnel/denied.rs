@@ -35,7 +35,8 @@ fn nt_17_nt_24_a_token_counts_beside_a_new_proof_of_its_key_for_this_host_alone(
     let refresh = ada.tokens()["refresh_token"].as_str().unwrap().to_owned();
     let hers = mira.tokens()["access_token"].as_str().unwrap().to_owned();
     let secret = cookie.split_once('=').unwrap().1.to_owned();
-    let good = |jti: &'static str| Proof { key: &key, method: "GET", uri: uri(&stage, DB), token: Some(&token), jti, age: 0 };
+    let good =
+        |jti: &'static str| Proof { key: &key, method: "GET", uri: uri(&stage, DB), token: Some(&token), jti, age: 0 };
     let denied = |what: &str, page: &Page, code: &str| {
         assert_eq!(page.status, 401, "{what}: {page:?}");
         assert_eq!(page.json()["error"]["code"], "sign_in_required", "{what}");
@@ -51,13 +52,23 @@ fn nt_17_nt_24_a_token_counts_beside_a_new_proof_of_its_key_for_this_host_alone(
     denied("another key", &with(Proof { key: &other, ..good("a") }), "token_of_another_key");
     denied("an old proof", &with(Proof { age: 61, ..good("b") }), "proof_time");
     denied("a proof from the future", &with(Proof { age: -90, ..good("c") }), "proof_time");
-    denied("a proof for another host", &with(Proof { uri: uri(&stage, "queue.harbour.localhost"), ..good("d") }), "proof_uri");
-    denied("a proof for the portal", &with(Proof { uri: format!("{}/oauth/token", stage.portal()), ..good("e") }), "proof_uri");
+    denied(
+        "a proof for another host",
+        &with(Proof { uri: uri(&stage, "queue.harbour.localhost"), ..good("d") }),
+        "proof_uri",
+    );
+    denied(
+        "a proof for the portal",
+        &with(Proof { uri: format!("{}/oauth/token", stage.portal()), ..good("e") }),
+        "proof_uri",
+    );
     denied("a proof for another method", &with(Proof { method: "CONNECT", ..good("f") }), "proof_method");
     denied("a proof without the token", &with(Proof { token: None, ..good("g") }), "proof_token");
     denied("no proof", &ask(&stage, DB, Some(&dpop), None, None), "no_proof");
     denied("a bearer", &ask(&stage, DB, Some(&format!("Bearer {token}")), Some(&good("h").text()), None), "not_dpop");
-    for (what, foreign) in [("the token of another person", &hers), ("a refresh token", &refresh), ("a cookie", &secret)] {
+    for (what, foreign) in
+        [("the token of another person", &hers), ("a refresh token", &refresh), ("a cookie", &secret)]
+    {
         let code = if foreign == &hers { "token_of_another_key" } else { "token_unknown" };
         let proof = Proof { token: Some(foreign), ..good(what) }.text();
         denied(what, &ask(&stage, DB, Some(&format!("DPoP {foreign}")), Some(&proof), None), code);
@@ -123,7 +134,10 @@ fn a_denial_is_told_in_words_with_its_number_and_a_purpose_opens() {
         assert!(told.contains("would help: say what it is for, with --purpose audit"), "{told}");
         let request = told.lines().find_map(|l| l.trim().strip_prefix("request ")).unwrap();
         let records = stage.records(request);
-        assert_eq!((records[0]["verdict"].as_str(), records[0]["ask"]["what"]["method"].as_str()), (Some("deny"), Some("CONNECT")));
+        assert_eq!(
+            (records[0]["verdict"].as_str(), records[0]["ask"]["what"]["method"].as_str()),
+            (Some("deny"), Some("CONNECT"))
+        );
         assert_eq!(records[0]["ask"]["who"]["principal"]["person"], "ada", "{records:?}");
     }
     let wrong = ada.run(&["connect", "vault", "--purpose", "curiosity"], b"");

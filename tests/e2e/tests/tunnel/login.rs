@@ -51,7 +51,8 @@ fn the_code_may_be_guessed_only_a_few_times() {
 fn browser(stage: &Stage) -> (std::path::PathBuf, std::path::PathBuf) {
     let folder = stage.server.config().join("data");
     let (script, kept) = (folder.join("browser.sh"), folder.join("opened"));
-    fs::write(&script, format!("#!/bin/sh\necho \"$1\" > '{0}.part' && mv '{0}.part' '{0}'\n", kept.display())).unwrap();
+    fs::write(&script, format!("#!/bin/sh\necho \"$1\" > '{0}.part' && mv '{0}.part' '{0}'\n", kept.display()))
+        .unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     (script, kept)
 }
@@ -81,7 +82,8 @@ fn the_browser_of_the_same_machine_brings_the_code_back() {
     let query = path.split_once('?').unwrap().1;
     let body = format!("{query}&csrf={}&answer=yes", asked.csrf());
     let done = stage.ask(PORTAL, "POST", "/oauth/authorize", &[("cookie", &cookie)], &body);
-    let back = done.body.split_once("href=\"http://127.0.0.1:").map(|(_, rest)| rest).unwrap_or_else(|| panic!("{done:?}"));
+    let back =
+        done.body.split_once("href=\"http://127.0.0.1:").map(|(_, rest)| rest).unwrap_or_else(|| panic!("{done:?}"));
     let back = back.split_once('"').unwrap().0.replace("&amp;", "&");
     let (port, path) = back.split_once('/').unwrap();
     // A page that guesses the port, without the state, is told nothing and changes nothing.
@@ -125,7 +127,10 @@ fn tokens_are_refreshed_shown_among_my_sessions_and_ended_there() {
         let output = ada.run(arguments, b"");
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(1), "{told}");
-        assert!(told.contains("not signed in") && told.contains("safeconduct login --portal https://portal."), "{told}");
+        assert!(
+            told.contains("not signed in") && told.contains("safeconduct login --portal https://portal."),
+            "{told}"
+        );
     }
     stage.server.ends_well().unwrap();
 }

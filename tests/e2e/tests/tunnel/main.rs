@@ -2,6 +2,7 @@
 //! proofs of the tests are made here, by code that shares nothing with ours.
 //!
 //! They need the binary alone (`cargo build -p safeconduct`), no browser.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "these are tests")]
 
 mod cut;
 mod denied;

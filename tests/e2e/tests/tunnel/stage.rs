@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,11 +21,11 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 /// How long anything may take.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Everything of one test.
-pub struct Stage {
-    pub server: Server,
+pub(crate) struct Stage {
+    pub(crate) server: Server,
     folder: TempDir,
 }
 
@@ -75,7 +75,7 @@ upstream = "tcp://127.0.0.1:PORT"
 owner = "mira"
 "#;
 
-pub const DB: &str = r#"@id("db-staff") @owner("mira") @why("Work on the database")
+pub(crate) const DB: &str = r#"@id("db-staff") @owner("mira") @why("Work on the database")
 permit(principal in Group::"staff", action == Action::"write", resource == Application::"db");
 "#;
 const QUEUE: &str = r#"@id("queue-staff") @owner("mira") @why("Work on the queue")
@@ -87,7 +87,7 @@ when { context has purpose && context.purpose == "audit" };
 "#;
 
 /// Starts everything; none where the binary was not built, which is said.
-pub fn stage() -> Option<Stage> {
+pub(crate) fn stage() -> Option<Stage> {
     if !program().is_ok_and(|p| p.is_file()) {
         assert!(std::env::var_os("SAFECONDUCT_E2E").is_none(), "missing: the binary (cargo build -p safeconduct)");
         eprintln!("ignored, missing: the binary (cargo build -p safeconduct)");
@@ -108,44 +108,45 @@ pub fn stage() -> Option<Stage> {
 
 /// An answer of the server.
 #[derive(Debug)]
-pub struct Page {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
+pub(crate) struct Page {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 impl Page {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_default()
     }
 
     /// The forgery token of the page.
-    pub fn csrf(&self) -> String {
+    pub(crate) fn csrf(&self) -> String {
         let after = self.body.split_once("name=\"csrf-token\" content=\"").map(|(_, rest)| rest);
         after.and_then(|rest| rest.split_once('"')).map(|(token, _)| token.to_owned()).unwrap_or_default()
     }
 }
 
 impl Stage {
-    pub fn ca(&self) -> PathBuf {
+    pub(crate) fn ca(&self) -> PathBuf {
         self.server.config().join("data/ca.pem")
     }
 
     /// The address of the portal, without a slash at its end.
-    pub fn portal(&self) -> String {
+    pub(crate) fn portal(&self) -> String {
         self.server.portal.trim_end_matches('/').to_owned()
     }
 
     /// A TLS connection to a host.
-    pub fn tls(&self, host: &str) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+    pub(crate) fn tls(&self, host: &str) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.ca()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config =
+            rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
         let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
         let stream = TcpStream::connect(("127.0.0.1", self.server.port)).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -154,7 +155,7 @@ impl Stage {
     }
 
     /// One exchange over a connection of its own.
-    pub fn ask(&self, host: &str, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Page {
+    pub(crate) fn ask(&self, host: &str, method: &str, path: &str, fields: &[(&str, &str)], body: &str) -> Page {
         let mut stream = self.tls(host);
         let mut text = format!("{method} {path} HTTP/1.1\r\nhost: {host}:{}\r\n", self.server.port);
         for (name, value) in fields {
@@ -169,13 +170,19 @@ impl Stage {
         text += "\r\n";
         stream.write_all(text.as_bytes()).unwrap();
         stream.write_all(body.as_bytes()).unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer);
+        let (mut answer, mut piece) = (Vec::new(), [0; 16 * 1024]);
+        // A connection may stay open whatever was asked, so the end is where the length says.
+        while !is_whole(&answer) {
+            match stream.read(&mut piece) {
+                Ok(n @ 1..) => answer.extend_from_slice(&piece[..n]),
+                Ok(0) | Err(_) => break,
+            }
+        }
         read(&answer)
     }
 
     /// Signs a person in with a one-time link; the cookie.
-    pub fn sign_in(&self, person: &str) -> String {
+    pub(crate) fn sign_in(&self, person: &str) -> String {
         let link = self.server.setup_link(person).unwrap();
         let path = format!("/setup/{}", link.rsplit('/').next().unwrap());
         let page = self.ask("portal.harbour.localhost", "POST", &path, &[], &format!("person={person}&name={person}"));
@@ -184,7 +191,7 @@ impl Stage {
     }
 
     /// Answers the machine that shows a code, on the page of the portal.
-    pub fn answer_code(&self, cookie: &str, code: &str, answer: &str) -> (Page, Page) {
+    pub(crate) fn answer_code(&self, cookie: &str, code: &str, answer: &str) -> (Page, Page) {
         let host = "portal.harbour.localhost";
         let asked = self.ask(host, "GET", &format!("/activate?user_code={code}"), &[("cookie", cookie)], "");
         let body = format!("csrf={}&user_code={code}&answer={answer}", asked.csrf());
@@ -193,14 +200,14 @@ impl Stage {
     }
 
     /// The command line of somebody.
-    pub fn terminal(&self, name: &str) -> Terminal {
+    pub(crate) fn terminal(&self, name: &str) -> Terminal {
         let home = self.folder.path().join(name);
         fs::create_dir_all(&home).unwrap();
         Terminal { home, name: name.to_owned() }
     }
 
     /// Signs a command line in as a person, by a code.
-    pub fn signed_in(&self, person: &str) -> (Terminal, String) {
+    pub(crate) fn signed_in(&self, person: &str) -> (Terminal, String) {
         let (terminal, cookie) = (self.terminal(person), self.sign_in(person));
         let mut login = self.login(&terminal);
         let code = login.line(|l| l.trim().split_once('-').map(|_| l.trim().to_owned()).filter(|c| c.len() == 9));
@@ -212,13 +219,22 @@ impl Stage {
     }
 
     /// Begins a sign-in by a code.
-    pub fn login(&self, terminal: &Terminal) -> Running {
+    pub(crate) fn login(&self, terminal: &Terminal) -> Running {
         let (portal, ca) = (self.portal(), self.ca());
-        terminal.start(&["login", "--portal", &portal, "--ca", ca.to_str().unwrap(), "--device", "--name", &terminal.name])
+        terminal.start(&[
+            "login",
+            "--portal",
+            &portal,
+            "--ca",
+            ca.to_str().unwrap(),
+            "--device",
+            "--name",
+            &terminal.name,
+        ])
     }
 
     /// The records of the ledger about a request; waits for one.
-    pub fn records(&self, request: &str) -> Vec<Value> {
+    pub(crate) fn records(&self, request: &str) -> Vec<Value> {
         let until = Instant::now() + PATIENCE;
         loop {
             let text = self.server.command(&["ledger", "export"]).unwrap();
@@ -233,6 +249,12 @@ impl Stage {
     }
 }
 
+fn is_whole(answer: &[u8]) -> bool {
+    let Some(end) = answer.windows(4).position(|w| w == b"\r\n\r\n") else { return false };
+    let page = read(answer);
+    page.header("content-length").and_then(|l| l.parse::<usize>().ok()).is_some_and(|l| answer.len() >= end + 4 + l)
+}
+
 fn read(answer: &[u8]) -> Page {
     let end = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or(answer.len());
     let head = String::from_utf8_lossy(&answer[..end]).into_owned();
@@ -243,25 +265,25 @@ fn read(answer: &[u8]) -> Page {
 }
 
 /// The command line of one person, with a folder of its own.
-pub struct Terminal {
+pub(crate) struct Terminal {
     home: PathBuf,
     name: String,
 }
 
 impl Terminal {
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program().unwrap());
         command.args(arguments).env("XDG_CONFIG_HOME", &self.home).env("SAFECONDUCT_LOG", "warn");
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
-    pub fn start(&self, arguments: &[&str]) -> Running {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         Running::of(self.command(arguments).spawn().unwrap())
     }
 
     /// Runs to its end, with this on standard input.
-    pub fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
         let mut child = self.command(arguments).spawn().unwrap();
         let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
         let writer = std::thread::spawn(move || {
@@ -278,27 +300,27 @@ impl Terminal {
     }
 
     /// What it keeps of its tokens.
-    pub fn tokens(&self) -> Value {
+    pub(crate) fn tokens(&self) -> Value {
         serde_json::from_slice(&fs::read(self.file("session.json")).unwrap()).unwrap()
     }
 
-    pub fn keep_tokens(&self, tokens: &Value) {
+    pub(crate) fn keep_tokens(&self, tokens: &Value) {
         fs::write(self.file("session.json"), tokens.to_string()).unwrap();
     }
 
     /// Its key.
-    pub fn key(&self) -> SigningKey {
+    pub(crate) fn key(&self) -> SigningKey {
         let text = fs::read_to_string(self.file("key")).unwrap();
         SigningKey::from_slice(&URL_SAFE_NO_PAD.decode(text.lines().nth(1).unwrap()).unwrap()).unwrap()
     }
 
-    pub fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         &self.home
     }
 }
 
 /// A program that runs beside the test. It is ended when dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     lines: BufReader<std::process::ChildStdout>,
 }
@@ -310,7 +332,7 @@ impl Running {
     }
 
     /// Reads lines until one says something.
-    pub fn line<T>(&mut self, read: impl Fn(&str) -> Option<T>) -> T {
+    pub(crate) fn line<T>(&mut self, read: impl Fn(&str) -> Option<T>) -> T {
         let mut all = String::new();
         loop {
             let mut line = String::new();
@@ -327,11 +349,11 @@ impl Running {
     }
 
     /// The port that `connect --listen` tells.
-    pub fn listens(&mut self) -> SocketAddr {
+    pub(crate) fn listens(&mut self) -> SocketAddr {
         self.line(|l| l.split_once(" is at ").and_then(|(_, at)| at.trim().parse().ok()))
     }
 
-    pub fn end(mut self) -> Output {
+    pub(crate) fn end(mut self) -> Output {
         let mut stdout = Vec::new();
         self.lines.read_to_end(&mut stdout).unwrap();
         let mut stderr = Vec::new();
@@ -340,7 +362,7 @@ impl Running {
     }
 
     /// Asks it to stop, and returns what it told meanwhile.
-    pub fn stop(self) -> Output {
+    pub(crate) fn stop(self) -> Output {
         let _ = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         self.end()
     }
@@ -354,28 +376,29 @@ impl Drop for Running {
 }
 
 /// A proof, made by hand.
-pub struct Proof<'a> {
-    pub key: &'a SigningKey,
-    pub method: &'a str,
-    pub uri: String,
-    pub token: Option<&'a str>,
-    pub jti: &'a str,
-    pub age: i64,
+pub(crate) struct Proof<'a> {
+    pub(crate) key: &'a SigningKey,
+    pub(crate) method: &'a str,
+    pub(crate) uri: String,
+    pub(crate) token: Option<&'a str>,
+    pub(crate) jti: &'a str,
+    pub(crate) age: i64,
 }
 
 impl Proof<'_> {
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let point = self.key.verifying_key().to_sec1_point(false);
         let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
         let (x, y) = point.as_bytes()[1..].split_at(32);
         let jwk = json!({ "kty": "EC", "crv": "P-256", "x": part(x), "y": part(y) });
         let header = json!({ "typ": "dpop+jwt", "alg": "ES256", "jwk": jwk });
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = Command::new("date").arg("+%s").output().unwrap().stdout;
+        let now: i64 = String::from_utf8_lossy(&now).trim().parse().unwrap();
         let mut claims: BTreeMap<&str, Value> = BTreeMap::new();
         claims.insert("jti", json!(self.jti));
         claims.insert("htm", json!(self.method));
         claims.insert("htu", json!(self.uri));
-        claims.insert("iat", json!(i64::try_from(now).unwrap() - self.age));
+        claims.insert("iat", json!(now - self.age));
         if let Some(token) = self.token {
             claims.insert("ath", json!(part(&Sha256::digest(token))));
         }

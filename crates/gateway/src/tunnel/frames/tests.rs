@@ -1,3 +1,4 @@
+use super::in_steps as read;
 use super::*;
 use proptest::prelude::*;
 
@@ -10,26 +11,6 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     out.extend(mask);
     out.extend(payload.iter().enumerate().map(|(i, b)| b ^ mask[i % 4]));
     out
-}
-
-/// What a stream comes to, read in steps of a size: the bytes, and everything else in order.
-fn read(stream: &[u8], step: usize) -> Result<(Vec<u8>, Vec<Piece>), FrameError> {
-    let (mut frames, mut data, mut others) = (Frames::default(), Vec::new(), Vec::new());
-    for chunk in stream.chunks(step.max(1)) {
-        let mut chunk = chunk.to_vec();
-        let mut rest = chunk.as_mut_slice();
-        while !rest.is_empty() {
-            let (used, piece) = frames.step(rest)?;
-            match piece {
-                Piece::Data(range) => data.extend_from_slice(&rest[range]),
-                Piece::More => assert_eq!(used, rest.len(), "whoever needs more took all"),
-                other => others.push(other),
-            }
-            assert!(used > 0, "every step takes something");
-            rest = &mut rest[used..];
-        }
-    }
-    Ok((data, others))
 }
 
 #[test]
