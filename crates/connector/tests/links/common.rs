@@ -26,11 +26,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_util::sync::CancellationToken;
 
-/// The system's time, as certificates see it. Tests have no other clock to agree with TLS on.
-#[expect(clippy::disallowed_methods, reason = "TLS reads the system's clock, so the test must too")]
+/// The time by which TLS judges certificates.
 pub(crate) fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
+    let seconds = rustls::pki_types::UnixTime::now().as_secs();
+    Timestamp::from_millis(i64::try_from(seconds).unwrap() * 1_000)
 }
 
 pub(crate) struct Roll {
