@@ -166,6 +166,10 @@ fn application(mut t: Table<'_>, faults: &mut Faults) -> Option<Written<Applicat
             routes.push(RouteRule { methods: methods.into_iter().map(|m| m.0).collect(), path: path.0, action });
         }
     }
+    if connector.is_some() && upstream.as_ref().is_some_and(|u| !u.0.starts_with("http://")) {
+        let what = "a connector dials http://host:port alone";
+        faults.tell(&t.at, what, "write http:// as it is reached from the connector, or remove `connector`");
+    }
     let tcp = upstream.as_ref().is_some_and(|u| u.0.starts_with(TCP_SCHEME));
     let told = id.as_ref().map(AppId::to_string).unwrap_or_default();
     for r in routes.iter().filter(|r| tcp && !opens_tunnels(r)) {
@@ -219,14 +223,16 @@ fn opens_tunnels(route: &RouteRule) -> bool {
     matches!(route.path.as_str(), "/" | "/*") && (route.methods.is_empty() || route.methods.contains("CONNECT"))
 }
 
-/// An upstream: `http://host:port` or `tcp://host:port`, nothing more.
+/// An upstream: a protocol, a host and a port, nothing more. `http`, `https`, `h2` (HTTP/2 over TLS), `h2c` (HTTP/2 without)
+/// or `tcp`.
 struct Upstream(String);
 
 impl std::str::FromStr for Upstream {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("`{text}` is not of the form http://host:port or tcp://host:port");
-        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix(TCP_SCHEME));
+        let bad = || format!("`{text}` is not of the form http://host:port; https, h2, h2c and tcp are known too");
+        let schemes = ["http://", "https://", "h2://", "h2c://", TCP_SCHEME];
+        let rest = schemes.into_iter().find_map(|scheme| text.strip_prefix(scheme));
         let (host, port) = rest.and_then(|r| r.rsplit_once(':')).ok_or_else(bad)?;
         let host_fits =
             host.parse::<Host>().is_ok() || host.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>().is_ok();

@@ -52,6 +52,8 @@ pub struct Settings {
     pub oidc: Vec<OidcProvider>,
     /// Whose members may become the first administrator and operate the console by the starter policy.
     pub operators: GroupId,
+    /// Authorities, PEM, that sign the certificates of applications, beside those that everybody trusts.
+    pub upstream_ca: Option<String>,
     /// Every bound of the gateway.
     pub limits: Limits,
     /// How long ledger records may wait for the disk where nothing waits for them.
@@ -188,6 +190,11 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         }
         t.done(faults);
     }
+    let upstream_ca = root.table("upstream", faults).and_then(|mut t| {
+        let file = t.required("ca_file", "name the PEM file of the authorities that sign for your applications", faults);
+        t.done(faults);
+        file
+    });
     let networks = networks(&mut root, faults);
     let mut trusted_keys = Vec::new();
     if let Some(mut t) = root.table("policy", faults) {
@@ -229,6 +236,7 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         data,
         portal: portal_host?,
         listen,
+        upstream_ca,
         threads,
         tls,
         acme,

@@ -43,6 +43,16 @@ impl Client {
         Self { peer, address: peer.ip().to_string(), certificate: None, tls: false }
     }
 
+    /// The same connection, once more.
+    pub(crate) fn of_connection(&self) -> Self {
+        Self {
+            peer: self.peer,
+            address: self.address.clone(),
+            certificate: self.certificate.clone(),
+            tls: self.tls,
+        }
+    }
+
     pub(crate) fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
     }

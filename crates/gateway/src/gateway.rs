@@ -22,6 +22,7 @@ use crate::routes::Routes;
 use crate::sites::Sites;
 use crate::standing::Standing;
 use crate::trace::Spans;
+use crate::upstream::UpstreamTls;
 
 /// What the gateway is told at its start.
 pub struct GatewayConfig {
@@ -38,6 +39,8 @@ pub struct GatewayConfig {
     /// The cookies that belong to the gateway: first the one that carries the session secret, then any others. None of them
     /// is forwarded to an application, and no application may set them.
     pub cookies: Vec<String>,
+    /// How applications are reached over TLS; `None` reaches none of them so.
+    pub upstream_tls: Option<Arc<rustls::ClientConfig>>,
     /// Dials applications behind connectors; `None` dials none of them.
     pub sites: Option<Arc<dyn Sites>>,
 }
@@ -51,6 +54,7 @@ impl Default for GatewayConfig {
             spans: None,
             signer: None,
             cookies: vec!["__Host-safeconduct".into()],
+            upstream_tls: None,
             sites: None,
         }
     }
@@ -85,6 +89,7 @@ pub(crate) struct Core {
     pub(crate) behind: Arc<Places>,
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) upstream_tls: Option<UpstreamTls>,
     pub(crate) sites: Option<Arc<dyn Sites>>,
     /// A place for each tunnel.
     pub(crate) tunnels: Arc<tokio::sync::Semaphore>,
@@ -104,6 +109,7 @@ impl Gateway {
                 spans: config.spans,
                 signer: config.signer,
                 cookies: config.cookies,
+                upstream_tls: config.upstream_tls.as_deref().map(UpstreamTls::new),
                 sites: config.sites,
                 tunnels: Arc::new(tokio::sync::Semaphore::new(limits.tunnels)),
                 live: Arc::default(),

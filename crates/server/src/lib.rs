@@ -53,6 +53,7 @@ mod sign_in;
 pub mod signed;
 mod traces;
 mod upgrade;
+mod upstream;
 
 pub use house::{Current, House};
 pub use run::{Running, SOCKET, Start, StartError, start, take_over};

@@ -190,6 +190,7 @@ async fn serve(start: Start, built: files::Built, mut inherited: Inherited) -> R
             use safeconduct_api::Cookie;
             [Cookie::SESSION, Cookie::FLOW, Cookie::ARRIVAL].map(str::to_owned).into()
         },
+        upstream_tls: Some(crate::upstream::tls(&house.dir, settings.upstream_ca.as_deref())?),
         sites: None,
     };
     let sites = house.open_sites()?;

@@ -11,11 +11,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::{AHEAD_BYTES, Conn, Next};
+use crate::body::{empty, fed};
 use crate::exchange::{Decided, Exchange, Refusing};
 use crate::lease::Lease;
 use crate::pipe::{Pipe, PipeError};
 use crate::scratch;
-use crate::upstream::{ForwardError, Up, is_idempotent, may_repeat};
+use crate::upstream::{ForwardError, Up, h2, is_h2, is_idempotent, may_repeat};
 
 /// How many interim answers (1xx) an application may send before its answer.
 const INTERIM: usize = 8;
@@ -38,6 +39,9 @@ where
         decided: Decided,
         shutdown: &CancellationToken,
     ) -> Next {
+        if is_h2(&decided.lease.standing.target.upstream) {
+            return self.forward_h2(id, host, decided, shutdown).await;
+        }
         let Decided { lease, receipt } = decided;
         let worker = Arc::clone(&self.worker);
         let mut receipt = Some(receipt);
@@ -111,6 +115,81 @@ where
             // The answer is whole, and the request is not: nothing behind it can be understood.
             Ok(false) => Next::Close,
             Err(()) => Next::Abort,
+        }
+    }
+
+    /// One exchange with an application that speaks HTTP/2.
+    async fn forward_h2(
+        &mut self,
+        id: RequestId,
+        host: &str,
+        decided: Decided,
+        shutdown: &CancellationToken,
+    ) -> Next {
+        let Decided { lease, mut receipt } = decided;
+        let worker = Arc::clone(&self.worker);
+        if lease.standing.target.class == Class::Critical
+            && let Err(refused) = receipt.durable().await
+        {
+            return self.unrecorded(id, host, &lease, refused).await;
+        }
+        if self.head.expects_continue() && self.input.is_empty() && !self.say_continue().await {
+            return Next::Abort;
+        }
+        let mut decoder = Decoder::request(self.head.framing(), &worker.core.bounds);
+        let (feed, body) = match decoder.ended() {
+            true => (None, empty()),
+            false => {
+                let (feed, body) = fed();
+                (Some(feed), body)
+            }
+        };
+        // The head is lent out while the body is fed.
+        let (head, trace) = (std::mem::take(&mut self.head), std::mem::take(&mut self.trace));
+        let client = self.behind.take();
+        let answered = {
+            let lent = self.client.of_connection();
+            let exchange = Exchange { worker: &worker, client: client.as_ref().unwrap_or(&lent), id: id.clone() };
+            let mut sending = pin!(h2::exchange(&exchange, exchange.client, &head, (host, &trace), &lease, body));
+            match feed {
+                None => sending.await,
+                Some(feed) => {
+                    let feeding = async {
+                        let fed = self.feed(&mut decoder, &feed).await;
+                        drop(feed);
+                        match fed {
+                            Ok(()) => std::future::pending().await,
+                            Err(refused) => ForwardError::Client(refused),
+                        }
+                    };
+                    tokio::select! {
+                        biased;
+                        answered = sending.as_mut() => answered,
+                        error = feeding => Err(error),
+                    }
+                }
+            }
+        };
+        (self.head, self.trace, self.behind) = (head, trace, client);
+        if let Err(refused) = receipt.written().await {
+            return self.unrecorded(id, host, &lease, refused).await;
+        }
+        let close = !self.head.persistent() || shutdown.is_cancelled() || !decoder.ended();
+        let whole = match answered {
+            Ok(response) => {
+                let response = h2::answer(response, &worker.core.cookies, lease);
+                self.respond(crate::answer::stamp(response, &id), close).await
+            }
+            Err(error) => {
+                let exchange = Exchange { worker: &worker, client: self.client(), id };
+                let failure = exchange.failed(&self.head, &lease, &error);
+                self.respond(failure, close).await
+            }
+        };
+        match (whole, close) {
+            (false, _) => Next::Abort,
+            (true, true) => Next::Close,
+            (true, false) => Next::Keep,
         }
     }
 

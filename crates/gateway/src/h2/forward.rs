@@ -17,7 +17,7 @@ use crate::body::{Body, boxed, empty};
 use crate::exchange::{Decided, Exchange, Refusing};
 use crate::lease::Lease;
 use crate::scratch;
-use crate::upstream::{ForwardError, Up, is_idempotent, may_repeat};
+use crate::upstream::{ForwardError, Up, is_h2, is_idempotent, may_repeat};
 
 /// How many interim answers (1xx) an application may send before its answer.
 const INTERIM: usize = 8;
@@ -38,6 +38,9 @@ pub(super) async fn forward(
     decided: Decided,
     body: Incoming,
 ) -> Response<Body> {
+    if is_h2(&decided.lease.standing.target.upstream) {
+        return forward_h2(shared, exchange, head, (host, trace), decided, boxed(body)).await;
+    }
     let body = Some(body).filter(|b| !b.is_end_stream());
     let (exchanging, lease) = match permitted(shared, exchange, head, (host, trace), decided, body).await {
         Ok(pair) => pair,
@@ -69,6 +72,35 @@ pub(super) async fn forward(
         *response.body_mut() = boxed(Download::new(Arc::clone(worker), up, upload, decoder, framing, lease, keep));
     }
     answer::stamp(response, &exchange.id)
+}
+
+/// One exchange with an application that speaks HTTP/2 too: frames and trailers go through as they are.
+async fn forward_h2(
+    shared: &Arc<Shared>,
+    exchange: &Exchange<'_>,
+    head: &Head,
+    place: (&str, &[u8]),
+    decided: Decided,
+    body: Body,
+) -> Response<Body> {
+    let Decided { lease, mut receipt } = decided;
+    let app = Arc::clone(&lease.standing.target);
+    if app.class == Class::Critical
+        && let Err(refused) = receipt.durable().await
+    {
+        return exchange.deny(head, place.0, &app, Refusing::unrecorded(&lease, refused)).await;
+    }
+    let answered = crate::upstream::h2::exchange(exchange, exchange.client, head, place, &lease, body).await;
+    if let Err(refused) = receipt.written().await {
+        return exchange.deny(head, place.0, &app, Refusing::unrecorded(&lease, refused)).await;
+    }
+    match answered {
+        Ok(response) => {
+            let response = crate::upstream::h2::answer(response, &shared.worker.core.cookies, lease);
+            answer::stamp(response, &exchange.id)
+        }
+        Err(error) => exchange.failed(head, &lease, &error),
+    }
 }
 
 /// Sends a request whose verdict is recorded and waits for the head of the answer; or says what the client gets instead.

@@ -1,7 +1,10 @@
 //! Applications: connections to them, opened only with a permit.
 
+pub(crate) mod h2;
 mod io;
 mod pool;
+mod target;
+mod tls;
 
 use safeconduct_http::Refused;
 use safeconduct_model::Application;
@@ -9,6 +12,8 @@ use thiserror::Error;
 
 pub(crate) use io::Io;
 pub(crate) use pool::{Pools, Up};
+pub(crate) use target::{Target, is_h2};
+pub(crate) use tls::UpstreamTls;
 
 /// Why an exchange with an application failed.
 #[derive(Debug, Error)]

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{ForwardError, Io};
+use super::{ForwardError, Io, Target, UpstreamTls, h2};
 use crate::limits::Limits;
 use crate::live::lock;
 use crate::patience::Patience;
@@ -44,7 +44,10 @@ impl Up {
 pub(crate) struct Pools {
     limits: Arc<Limits>,
     sites: Option<Arc<dyn Sites>>,
+    tls: Option<UpstreamTls>,
     idle: Mutex<HashMap<Arc<str>, Vec<Idle>>>,
+    /// Connections over HTTP/2.
+    shared: Mutex<HashMap<Arc<str>, h2::Shared>>,
 }
 
 struct Idle {
@@ -53,8 +56,8 @@ struct Idle {
 }
 
 impl Pools {
-    pub(crate) fn new(limits: Arc<Limits>, sites: Option<Arc<dyn Sites>>) -> Self {
-        Self { limits, sites, idle: Mutex::default() }
+    pub(crate) fn new(limits: Arc<Limits>, sites: Option<Arc<dyn Sites>>, tls: Option<UpstreamTls>) -> Self {
+        Self { limits, sites, tls, idle: Mutex::default(), shared: Mutex::default() }
     }
 
     /// A resting connection to the application, if there is a usable one.
@@ -79,15 +82,43 @@ impl Pools {
                 let Reached { io, leaving } = sites.dial(app).await.map_err(ForwardError::Site)?;
                 return Ok((Io::Other(io), Some(leaving)));
             }
-            let address = address(&app.upstream).ok_or_else(|| ForwardError::Address(app.upstream.clone()))?;
-            let failed = |e: std::io::Error| ForwardError::Connect(e.to_string());
-            let stream = TcpStream::connect(&*address).await.map_err(failed)?;
-            stream.set_nodelay(true).map_err(failed)?;
-            Ok((Io::Tcp(stream), None))
+            Ok((self.dial(app).await?, None))
         };
         let (io, leaving) = timeout(self.limits.connect, opening).await.map_err(|_| ForwardError::ConnectTimeout)??;
         let key = key(app).into();
         Ok(Up { io, input: BytesMut::new(), reused: false, patience: Patience::default(), key, leaving })
+    }
+
+    /// The connection over HTTP/2 that all exchanges with an application share; opened if there is none.
+    pub(crate) async fn shared(&self, app: &Application) -> Result<h2::Shared, ForwardError> {
+        let known = lock(&self.shared).get(app.upstream.as_str()).filter(|s| !s.is_closed()).cloned();
+        if let Some(mut known) = known
+            && known.ready().await.is_ok()
+        {
+            return Ok(known);
+        }
+        let opening = async { h2::begin(self.dial(app).await?, &self.limits).await };
+        let opened = timeout(self.limits.connect, opening).await.map_err(|_| ForwardError::ConnectTimeout)??;
+        let mut shared = lock(&self.shared);
+        if shared.len() >= UPSTREAMS {
+            shared.retain(|_, s| !s.is_closed());
+        }
+        shared.insert(app.upstream.as_str().into(), opened.clone());
+        Ok(opened)
+    }
+
+    /// Dials an application from here.
+    async fn dial(&self, app: &Application) -> Result<Io, ForwardError> {
+        let unusable = || ForwardError::Address(app.upstream.clone());
+        let target = Target::of(&app.upstream).ok_or_else(unusable)?;
+        let failed = |e: std::io::Error| ForwardError::Connect(e.to_string());
+        let stream = TcpStream::connect(&*target.address).await.map_err(failed)?;
+        stream.set_nodelay(true).map_err(failed)?;
+        match (target.tls, &self.tls) {
+            (false, _) => Ok(Io::Tcp(stream)),
+            (true, Some(tls)) => tls.connect(stream, &target).await,
+            (true, None) => Err(unusable()),
+        }
     }
 
     /// Takes a connection back whose exchange has ended in order. Bytes that nobody asked for are never the next answer.
@@ -118,6 +149,7 @@ impl Pools {
     /// Closes every resting connection.
     pub(crate) fn close(&self) {
         lock(&self.idle).clear();
+        lock(&self.shared).clear();
     }
 }
 
@@ -126,32 +158,5 @@ fn key(app: &Application) -> Cow<'_, str> {
     match &app.connector {
         None => Cow::Borrowed(app.upstream.as_str()),
         Some(site) => Cow::Owned(format!("{site} {} {}", app.id, app.upstream)),
-    }
-}
-
-/// `host:port` of `http://host:port`.
-fn address(upstream: &str) -> Option<String> {
-    let rest = upstream.strip_prefix("http://")?;
-    let authority = rest.strip_suffix('/').unwrap_or(rest);
-    let plain = !authority.is_empty() && !authority.contains(['/', '@', '?', '#']);
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    match (plain, has_port) {
-        (false, _) => None,
-        (true, true) => Some(authority.to_owned()),
-        (true, false) => Some(format!("{authority}:80")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::address;
-
-    #[test]
-    fn an_upstream_is_a_host_and_a_port() {
-        assert_eq!(address("http://127.0.0.1:81").as_deref(), Some("127.0.0.1:81"));
-        assert_eq!(address("http://wiki.internal/").as_deref(), Some("wiki.internal:80"));
-        for bad in ["https://a", "http://", "http://a/b", "http://u@a:1", "a:80"] {
-            assert_eq!(address(bad), None, "{bad}");
-        }
     }
 }

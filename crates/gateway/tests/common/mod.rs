@@ -439,6 +439,7 @@ pub async fn house(setup: Setup) -> House {
         signer: Some(Signer::new("https://portal.test", &assertion_key()).unwrap()),
         cookies: vec!["sc".into(), "sc-state".into()],
         sites: None,
+        upstream_tls: None,
     };
     let gateway = Gateway::new(config, Arc::clone(&control) as Arc<dyn Control>);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

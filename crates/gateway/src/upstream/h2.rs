@@ -1,0 +1,268 @@
+//! Applications over HTTP/2: gRPC, and whatever else wants trailers and streams. One connection per thread carries all of them.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, COOKIE, HeaderName, HeaderValue, TE};
+use http::{HeaderMap, Request, Response, Version};
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::client::conn::http2::{self, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use safeconduct_http::{Framing, Head, names};
+use tokio::time::timeout;
+
+use super::{ForwardError, Io, Target};
+use crate::body::{Body, BodyError, boxed};
+use crate::exchange::{Client, Exchange};
+use crate::lease::Lease;
+use crate::limits::Limits;
+use crate::live::Entry;
+
+/// A connection to an application over HTTP/2. Clones share it.
+pub(crate) type Shared = SendRequest<Body>;
+
+/// The windows of a connection and of a stream.
+const CONNECTION_WINDOW: u32 = 1 << 20;
+const STREAM_WINDOW: u32 = 256 << 10;
+
+/// Begins HTTP/2 on a connection.
+pub(super) async fn begin(io: Io, limits: &Limits) -> Result<Shared, ForwardError> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .max_header_list_size(u32::try_from(limits.response_head_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(limits.h2_ping)
+        .keep_alive_timeout(limits.h2_ping);
+    let failed = |e: hyper::Error| ForwardError::Connect(e.to_string());
+    let (sender, driver) = builder.handshake(TokioIo::new(io)).await.map_err(failed)?;
+    tokio::spawn(async move {
+        if let Err(error) = driver.await {
+            tracing::debug!(%error, "a connection to an application over HTTP/2 ended");
+        }
+    });
+    Ok(sender)
+}
+
+/// Sends a permitted request and waits for the head of the answer.
+pub(crate) async fn exchange(
+    exchange: &Exchange<'_>,
+    client: &Client,
+    head: &Head,
+    (host, trace): (&str, &[u8]),
+    lease: &Lease,
+    body: Body,
+) -> Result<Response<Incoming>, ForwardError> {
+    let (worker, app) = (exchange.worker, &lease.standing.target);
+    let limits = &worker.core.limits;
+    let target = Target::of(&app.upstream).ok_or_else(|| ForwardError::Address(app.upstream.clone()))?;
+    let entry = Arc::clone(lease.entry());
+    let counted = Counted { inner: body, entry: Arc::clone(&entry), bound: limits.body_bytes, total: 0 };
+    let mut request = Request::new(boxed(counted));
+    let bad = || ForwardError::Broken("request");
+    let scheme = if target.tls { "https" } else { "http" };
+    *request.method_mut() = http::Method::from_bytes(head.method().as_bytes()).map_err(|_| bad())?;
+    *request.uri_mut() = format!("{scheme}://{host}{}", head.path_and_query()).parse().map_err(|_| bad())?;
+    *request.version_mut() = Version::HTTP_2;
+    let fields = request.headers_mut();
+    for (name, value) in head.forwarded() {
+        put(fields, name.as_bytes(), value);
+    }
+    if let Some(cookies) = head.cookies() {
+        put(fields, COOKIE.as_str().as_bytes(), cookies.as_bytes());
+    }
+    // gRPC asks for trailers, and some of its servers insist (RFC 9110, 10.1.4).
+    if head.raw("te").any(|te| te == b"trailers") {
+        fields.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if let Framing::Length(n) = head.framing() {
+        fields.insert(CONTENT_LENGTH, n.into());
+    }
+    for (name, value) in [
+        ("x-forwarded-for", client.address.as_str()),
+        ("x-forwarded-proto", client.scheme()),
+        ("x-forwarded-host", host),
+        ("x-request-id", exchange.id.as_str()),
+    ] {
+        put(fields, name.as_bytes(), value.as_bytes());
+    }
+    put_lines(fields, &lease.standing.lines);
+    put_lines(fields, trace);
+    let sending = async {
+        let mut sender = worker.pools.shared(app).await?;
+        let sending = sender.send_request(request);
+        first_byte(sending, &entry, limits.first_byte).await.ok_or(ForwardError::FirstByteTimeout)?.map_err(|error| {
+            tracing::debug!(%error, app = %app.id, "an exchange over HTTP/2 failed");
+            ForwardError::Broken("closed")
+        })
+    };
+    tokio::select! {
+        biased;
+        () = lease.entry().lost() => Err(ForwardError::Lost),
+        answer = sending => answer,
+    }
+}
+
+/// The answer as the client gets it. Its body owns the lease.
+pub(crate) fn answer(response: Response<Incoming>, cookies: &[String], lease: Lease) -> Response<Body> {
+    lease.answered(response.status().as_u16());
+    let (mut head, body) = response.into_parts();
+    let gone: Vec<HeaderName> = head
+        .headers
+        .keys()
+        .filter(|n| {
+            let name = n.as_str();
+            names::is_hop_by_hop(name.as_bytes()) || names::is_ours(name) || name == "alt-svc"
+        })
+        .cloned()
+        .collect();
+    for name in gone {
+        head.headers.remove(name);
+    }
+    let set: Vec<HeaderValue> = head.headers.get_all(http::header::SET_COOKIE).iter().cloned().collect();
+    let ours = |v: &HeaderValue| {
+        let name = v.as_bytes().split(|b| *b == b'=').next().unwrap_or_default().trim_ascii();
+        cookies.iter().any(|c| c.as_bytes() == name)
+    };
+    if set.iter().any(ours) {
+        head.headers.remove(http::header::SET_COOKIE);
+        for value in set.into_iter().filter(|v| !ours(v)) {
+            head.headers.append(http::header::SET_COOKIE, value);
+        }
+    }
+    head.extensions.clear();
+    head.version = Version::default();
+    Response::from_parts(head, boxed(Carried { inner: body, lease }))
+}
+
+/// Waits for the head of the answer. The time runs from the last byte of the request.
+async fn first_byte<T>(answer: impl Future<Output = T>, entry: &Entry, span: Duration) -> Option<T> {
+    let mut answer = std::pin::pin!(answer);
+    let mut seen = entry.up.load(Ordering::Relaxed);
+    loop {
+        if let Ok(answer) = timeout(span, answer.as_mut()).await {
+            return Some(answer);
+        }
+        let now = entry.up.load(Ordering::Relaxed);
+        if now == seen {
+            return None;
+        }
+        seen = now;
+    }
+}
+
+fn put(fields: &mut HeaderMap, name: &[u8], value: &[u8]) {
+    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
+        fields.append(name, value);
+    }
+}
+
+fn put_lines(fields: &mut HeaderMap, lines: &[u8]) {
+    for line in lines.split(|b| *b == b'\n') {
+        if let Some(colon) = line.iter().position(|b| *b == b':') {
+            put(fields, &line[..colon], line[colon + 1..].trim_ascii());
+        }
+    }
+}
+
+/// Takes out of trailers what may not stand there.
+fn clean(frame: Frame<Bytes>, forbidden: impl Fn(&str) -> bool) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Err(frame) => frame,
+        Ok(mut trailers) => {
+            let gone: Vec<_> = trailers
+                .keys()
+                .filter(|n| {
+                    let name = n.as_str();
+                    forbidden(name) || names::is_hop_by_hop(name.as_bytes()) || name.contains('_')
+                })
+                .cloned()
+                .collect();
+            for name in gone {
+                trailers.remove(name);
+            }
+            Frame::trailers(trailers)
+        }
+    }
+}
+
+/// The body of a request on its way up.
+struct Counted {
+    inner: Body,
+    entry: Arc<Entry>,
+    bound: Option<u64>,
+    total: u64,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let polled = std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx));
+        if this.entry.is_lost() {
+            return Poll::Ready(Some(Err("the lease was lost".into())));
+        }
+        Poll::Ready(match polled {
+            Some(Ok(frame)) => {
+                let n = frame.data_ref().map_or(0, Bytes::len) as u64;
+                this.total += n;
+                this.entry.up.fetch_add(n, Ordering::Relaxed);
+                match this.bound {
+                    Some(bound) if this.total > bound => Some(Err("the body is too long".into())),
+                    _ => Some(Ok(clean(frame, names::is_protected))),
+                }
+            }
+            other => other,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// The body of an answer on its way down. It owns the lease: when it is gone, so is the lease.
+struct Carried {
+    inner: Incoming,
+    lease: Lease,
+}
+
+impl HttpBody for Carried {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        if this.lease.entry().poll_lost(cx).is_ready() {
+            return Poll::Ready(Some(Err("the lease was lost".into())));
+        }
+        Poll::Ready(match std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx)) {
+            Some(Ok(frame)) => {
+                let n = frame.data_ref().map_or(0, Bytes::len) as u64;
+                this.lease.entry().down.fetch_add(n, Ordering::Relaxed);
+                Some(Ok(clean(frame, names::is_ours)))
+            }
+            Some(Err(error)) => Some(Err(error.into())),
+            None => None,
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
