@@ -404,6 +404,9 @@ pub struct Setup {
     pub rules: String,
     pub hardening: safeconduct_model::Hardening,
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub upstream_tls: Option<Arc<rustls::ClientConfig>>,
+    /// More applications.
+    pub more: Vec<Application>,
 }
 
 impl Default for Setup {
@@ -416,6 +419,8 @@ impl Default for Setup {
             rules: RULES.into(),
             hardening: safeconduct_model::Hardening::default(),
             tls: None,
+            upstream_tls: None,
+            more: Vec::new(),
         }
     }
 }
@@ -429,6 +434,7 @@ pub async fn house(setup: Setup) -> House {
         application("shop", &upstream.url(), setup.class),
         application("down", "http://127.0.0.1:1", setup.class),
     ];
+    apps.extend(setup.more);
     apps.iter_mut().for_each(|a| a.hardening = setup.hardening);
     let control = Arc::new(Fake::new(snapshot(1, &setup.rules, apps), order));
     let config = GatewayConfig {
@@ -439,7 +445,7 @@ pub async fn house(setup: Setup) -> House {
         signer: Some(Signer::new("https://portal.test", &assertion_key()).unwrap()),
         cookies: vec!["sc".into(), "sc-state".into()],
         sites: None,
-        upstream_tls: None,
+        upstream_tls: setup.upstream_tls,
     };
     let gateway = Gateway::new(config, Arc::clone(&control) as Arc<dyn Control>);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
