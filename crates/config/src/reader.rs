@@ -60,7 +60,7 @@ pub(crate) fn parse<'t>(source: &'t Text, faults: &mut Faults) -> toml::Spanned<
 
 fn line(text: &str, offset: usize) -> u32 {
     let before = text.as_bytes().get(..offset).unwrap_or_default();
-    u32::try_from(1 + before.iter().filter(|b| **b == b'\n').count()).unwrap_or(u32::MAX)
+    u32::try_from(1 + memchr::memchr_iter(b'\n', before).count()).unwrap_or(u32::MAX)
 }
 
 impl<'t> Table<'t> {

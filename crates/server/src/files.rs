@@ -32,6 +32,31 @@ pub fn read(dir: &Path) -> Result<Texts, Vec<Fault>> {
     if faults.is_empty() { Ok(Texts::from_files(files)) } else { Err(faults) }
 }
 
+/// What a look at the files without reading them shows: which there are, how long, and when each was last changed. Two looks that are
+/// equal mean that nothing was written between them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Glance(Vec<(PathBuf, u64, i64, i64)>);
+
+/// Looks at every file that [`read`] would read.
+pub(crate) fn glance(dir: &Path) -> Glance {
+    use std::os::unix::fs::MetadataExt;
+    let mut seen = Vec::new();
+    let mut folders: Vec<PathBuf> = ["estate", "policies", "policies/tests", "invariants", "clients"].map(PathBuf::from).into();
+    let stores = fs::read_dir(dir.join("stores")).into_iter().flatten().filter_map(Result::ok);
+    folders.extend(stores.map(|e| Path::new("stores").join(e.file_name())));
+    let files = folders.iter().flat_map(|folder| {
+        let listing = fs::read_dir(dir.join(folder)).into_iter().flatten().filter_map(Result::ok);
+        listing.map(|e| e.path()).collect::<Vec<_>>()
+    });
+    for path in files.chain([dir.join(MAIN)]) {
+        if let Ok(of) = fs::metadata(&path) {
+            seen.push((path, of.len(), of.mtime_nsec() + of.mtime() * 1_000_000_000, of.ctime_nsec() + of.ctime() * 1_000_000_000));
+        }
+    }
+    seen.sort();
+    Glance(seen)
+}
+
 /// Reads the policies and tests of a candidate: a folder with `*.cedar` and perhaps `tests/*.toml`.
 pub fn read_candidate(dir: &Path) -> Result<(Vec<Text>, Vec<Text>), Vec<Fault>> {
     let (mut policies, mut tests, mut faults) = (Vec::new(), Vec::new(), Vec::new());

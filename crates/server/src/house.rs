@@ -344,11 +344,13 @@ pub(crate) fn session_hash(token: &Token) -> TokenHash {
 pub(crate) fn random_hex<const N: usize>() -> Result<String> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|e| anyhow::anyhow!("the system gives no random bytes: {e}"))?;
-    Ok(bytes.iter().fold(String::with_capacity(N * 2), |mut text, b| {
-        use std::fmt::Write;
-        let _ = write!(text, "{b:02x}");
-        text
-    }))
+    Ok(hex(&bytes))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |n: u8| char::from(DIGITS[usize::from(n & 15)]);
+    bytes.iter().flat_map(|b| [digit(b >> 4), digit(*b)]).collect()
 }
 
 /// A new name for a session.
@@ -356,7 +358,25 @@ pub(crate) fn new_session_id() -> Result<SessionId> {
     Ok(random_hex::<8>()?.parse().expect("hexadecimal digits are an id"))
 }
 
+/// The bytes of the name of a request.
+const REQUEST_BYTES: usize = 16;
+/// How many names are made of one call for random bytes.
+const NAMES_AT_ONCE: usize = 64;
+
 /// A new name for a request. Without randomness there is none, and a request without a name is not served.
 pub(crate) fn new_request_id() -> RequestId {
-    random_hex::<16>().expect("the system gives random bytes").parse().expect("hexadecimal digits are an id")
+    thread_local! {
+        static BYTES: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+    let name = BYTES.with_borrow_mut(|bytes| {
+        if bytes.is_empty() {
+            bytes.resize(REQUEST_BYTES * NAMES_AT_ONCE, 0);
+            getrandom::fill(bytes).expect("the system gives random bytes");
+        }
+        let from = bytes.len() - REQUEST_BYTES;
+        let name = hex(&bytes[from..]);
+        bytes.truncate(from);
+        name
+    });
+    name.parse().expect("hexadecimal digits are an id")
 }

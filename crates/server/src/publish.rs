@@ -8,7 +8,7 @@ use safeconduct_config::Texts;
 use safeconduct_ledger::{Bundle, LastBound};
 use safeconduct_model::{Fault, SessionEventKind};
 
-use crate::files::{self, Built};
+use crate::files::{self, Built, Glance};
 use crate::house::{Current, House};
 use crate::proposals::{Proposal, State, told, with_proposal};
 use crate::signed;
@@ -209,24 +209,38 @@ impl House {
         }
     }
 
-    /// Looks at the files and takes what is new and whole; a faulty version is told once and changes nothing.
-    pub(crate) async fn look_at_files(self: &Arc<Self>, told_last: &mut String) {
+    /// Looks at the files and takes what is new and whole; a faulty version is told once and changes nothing. Files that nobody
+    /// has written since the last look are not read.
+    pub(crate) async fn look_at_files(self: &Arc<Self>, last: &mut Looked) {
+        let dir = self.dir.clone();
+        let glance = tokio::task::spawn_blocking(move || crate::files::glance(&dir)).await.unwrap_or_default();
+        if last.glance.as_ref() == Some(&glance) {
+            return;
+        }
         match self.reload().await {
             Ok(None) => {}
             Ok(Some(revision)) => {
-                told_last.clear();
+                last.told.clear();
                 tracing::info!(revision, "the configuration was reloaded");
             }
             Err(faults) => {
                 let text = told(&faults);
-                if text != *told_last {
+                if text != last.told {
                     tracing::warn!("the new configuration is refused, the old one keeps serving:\n{text}");
                     self.record_system("config.refused", &text);
-                    *told_last = text;
+                    last.told = text;
                 }
             }
         }
+        last.glance = Some(glance);
     }
+}
+
+/// What the last look at the files saw and told.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    glance: Option<Glance>,
+    told: String,
 }
 
 fn one(file: &str, what: &str, remedy: &str) -> Vec<Fault> {

@@ -29,6 +29,7 @@ use crate::plane::{self, Doors};
 use crate::house::{House, Opening, Unsigned, new_request_id};
 use crate::limits;
 use crate::portal::{Portal, admin};
+use crate::publish::Looked;
 use crate::probes;
 use crate::rollouts;
 use crate::rooms;
@@ -366,21 +367,21 @@ async fn look_after_files(house: Arc<House>, stop: CancellationToken) {
         tracing::warn!("SIGHUP cannot be received; the files are looked at every second all the same");
         return poll_files(house, stop).await;
     };
-    let mut told = String::new();
+    let mut last = Looked::default();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = hangup.recv() => told.clear(),
+            _ = hangup.recv() => last = Looked::default(),
             () = tokio::time::sleep(LOOK) => {}
         }
-        house.look_at_files(&mut told).await;
+        house.look_at_files(&mut last).await;
     }
 }
 
 async fn poll_files(house: Arc<House>, stop: CancellationToken) {
-    let mut told = String::new();
+    let mut last = Looked::default();
     while tokio::time::timeout(LOOK, stop.cancelled()).await.is_err() {
-        house.look_at_files(&mut told).await;
+        house.look_at_files(&mut last).await;
     }
 }
 
