@@ -37,7 +37,9 @@ pub fn canonical(raw: &[u8], hardening: Hardening) -> Result<String, &'static st
 }
 
 /// Whether a raw path is its own canonical form, whatever the opt-outs; the common case, seen in one pass.
-pub(crate) fn is_plain(raw: &[u8]) -> bool {
+#[doc(hidden)]
+#[must_use]
+pub fn is_plain(raw: &[u8]) -> bool {
     let plain = |b: u8| {
         b.is_ascii_alphanumeric()
             || matches!(b, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@' | b'/')

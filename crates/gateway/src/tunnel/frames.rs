@@ -118,6 +118,11 @@ impl Frames {
         }
     }
 
+    /// How many bytes are kept until the next read.
+    pub(crate) fn kept(&self) -> usize {
+        self.head.len() + self.control.len()
+    }
+
     /// Whether a frame of this kind may begin here.
     fn enter(&mut self, frame: &Frame) -> Result<(), FrameError> {
         match (frame.kind, self.message) {

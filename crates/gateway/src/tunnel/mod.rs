@@ -14,7 +14,7 @@
 
 mod admit;
 mod door;
-mod frames;
+pub(crate) mod frames;
 mod relay;
 mod socket;
 mod stream;
