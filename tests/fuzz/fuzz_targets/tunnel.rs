@@ -3,9 +3,10 @@
 #![no_main]
 #![allow(dead_code)]
 
+#[path = "../../../crates/gateway/src/tunnel/frames.rs"]
+mod frames;
 mod tunnel {
-    #[path = "../../../../crates/gateway/src/tunnel/frames.rs"]
-    pub(crate) mod frames;
+    pub(crate) use crate::frames;
 }
 #[path = "../../../crates/gateway/src/fuzzing/tunnel.rs"]
 mod question;

@@ -153,7 +153,7 @@ fn naive(wire: &[u8], bounds: &Bounds, to_client: bool) -> Option<Whole> {
         let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         let value = text[colon + 1..].trim_ascii();
         let fine = !name.is_empty() && name.bytes().all(token);
-        if !fine || text.contains(&b'\n') || value.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
+        if !fine || text.iter().any(|b| b.is_ascii_control() && *b != b'\t') {
             return None;
         }
         match (is_unfit(&name, to_client), to_client) {
