@@ -45,6 +45,8 @@ mod body;
 pub mod ca;
 mod exchange;
 mod frames;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod h1;
 mod h2;

@@ -201,6 +201,8 @@ mod tests {
             ("-1\r\n", "bad_chunk"),
             ("65\r\n", "body_too_long"),
             ("0\r\nX: 1\n\r\n", "bad_trailer"),
+            ("0\r\nX: \u{c}1\r\n\r\n", "field_value"),
+            ("0\r\nX: 1\u{c}\r\n\r\n", "field_value"),
             ("0\r\n folded\r\n\r\n", "folded_line"),
             ("0\r\nContent-Length: 5\r\n\r\n", "forbidden_trailer"),
             ("0\r\nX_Safeconduct_Assertion: x\r\n\r\n", "forbidden_trailer"),

@@ -39,6 +39,8 @@ mod answer;
 mod authority;
 mod body;
 mod chunk;
+#[doc(hidden)]
+pub mod fuzzing;
 mod head;
 pub mod names;
 pub mod path;

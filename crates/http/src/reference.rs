@@ -120,7 +120,7 @@ pub fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Refused> {
         return Err(Refused::bad("folded_line"));
     }
     let colon = line.iter().position(|b| *b == b':').ok_or(Refused::bad("field_without_colon"))?;
-    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    let (name, value) = (&line[..colon], without_blanks(&line[colon + 1..]));
     if name.is_empty() || !name.iter().all(|b| is_token(*b)) {
         return Err(Refused::bad("field_name"));
     }
@@ -128,6 +128,14 @@ pub fn field_line(line: &[u8]) -> Result<(&[u8], &[u8]), Refused> {
         return Err(Refused::bad("field_value"));
     }
     Ok((name, value))
+}
+
+/// Blanks are spaces and tabs; a form feed is none.
+fn without_blanks(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
 }
 
 /// RFC 9110, 5.6.2.
@@ -183,6 +191,7 @@ mod tests {
             ("X: a\rb\r\n", "bare_cr"),
             ("X: a\nY: b\r\n", "bare_lf"),
             ("X: \u{0}\r\n", "control_byte"),
+            ("X: \u{c}\r\n", "control_byte"),
             ("X\r\n", "field_without_colon"),
             (": x\r\n", "field_name"),
             ("a: 1\r\nb: 1\r\nc: 1\r\nd: 1\r\ne: 1\r\n", "too_many_headers"),

@@ -118,6 +118,11 @@ impl Frames {
         }
     }
 
+    /// How many bytes are kept until the next read.
+    pub(crate) fn kept(&self) -> usize {
+        self.head.len() + self.control.len()
+    }
+
     /// Whether a frame of this kind may begin here.
     fn enter(&mut self, frame: &Frame) -> Result<(), FrameError> {
         match (frame.kind, self.message) {
@@ -245,6 +250,7 @@ fn frame_head(first: u8, length: usize, to: &mut Vec<u8>) {
 }
 
 /// What a stream comes to, handed in piece by piece: the bytes of the tunnel, and everything else in order.
+#[cfg(test)]
 pub(crate) fn in_steps(stream: &[u8], step: usize) -> Result<(Vec<u8>, Vec<Piece>), FrameError> {
     let (mut frames, mut data, mut others) = (Frames::default(), Vec::new(), Vec::new());
     for chunk in stream.chunks(step.max(1)) {

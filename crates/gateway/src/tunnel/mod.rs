@@ -14,7 +14,7 @@
 
 mod admit;
 mod door;
-mod frames;
+pub(crate) mod frames;
 mod relay;
 mod socket;
 mod stream;
@@ -39,17 +39,6 @@ pub const PATH: &str = "/.safeconduct/tunnel";
 /// The method and the path that policy is asked about.
 const METHOD: &str = "CONNECT";
 const ASKED_PATH: &str = "/";
-
-/// Reads any bytes as the frames of a client, at once and byte by byte: both come to the same, and nothing panics. For the
-/// fuzzer.
-#[doc(hidden)]
-pub fn fuzz_frames(bytes: &[u8]) {
-    let (whole, single) = (frames::in_steps(bytes, bytes.len()), frames::in_steps(bytes, 1));
-    match (whole, single) {
-        (Ok(whole), Ok(single)) => assert_eq!(whole, single),
-        (whole, single) => assert_eq!(whole.err(), single.err()),
-    }
-}
 
 /// Somebody at the door, before anything is known of them.
 pub(crate) struct Knock<'a> {
