@@ -34,7 +34,10 @@ pub fn tunnel(input: &[u8]) -> Result<bool, String> {
     for step in [1, step, usize::MAX] {
         let (found, fault) = read(stream, step)?;
         if found != whole {
-            return Err(format!("reads of {step}: {found:?} ({fault:?}), naively {whole:?}: {}", stream.escape_ascii()));
+            return Err(format!(
+                "reads of {step}: {found:?} ({fault:?}), naively {whole:?}: {}",
+                stream.escape_ascii()
+            ));
         }
     }
     ours_read_again(stream, step)?;

@@ -88,8 +88,12 @@ fn as_written(answer: &Answer, to_head: bool, version: Version, close: bool) -> 
     let read = again.read(&out, to_head, &bounds);
     hold!(read == Ok::<_, BadAnswer>(Some(out.len())), "it is not read again, {read:?}: {}", show(&out));
     let (framing, wrapped) = match (answer.framing(), version) {
-        (ResponseFraming::Chunked | ResponseFraming::UntilClose, Version::Http10) => (ResponseFraming::UntilClose, None),
-        (ResponseFraming::Chunked | ResponseFraming::UntilClose, _) => (ResponseFraming::Chunked, Some(Encoder::Chunked)),
+        (ResponseFraming::Chunked | ResponseFraming::UntilClose, Version::Http10) => {
+            (ResponseFraming::UntilClose, None)
+        }
+        (ResponseFraming::Chunked | ResponseFraming::UntilClose, _) => {
+            (ResponseFraming::Chunked, Some(Encoder::Chunked))
+        }
         (same, _) => (same, Some(Encoder::Plain)),
     };
     hold!(again.framing() == framing && encoder == wrapped, "{framing:?}, {encoder:?}: {}", show(&out));
@@ -133,6 +137,7 @@ fn plain(raw: &[u8]) -> Result<(u16, Vec<Field>), String> {
     let mut response = httparse::Response::new(&mut lines);
     let read = response.parse(raw);
     hold!(read == Ok(httparse::Status::Complete(raw.len())), "httparse says {read:?}: {}", show(raw));
-    let fields = response.headers.iter().map(|h| (h.name.to_ascii_lowercase(), h.value.trim_ascii().to_vec())).collect();
+    let fields =
+        response.headers.iter().map(|h| (h.name.to_ascii_lowercase(), h.value.trim_ascii().to_vec())).collect();
     Ok((response.code.unwrap_or_default(), fields))
 }

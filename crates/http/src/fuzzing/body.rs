@@ -125,7 +125,11 @@ fn naive(wire: &[u8], bounds: &Bounds, to_client: bool) -> Option<Whole> {
             && extension.iter().all(|b| matches!(b, b'\t' | 0x20..=0x7e));
         let size = usize::from_str_radix(std::str::from_utf8(digits).ok().filter(|_| fine)?, 16).ok()?;
         let theirs = httparse::parse_chunk_size(&wire[at..]);
-        assert_eq!(theirs, Ok(httparse::Status::Complete((text.len() + 2, size as u64))), "httparse reads another size");
+        assert_eq!(
+            theirs,
+            Ok(httparse::Status::Complete((text.len() + 2, size as u64))),
+            "httparse reads another size"
+        );
         at += text.len() + 2;
         if size == 0 {
             break;
@@ -186,9 +190,7 @@ fn lengths(wire: &[u8], step: usize, n: u64, bounds: &Bounds) -> Result<(), Stri
     let whole = |n: usize, ended: bool| Whole { data: wire[..n].to_vec(), used: n, ended, ..Whole::default() };
     let cut = usize::try_from(n).unwrap_or(usize::MAX).min(wire.len());
     let expected = whole(cut, cut as u64 == n);
-    for decoder in
-        [Decoder::request(Framing::Length(n), bounds), Decoder::answer(ResponseFraming::Length(n), bounds)]
-    {
+    for decoder in [Decoder::request(Framing::Length(n), bounds), Decoder::answer(ResponseFraming::Length(n), bounds)] {
         let found = follow(decoder, wire, step)?;
         hold!(found.as_ref() == Ok(&expected), "a length of {n}: {found:?}");
     }

@@ -64,7 +64,9 @@ fn decoded(bytes: &[u8]) -> Vec<u8> {
     let (mut out, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
         let digits = bytes.get(at + 1..at + 3).filter(|two| two.iter().all(u8::is_ascii_hexdigit));
-        let byte = digits.filter(|_| bytes[at] == b'%').and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 16).ok());
+        let byte = digits
+            .filter(|_| bytes[at] == b'%')
+            .and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 16).ok());
         out.push(byte.unwrap_or(bytes[at]));
         at += if byte.is_some() { 3 } else { 1 };
     }

@@ -96,7 +96,8 @@ fn as_others(head: &Head, raw: &[u8], server: Server) -> Result<(), String> {
 
 /// What an application gets is exactly one request, and the one that was decided.
 fn as_decided(head: &Head, host: &str, bits: usize, server: Server) -> Result<(), String> {
-    let bounds = Bounds { head_bytes: usize::MAX, header_count: MAX_FIELDS, target_bytes: usize::MAX, body_bytes: None };
+    let bounds =
+        Bounds { head_bytes: usize::MAX, header_count: MAX_FIELDS, target_bytes: usize::MAX, body_bytes: None };
     let mut out = Vec::new();
     head.write_request(host, &OWN, &mut out);
     let (method, target, fields) = plain(&out)?;
