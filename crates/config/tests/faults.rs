@@ -153,7 +153,7 @@ fn an_application_behind_tunnels_is_told_apart_and_takes_no_rules_for_requests()
     let told = app("upstream = \"tcp://127.0.0.1:5432\"\n[application.hardening]\nmerge_slashes = true\n");
     assert!(told.contains("remove [application.hardening]"), "{told}");
     for bad in ["tcp://127.0.0.1", "tcp://127.0.0.1:0", "tcp://a/b:1", "tls://a:1", "tcp://u@a:1"] {
-        assert!(app(&format!("upstream = \"{bad}\"\n")).contains("tcp://host:port"), "{bad}");
+        assert!(app(&format!("upstream = \"{bad}\"\n")).contains("http://host:port; https, h2, h2c and tcp"), "{bad}");
     }
     let config = Config::check(&with(
         "estate/more.toml",

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use futures_util::future::BoxFuture;
 use rustls::ServerConfig;
 use safeconduct_model::{Reason, Record, Refusal};
 use sha2::{Digest, Sha256};
@@ -103,12 +104,21 @@ impl Gateway {
             };
             let (worker, purpose, shutdown) = (Arc::clone(worker), purpose.clone(), shutdown.clone());
             self.core.tasks.spawn(async move {
-                let stop_now = worker.core.stop_now.clone();
-                tokio::select! {
-                    () = connection(worker, stream, peer, purpose, shutdown) => {}
-                    () = stop_now.cancelled() => {}
+                let (stop_now, tasks) = (worker.core.stop_now.clone(), worker.core.tasks.clone());
+                let rest = tokio::select! {
+                    rest = connection(worker, stream, peer, purpose, shutdown) => rest,
+                    () = stop_now.cancelled() => None,
+                };
+                // What goes on for long has a task of its own, no larger than it needs.
+                if let Some(rest) = rest {
+                    tasks.spawn(async move {
+                        tokio::select! {
+                            () = rest => {}
+                            () = stop_now.cancelled() => {}
+                        }
+                        drop(place);
+                    });
                 }
-                drop(place);
             });
         }
     }
@@ -132,7 +142,7 @@ async fn connection(
     hop: SocketAddr,
     purpose: Purpose,
     shutdown: CancellationToken,
-) {
+) -> Option<BoxFuture<'static, ()>> {
     let core = &worker.core;
     if let Err(e) = stream.set_nodelay(true) {
         tracing::debug!(error = %e, "no_delay");
@@ -141,13 +151,15 @@ async fn connection(
         Ok(client) => client,
         Err(error) => {
             tracing::debug!(%hop, %error, "no client");
-            return refused(core, hop, Reason::BadRequest, "proxy_header");
+            refused(core, hop, Reason::BadRequest, "proxy_header");
+            return None;
         }
     };
     let behind = core.behind.enter(peer.ip(), usize::MAX, core.limits.connections_per_address);
     if peer != hop && behind.is_none() {
         core.metrics.met(Met::ConnectionsPerAddress);
-        return tracing::debug!(%peer, "too many connections");
+        tracing::debug!(%peer, "too many connections");
+        return None;
     }
     let mut client = Client::new(peer);
     let config = match purpose {
@@ -155,20 +167,27 @@ async fn connection(
         Purpose::Serve(None) => {
             let begin = tokio::select! {
                 begin = timeout(core.limits.idle, begins_http_2(&stream)) => begin,
-                () = shutdown.cancelled() => return,
+                () = shutdown.cancelled() => return None,
             };
             return match begin {
-                Ok(true) => h2::serve(worker, stream, client, shutdown).await,
+                Ok(true) => {
+                    h2::serve(worker, stream, client, shutdown).await;
+                    None
+                }
                 Ok(false) => h1::serve(worker, stream, client, shutdown).await,
-                Err(_) => {}
+                Err(_) => None,
             };
         }
-        Purpose::Redirect { port } => return crate::redirect::serve(core, stream, port, shutdown).await,
+        Purpose::Redirect { port } => {
+            crate::redirect::serve(core, stream, port, shutdown).await;
+            return None;
+        }
     };
     let limits = &core.limits;
     let Some(shaking) = core.handshakes.enter(peer.ip(), limits.handshakes, limits.handshakes_per_address) else {
         core.metrics.met(Met::Handshakes);
-        return tracing::debug!(%peer, "too many handshakes");
+        tracing::debug!(%peer, "too many handshakes");
+        return None;
     };
     let sites = core.sites.as_deref();
     let handshake = timeout(limits.handshake, crate::sites::shake(sites, config, stream)).await;
@@ -181,17 +200,18 @@ async fn connection(
         Ok(Err(e)) => {
             core.metrics.handshake(Handshake::Failed);
             tracing::debug!(%peer, error = %e, "no TLS");
-            return;
+            return None;
         }
         Err(_) => {
             core.metrics.handshake(Handshake::Slow);
-            return refused(core, peer, Reason::LimitReached, "slow_handshake");
+            refused(core, peer, Reason::LimitReached, "slow_handshake");
+            return None;
         }
     };
-    let Some(stream) = crate::sites::taken(sites, stream, peer) else { return };
+    let stream = crate::sites::taken(sites, stream, peer)?;
     let session = stream.get_ref().1;
     if session.alpn_protocol() == Some(CHALLENGE_PROTOCOL) {
-        return;
+        return None;
     }
     client.certificate = session
         .peer_certificates()
@@ -200,7 +220,10 @@ async fn connection(
     client.tls = true;
     tracing::debug!(%peer, group = ?session.negotiated_key_exchange_group().map(|g| g.name()), "TLS");
     match session.alpn_protocol() == Some(b"h2") {
-        true => h2::serve(worker, stream, client, shutdown).await,
+        true => {
+            h2::serve(worker, stream, client, shutdown).await;
+            None
+        }
         false => h1::serve(worker, stream, client, shutdown).await,
     }
 }

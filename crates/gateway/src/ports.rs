@@ -67,6 +67,11 @@ pub trait Control: Send + Sync + 'static {
 
 /// The promise that a record is kept.
 pub trait Receipt: Send {
+    /// Whether it is known already that the record is written. It costs nothing to ask.
+    fn is_written(&self) -> bool {
+        false
+    }
+
     /// Ready when the record is written: a crash of the process does not lose it.
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecordRefused>>;
 
@@ -75,8 +80,12 @@ pub trait Receipt: Send {
 }
 
 impl dyn Receipt {
-    /// Waits until the record is written.
+    /// Waits until the record is written. Whoever asks first may have to write what waits, so all others whose turn it is on
+    /// this thread go first: their records are written along.
     pub(crate) async fn written(&mut self) -> Result<(), RecordRefused> {
+        if !self.is_written() {
+            tokio::task::yield_now().await;
+        }
         std::future::poll_fn(|cx| self.poll_written(cx)).await
     }
 

@@ -94,6 +94,10 @@ impl Control for Desk {
 struct Kept(safeconduct_store::Receipt);
 
 impl Receipt for Kept {
+    fn is_written(&self) -> bool {
+        self.0.is_written()
+    }
+
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecordRefused>> {
         self.0.poll_written(cx).map(|written| written.map(|_| ()).map_err(|e| refused(&e)))
     }

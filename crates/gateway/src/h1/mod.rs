@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::Response;
 use safeconduct_http::{Answer, Authority, Decoder, Head, Refused};
 use safeconduct_model::{Application, RequestId};
@@ -87,10 +88,16 @@ enum Heard {
     Stopping,
 }
 
-/// Serves a connection until it ends.
-pub(crate) async fn serve<S>(worker: Arc<Worker>, io: S, client: Client, shutdown: CancellationToken)
+/// Serves a connection until it ends, or until it becomes something else: that is given back, to be run where it does not keep
+/// the memory of a connection that serves requests.
+pub(crate) async fn serve<S>(
+    worker: Arc<Worker>,
+    io: S,
+    client: Client,
+    shutdown: CancellationToken,
+) -> Option<BoxFuture<'static, ()>>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut conn = Conn {
         io,
@@ -108,17 +115,22 @@ where
     };
     let last = conn.talk(&shutdown).await;
     match last {
-        Next::Keep | Next::Close => conn.linger().await,
-        Next::Abort => {}
+        Next::Keep | Next::Close => {
+            conn.linger().await;
+            None
+        }
+        Next::Abort => None,
         Next::Tunnel(opened) => {
             let Conn { io, .. } = conn;
-            opened.carry(Socket::new(io)).await;
+            Some(Box::pin(async move { opened.carry(Socket::new(io)).await }))
         }
         Next::Relay(streams) => {
-            // What a WebSocket does not need is given back before it rests.
             let Conn { mut io, mut input, .. } = conn;
-            let (mut up, lease) = *streams;
-            relay(&mut io, &mut input, &mut up.io, &mut up.input, &lease, true).await;
+            let (up, lease) = *streams;
+            let Up { io: mut upstream, input: mut from_upstream, .. } = up;
+            Some(Box::pin(async move {
+                relay(&mut io, &mut input, &mut upstream, &mut from_upstream, &lease, true).await;
+            }))
         }
     }
 }

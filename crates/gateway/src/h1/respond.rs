@@ -1,9 +1,10 @@
 //! Writing an answer that is not relayed from an application over HTTP/1.1: our own pages, denials, the portal.
 
 use std::task::Poll;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Buf, Bytes};
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderName, TRANSFER_ENCODING};
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
@@ -29,6 +30,10 @@ where
         let reason = head.status.canonical_reason().unwrap_or_default();
         out.extend_from_slice(format!("HTTP/1.1 {status} {reason}\r\n").as_bytes());
         write_fields(&head.headers, &mut out);
+        if !head.headers.contains_key(DATE) {
+            let now = Duration::from_millis(u64::try_from(self.worker.core.control.now().millis()).unwrap_or(0));
+            out.extend_from_slice(format!("date: {}\r\n", httpdate::fmt_http_date(UNIX_EPOCH + now)).as_bytes());
+        }
         let mut encoder = Encoder::Plain;
         let mut close = close;
         if let Some(n) = body.size_hint().exact() {

@@ -202,6 +202,12 @@ impl Receipt {
         Self { seq, shared, group: None, wanted: false }
     }
 
+    /// Whether the record is known to be written already. It never writes, and never waits.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.shared.progress.mark(Goal::Written) > self.seq
+    }
+
     /// Whether the record was handed to the kernel: it survives the death of the process, not of the machine.
     ///
     /// # Errors
