@@ -11,6 +11,7 @@ mod ledger;
 mod mine;
 mod prove;
 mod replay;
+mod soak;
 mod svg;
 
 use std::fs;
@@ -28,6 +29,7 @@ pub(crate) use ledger::ledger;
 pub(crate) use mine::mine;
 pub(crate) use prove::run as prove;
 pub(crate) use replay::replay;
+pub(crate) use soak::soak;
 
 use crate::tree;
 
