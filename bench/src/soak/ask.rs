@@ -10,8 +10,8 @@ use hyper::client::conn::http2::SendRequest;
 use tokio::time::{sleep, timeout};
 
 use super::expect::Came;
-use super::tally::Tally;
 use super::talk::{Line, PATIENCE, head, right, send, whole};
+use super::tally::Tally;
 use crate::hold::group::Place;
 use crate::hold::kinds::{connect, two};
 

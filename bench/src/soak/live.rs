@@ -9,8 +9,8 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{sleep, timeout};
 
 use super::expect::Came;
-use super::tally::Tally;
 use super::talk::{Line, PATIENCE, answer, head, send};
+use super::tally::Tally;
 use crate::hold::group::Place;
 use crate::hold::kinds::{Frames, Kind, connect, two};
 

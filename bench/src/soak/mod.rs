@@ -7,6 +7,7 @@
 //! | `tally` | what came, held against it |
 //! | `ask` | steady requests |
 //! | `live` | connections that live |
+//! | `tunnel` | TCP through the gateway |
 //! | `slow` | slow clients, half-open handshakes |
 //! | `talk` | HTTP/1.1 as bytes |
 
@@ -16,6 +17,7 @@ mod live;
 mod slow;
 mod talk;
 mod tally;
+mod tunnel;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -36,6 +38,7 @@ use expect::Expect;
 use live::Slot;
 use slow::{Half, Slow};
 use tally::Tally;
+use tunnel::Tunnel;
 
 /// What it can be told.
 #[derive(Debug, Deserialize)]
@@ -51,6 +54,8 @@ enum Told {
     Slow { upstream: String, limit_ms: u64, order: Order },
     /// Begin handshakes.
     HalfOpen { at: SocketAddr, from: Vec<IpAddr>, limit_ms: u64, count: usize, over_ms: u64 },
+    /// Use tunnels that begin at a port of this machine.
+    Tunnel { who: String, upstream: String, at: SocketAddr, every_ms: u64, count: usize },
     /// Whoever is named ends at once.
     Stop { who: Vec<String> },
     /// Tell what came so far.
@@ -126,6 +131,19 @@ impl Crowd {
             Told::HalfOpen { at, from, limit_ms, count, over_ms } => {
                 let half = Half { at, from, limit: Duration::from_millis(limit_ms), tally: self.tally.clone() };
                 self.add("half-open", half.pile(count, Duration::from_millis(over_ms)));
+            }
+            Told::Tunnel { who, upstream, at, every_ms, count } => {
+                for number in 0..count {
+                    let tunnel = Tunnel {
+                        who: who.as_str().into(),
+                        name: upstream.as_str().into(),
+                        at,
+                        every: Duration::from_millis(every_ms),
+                        number,
+                        tally: self.tally.clone(),
+                    };
+                    self.add(&who, tunnel.keep());
+                }
             }
             Told::Stop { who } => {
                 for task in who.iter().filter_map(|name| self.tasks.remove(name)).flatten() {

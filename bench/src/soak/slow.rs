@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::time::{sleep, timeout};
 
-use super::tally::Tally;
 use super::talk::{Line, answer, head, send, whole};
+use super::tally::Tally;
 use crate::hold::group::Place;
 use crate::hold::kinds::connect;
 

@@ -86,6 +86,17 @@ impl Tally {
         }
     }
 
+    /// What came through a tunnel. It has no id of its own, and one that is not let through just ends.
+    pub(crate) fn carried(&self, who: &str, asked: Instant, came: Came) {
+        let now = Instant::now();
+        let mut inner = self.inner();
+        inner.count(&format!("{who}: tunnel: {}", if came == Came::Right { "right" } else { "nothing or wrong" }));
+        let allowed = inner.expected.get(who).is_some_and(|t| t.allows(asked, now, came));
+        if !allowed {
+            inner.wrong(&format!("{who}: tunnel: {came:?} after {} ms", (now - asked).as_millis()));
+        }
+    }
+
     /// Something that lived has ended.
     pub(crate) fn ended(&self, who: &str, what: &str, leeway: std::time::Duration) {
         let now = Instant::now();

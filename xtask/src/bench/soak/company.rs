@@ -15,16 +15,19 @@ pub(crate) enum App {
     Steady,
     Mortal,
     Far,
+    /// Reached by tunnels alone.
+    Tunnel,
 }
 
 impl App {
-    pub(crate) const ALL: [Self; 3] = [Self::Steady, Self::Mortal, Self::Far];
+    pub(crate) const ALL: [Self; 4] = [Self::Steady, Self::Mortal, Self::Far, Self::Tunnel];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Steady => "steady",
             Self::Mortal => "mortal",
             Self::Far => "far",
+            Self::Tunnel => "tunnel",
         }
     }
 
@@ -33,6 +36,7 @@ impl App {
             Self::Steady => "steady.bench.localhost",
             Self::Mortal => "mortal.bench.localhost",
             Self::Far => "far.bench.localhost",
+            Self::Tunnel => "tunnel.bench.localhost",
         }
     }
 }
@@ -48,7 +52,7 @@ pub(crate) const UPSTREAM_IDLE_S: u64 = 4;
 pub(crate) struct At {
     pub https: SocketAddr,
     pub health: SocketAddr,
-    pub upstreams: [SocketAddr; 3],
+    pub upstreams: [SocketAddr; App::ALL.len()],
 }
 
 /// Writes the company.
@@ -67,12 +71,13 @@ pub(crate) fn write(folder: &Path, at: &At) -> Result<()> {
     fs::write(folder.join("estate/people.toml"), PEOPLE)?;
     flip(folder, true)?;
     policy(folder, 0)?;
-    let [_, _, far] = at.upstreams;
+    let far = at.upstreams[App::Far as usize];
     let mut surface = format!("[[site]]\nid = \"{SITE}\"\nspecial = [\"{far}\"]\n");
     for (app, upstream) in App::ALL.into_iter().zip(at.upstreams) {
         let behind = if app == App::Far { format!("connector = \"{SITE}\"\n") } else { String::new() };
+        let scheme = if app == App::Tunnel { "tcp" } else { "http" };
         surface.push_str(&format!(
-            "\n[[application]]\nid = \"{}\"\nhosts = [\"{}\"]\nupstream = \"http://{upstream}\"\nmode = \"enforce\"\nowner = \"mira\"\n{behind}",
+            "\n[[application]]\nid = \"{}\"\nhosts = [\"{}\"]\nupstream = \"{scheme}://{upstream}\"\nmode = \"enforce\"\nowner = \"mira\"\n{behind}",
             app.name(),
             app.host()
         ));
@@ -107,7 +112,11 @@ pub(crate) fn policy(folder: &Path, number: u32) -> Result<()> {
 /// A file that cannot be taken, or no such file any more.
 pub(crate) fn broken(folder: &Path, there: bool) -> Result<()> {
     let file = folder.join("policies/broken.cedar");
-    if there { fs::write(file, "permit(principal, action, resource\n")? } else { fs::remove_file(file)? }
+    if there {
+        fs::write(file, "permit(principal, action, resource\n")?
+    } else {
+        fs::remove_file(file)?
+    }
     Ok(())
 }
 

@@ -101,7 +101,7 @@ impl Happening {
                 stage.expect("leaver", "refused")?;
                 sleep(AWAY);
                 stage.stop(&["leaver"])?;
-                stage.arrives("leaver", &[App::Steady])?;
+                let _browser = stage.arrives("leaver", &[App::Steady])?;
                 stage.expect("leaver", "served")?;
                 stage.begin_part("leaver")
             }

@@ -1,5 +1,7 @@
 //! From what was seen to figures and goals.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::Run;
@@ -12,11 +14,16 @@ use crate::bench::svg::{Chart, Series};
 /// At rest after the run it may hold so much more than at rest before: caches and indexes that fill up to their bounds, and what the
 /// allocator keeps.
 const MEMORY_MB: f64 = 32.0;
+/// In the second half of the load everything that fills up has filled up, so it grows less.
+const HALF_MB: f64 = 16.0;
+/// The rest at the end, in seconds.
+const REST: f64 = super::REST.as_secs() as f64;
 /// Files of the ledger and of its index that are opened on the way.
 const DESCRIPTORS: f64 = 8.0;
 /// Helper threads for files, which come and go.
 const THREADS: f64 = 4.0;
-/// What must be gone when nobody is there. Resting connections to applications are closed by their limit.
+/// What must be gone when nobody is there but `safeconduct connect`, which keeps its way to the gateway. Resting connections to
+/// applications are closed by their limit.
 const LIVE: [&str; 6] = ["connection", "exchange", "websocket", "tunnel", "upstream", "upstream_resting"];
 
 /// The whole report.
@@ -43,8 +50,8 @@ pub(crate) fn report(run: &Run, cores: &Cores, load: &str, debug: bool) -> Value
     for (happening, count) in &run.happened {
         row("happened", happening.name(), "times", f64::from(*count));
     }
-    for (what, count) in run.told["counts"].as_object().into_iter().flatten() {
-        row("seen by clients", what, "", count.as_f64().unwrap_or(f64::NAN));
+    for (what, count) in seen(&run.told["counts"]) {
+        row("seen by clients", &what, "", count);
     }
     row("ledger", "records", "", run.found.records as f64);
     row("ledger", "answers with an id", "", run.found.answered as f64);
@@ -53,12 +60,36 @@ pub(crate) fn report(run: &Run, cores: &Cores, load: &str, debug: bool) -> Value
     row("load", "requests", "per second", (run.after.requests - run.before.requests) / seconds);
     json!({
         "name": "soak", "machine": machine(), "load_before": load, "cores": cores.words(), "quick": debug || run.minutes < 10,
-        "minutes": run.minutes, "missing": [], "invalid": [], "notes": notes(run), "rows": rows, "goals": goals(run),
+        "minutes": run.minutes, "missing": [], "invalid": [], "notes": notes(run), "counts": run.told["counts"], "rows": rows, "goals": goals(run),
         "series": run.samples.iter().map(|s| json!({
             "seconds": rounded(s.seconds), "rss_mb": rounded(s.rss_mb), "pss_mb": rounded(s.pss_mb),
             "descriptors": s.descriptors, "threads": s.threads, "requests": s.requests, "live": s.live,
         })).collect::<Vec<_>>(),
     })
+}
+
+/// What clients saw, whoever they were: the counts name who, what and how it came out.
+fn seen(counts: &Value) -> BTreeMap<String, f64> {
+    let mut sums = BTreeMap::new();
+    for (what, count) in counts.as_object().into_iter().flatten() {
+        let parts: Vec<&str> = what.splitn(3, ": ").collect();
+        let name = match parts.as_slice() {
+            [_, what, outcome] => format!("{what}: {outcome}"),
+            _ => what.clone(),
+        };
+        *sums.entry(name).or_default() += count.as_f64().unwrap_or(f64::NAN);
+    }
+    sums
+}
+
+/// How much the resident memory grew from the middle of the load to its end.
+fn second_half(run: &Run) -> f64 {
+    let loaded = run.samples.iter().filter(|s| s.seconds > run.before.seconds && s.seconds < run.after.seconds - REST);
+    let loaded: Vec<f64> = loaded.map(|s| s.rss_mb).collect();
+    match (loaded.get(loaded.len() / 2), loaded.last()) {
+        (Some(half), Some(end)) => end - half,
+        _ => f64::NAN,
+    }
 }
 
 fn goals(run: &Run) -> Vec<Value> {
@@ -68,12 +99,14 @@ fn goals(run: &Run) -> Vec<Value> {
     let all = super::Happening::ALL.len() - run.happened.len();
     let mut goals = vec![
         goal("proportional memory more than before", more(|s| s.pss_mb), MEMORY_MB, "MB"),
+        goal("resident memory more than half-way through", second_half(run), HALF_MB, "MB"),
         goal("descriptors more than before", more(|s| s.descriptors), DESCRIPTORS, ""),
         goal("threads more than before", more(|s| s.threads), THREADS, ""),
     ];
     for kind in LIVE {
-        let left = run.after.live.get(kind).copied().unwrap_or(f64::INFINITY);
-        goals.push(goal(&format!("live at rest: {kind}"), left, 0.0, ""));
+        let of = |sample: &Sample| sample.live.get(kind).copied();
+        let left = of(&run.after).zip(of(&run.before)).map_or(f64::INFINITY, |(after, before)| after - before);
+        goals.push(goal(&format!("live at rest more than before: {kind}"), left, 0.0, ""));
     }
     goals.extend([
         goal("wrong answers, and connections that ended or lived wrongly", told("wrong"), 0.0, ""),
@@ -144,8 +177,6 @@ pub(crate) fn drawing(samples: &[Sample]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::super::ledger::Found;
     use super::*;
 
@@ -163,7 +194,7 @@ mod tests {
             minutes: 1,
             before: rest.clone(),
             after: Sample { seconds: 99.0, pss_mb: 85.0, requests: 65_000.0, ..rest.clone() },
-            samples: vec![rest.clone(), rest],
+            samples: [31.0, 50.0, 80.0].map(|seconds| Sample { seconds, ..rest.clone() }).into(),
             unseen: 0,
             happened: super::super::Happening::ALL.into_iter().map(|h| (h, 2)).collect(),
             told: json!({ "counts": {}, "wrong": 0, "words": [], "answered": 60_000 }),
@@ -185,14 +216,24 @@ mod tests {
     }
 
     #[test]
+    fn what_clients_saw_is_counted_whoever_they_were() {
+        let sums = seen(&json!({ "a: HTTP/2: right": 3, "b: HTTP/2: right": 4, "slow head: 408": 5 }));
+        assert_eq!(
+            sums.into_iter().collect::<Vec<_>>(),
+            [("HTTP/2: right".into(), 7.0), ("slow head: 408".into(), 5.0)]
+        );
+    }
+
+    #[test]
     fn each_fault_is_told() {
         type Spoil = fn(&mut Run);
-        let faults: [(&str, Spoil); 13] = [
+        let faults: [(&str, Spoil); 14] = [
+            ("resident memory more than half-way through", |r| r.samples[2].rss_mb = 107.0),
             ("proportional memory more than before", |r| r.after.pss_mb = 113.0),
             ("proportional memory more than before", |r| r.after.pss_mb = f64::NAN),
             ("descriptors more than before", |r| r.after.descriptors = 49.0),
-            ("live at rest: websocket", |r| drop(r.after.live.insert("websocket".into(), 1.0))),
-            ("live at rest: upstream", |r| drop(r.after.live.remove("upstream"))),
+            ("live at rest more than before: websocket", |r| drop(r.after.live.insert("websocket".into(), 1.0))),
+            ("live at rest more than before: upstream", |r| drop(r.after.live.remove("upstream"))),
             ("wrong answers, and connections that ended or lived wrongly", |r| r.told["wrong"] = json!(1)),
             ("wrong answers, and connections that ended or lived wrongly", |r| r.told["wrong"] = Value::Null),
             ("ERROR lines in the log", |r| r.errors.push("ERROR".into())),

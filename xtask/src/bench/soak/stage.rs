@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::company::{self, App, At, HANDSHAKE_MS, SITE, SLOW_MS};
-use crate::bench::gateway::ours::{COOKIE, Jar, Server};
+use crate::bench::gateway::company::PORTAL;
+use crate::bench::gateway::ours::{COOKIE, Jar, Server, token};
 use crate::bench::gateway::peers::Place;
 use crate::bench::gateway::process::{Running, Talking, behind, free_port, pinned};
 
@@ -18,6 +19,8 @@ use crate::bench::gateway::process::{Running, Talking, behind, free_port, pinned
 const HALF_OPEN: u64 = 10_000;
 const HALF_OPEN_PER_SECOND: u64 = 150;
 const HALF_OPEN_FROM: u8 = 12;
+/// Tunnels at a time.
+const TUNNELS: usize = 6;
 /// Streams at a time on a connection of HTTP/2.
 const STREAMS: usize = 4;
 
@@ -28,11 +31,13 @@ pub(crate) struct Stage {
     pub health: SocketAddr,
     place: Place,
     bench: PathBuf,
-    addresses: [SocketAddr; 3],
-    upstreams: RefCell<[Option<Talking>; 3]>,
+    addresses: [SocketAddr; App::ALL.len()],
+    upstreams: RefCell<[Option<Talking>; App::ALL.len()]>,
     connector: RefCell<Option<Running>>,
     clients: RefCell<Talking>,
     people: RefCell<Vec<Person>>,
+    /// `safeconduct connect`, and where it listens.
+    tunnels: RefCell<Option<(Running, SocketAddr)>>,
     net: Cell<u8>,
 }
 
@@ -55,8 +60,8 @@ const PARTS: [(&str, &str, App); 6] = [
 
 impl Stage {
     pub(crate) fn put_up(place: Place, bench: PathBuf, ours: PathBuf) -> Result<Self> {
-        let mut addresses = [free_port()?; 3];
-        let mut upstreams = [None, None, None];
+        let mut addresses = [free_port()?; App::ALL.len()];
+        let mut upstreams = [const { None }; App::ALL.len()];
         for ((address, upstream), app) in addresses.iter_mut().zip(&mut upstreams).zip(App::ALL) {
             let (talking, at) = serve(&place, &bench, SocketAddr::from(([127, 0, 0, 1], 0)), app)?;
             (*address, *upstream) = (at, Some(talking));
@@ -78,12 +83,14 @@ impl Stage {
             connector: RefCell::default(),
             clients: clients.into(),
             people: RefCell::default(),
+            tunnels: RefCell::default(),
             net: Cell::new(1),
         };
         stage.connector_returns()?;
-        for (person, apps) in [("stay", &App::ALL[..]), ("flip", &App::ALL[..1]), ("leaver", &App::ALL[..1])] {
-            stage.arrives(person, apps)?;
-        }
+        stage.arrives("stay", &[App::Steady, App::Mortal, App::Far])?;
+        stage.arrives("leaver", &[App::Steady])?;
+        let jar = stage.arrives("flip", &[App::Steady])?;
+        stage.machine_signs_in(&jar)?;
         for (part, _, _) in PARTS {
             stage.expect(part, "served")?;
         }
@@ -91,7 +98,7 @@ impl Stage {
     }
 
     /// Somebody signs in, and goes to some applications.
-    pub(crate) fn arrives(&self, who: &'static str, apps: &[App]) -> Result<()> {
+    pub(crate) fn arrives(&self, who: &'static str, apps: &[App]) -> Result<Jar> {
         let first = apps.first().context("there is an application")?;
         let jar: Jar = self.server.sign_in(who, first.host(), "/first", None)?;
         let mut people = self.people.borrow_mut();
@@ -101,6 +108,39 @@ impl Stage {
             self.server.curl(&jar, &[&page])?;
             people.push(Person { who, app: *app, cookie: jar.of(app.host())? });
         }
+        Ok(jar)
+    }
+
+    /// A machine of somebody signs in, as a person says in this browser that it may, and listens for connections to the application
+    /// that is reached by tunnels.
+    fn machine_signs_in(&self, jar: &Jar) -> Result<()> {
+        let portal = format!("https://{PORTAL}:{}", self.server.https.port());
+        let command = || {
+            let mut command = pinned(self.place.cores.others.as_deref(), &self.server.program);
+            command.env("XDG_CONFIG_HOME", self.place.folder.join("home"));
+            command
+        };
+        let mut login = command();
+        login.args(["login", "--device", "--name", "soak", "--portal", &portal, "--ca"]);
+        login.arg(self.server.folder.join("data/ca.pem"));
+        let mut login = Running::start("login", &mut login, &self.place.folder.join("login.log"))?;
+        let link = login
+            .until("show a code", |r| r.said().lines().find_map(|l| l.strip_prefix("or open ")).map(str::to_owned))?;
+        let (_, code) = link.split_once('=').context("a code")?;
+        let page = self.server.curl(jar, &[&link])?;
+        let fields = [format!("csrf={}", token(&page)), format!("user_code={code}"), "answer=yes".to_owned()];
+        let origin = format!("origin: {portal}");
+        let mut form: Vec<&str> = fields.iter().flat_map(|f| ["--data-urlencode", f.as_str()]).collect();
+        let to = format!("{portal}/activate");
+        form.extend(["-H", &origin, &to]);
+        self.server.curl(jar, &form)?;
+        login.until("sign in", |r| r.said().contains("proven by").then_some(()))?;
+        let mut connect = command();
+        connect.args(["connect", App::Tunnel.name(), "--listen", "127.0.0.1:0", "--portal", &portal]);
+        let mut connect = Running::start("connect", &mut connect, &self.place.folder.join("connect.log"))?;
+        let start = format!("{} is at ", App::Tunnel.name());
+        let at = connect.until("listen", |r| r.said().lines().find_map(|l| l.strip_prefix(&start)?.parse().ok()))?;
+        *self.tunnels.borrow_mut() = Some((connect, at));
         Ok(())
     }
 
@@ -133,13 +173,17 @@ impl Stage {
             App::Steady if part == "steady" => (6, 2, 25),
             App::Mortal => (4, 1, 40),
             App::Far => (3, 1, 50),
-            App::Steady => (2, 1, 100),
+            App::Steady | App::Tunnel => (2, 1, 100),
         };
         for (http, count) in [(1, one), (2, two)] {
             let order = order("events", count)?;
-            self.hear(
-                &json!({ "ask": { "upstream": upstream, "http": http, "every_ms": every_ms, "order": order } }),
-            )?;
+            self.hear(&json!({ "ask": { "upstream": upstream, "http": http, "every_ms": every_ms, "order": order } }))?;
+        }
+        if part == "flip" {
+            let at = self.tunnels.borrow().as_ref().map(|(_, at)| *at).context("nobody listens for tunnels")?;
+            self.hear(&json!({ "tunnel": {
+                "who": part, "upstream": App::Tunnel.name(), "at": at, "every_ms": 100, "count": TUNNELS,
+            } }))?;
         }
         let many = if part == "steady" { 10 } else { 4 };
         for kind in ["websocket", "events", "exchange", "stream"] {
