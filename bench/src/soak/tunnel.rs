@@ -10,7 +10,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::expect::Came;
 use super::talk::{PATIENCE, right};
 use super::tally::Tally;
 
@@ -33,11 +32,9 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    /// Says something through it again and again; opens it anew when it ends. The last word on each tunnel is ours where one is
-    /// given: then it ends because we are done.
+    /// Says something through it again and again; opens it anew when it ends.
     pub(crate) async fn keep(self) {
         for n in 0_u64.. {
-            let asked = Instant::now();
             match timeout(PATIENCE, TcpStream::connect(self.at)).await {
                 Ok(Ok(stream)) => {
                     // Some live on, some have but a few words to say.
@@ -46,7 +43,8 @@ impl Tunnel {
                         self.tally.ended(&self.who, "tunnel", LEEWAY);
                     }
                 }
-                _ => self.tally.carried(&self.who, asked, Came::Nothing),
+                // One that is refused at once may be reset before it stands.
+                _ => self.tally.ended(&self.who, "tunnel", LEEWAY),
             }
             sleep(PAUSE).await;
         }

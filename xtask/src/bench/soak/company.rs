@@ -113,9 +113,9 @@ pub(crate) fn policy(folder: &Path, number: u32) -> Result<()> {
 pub(crate) fn broken(folder: &Path, there: bool) -> Result<()> {
     let file = folder.join("policies/broken.cedar");
     if there {
-        fs::write(file, "permit(principal, action, resource\n")?
+        fs::write(file, "permit(principal, action, resource\n")?;
     } else {
-        fs::remove_file(file)?
+        fs::remove_file(file)?;
     }
     Ok(())
 }

@@ -78,7 +78,7 @@ pub(crate) fn soak(options: &[&str]) -> Result<bool> {
     let (bench, ours) = programs(&root, asked.debug)?;
     let place = place(&root, &bench, "soak")?;
     let (before, cores) = (load(), place.cores.clone());
-    let stage = Stage::put_up(place, bench, ours)?;
+    let stage = Stage::put_up(place, bench, &ours)?;
     let run = play(stage, asked.minutes)?;
     let report = report::report(&run, &cores, &before, asked.debug);
     say(table(&super::rows(&report)));

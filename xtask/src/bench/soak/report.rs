@@ -26,14 +26,17 @@ const THREADS: f64 = 4.0;
 /// applications are closed by their limit.
 const LIVE: [&str; 6] = ["connection", "exchange", "websocket", "tunnel", "upstream", "upstream_resting"];
 
+/// A figure of a sample.
+type Of = fn(&Sample) -> f64;
+
 /// The whole report.
 pub(crate) fn report(run: &Run, cores: &Cores, load: &str, debug: bool) -> Value {
     let mut rows = Vec::new();
     let mut row = |case: &str, metric: &str, unit: &str, ours: f64| {
         rows.push(json!({ "case": case, "metric": metric, "unit": unit, "ours": rounded(ours), "peers": {} }));
     };
-    let highest = |of: fn(&Sample) -> f64| run.samples.iter().map(of).fold(0.0, f64::max);
-    let held: [(&str, &str, fn(&Sample) -> f64); 4] = [
+    let highest = |of: Of| run.samples.iter().map(of).fold(0.0, f64::max);
+    let held: [(&str, &str, Of); 4] = [
         ("resident memory", "MB", |s| s.rss_mb),
         ("proportional memory", "MB", |s| s.pss_mb),
         ("descriptors", "", |s| s.descriptors),
@@ -93,7 +96,7 @@ fn second_half(run: &Run) -> f64 {
 }
 
 fn goals(run: &Run) -> Vec<Value> {
-    let more = |of: fn(&Sample) -> f64| of(&run.after) - of(&run.before);
+    let more = |of: Of| of(&run.after) - of(&run.before);
     let told = |key: &str| run.told[key].as_f64().unwrap_or(f64::INFINITY);
     let counted = |what: &str| run.told["counts"][what].as_f64().unwrap_or(0.0);
     let all = super::Happening::ALL.len() - run.happened.len();
@@ -147,7 +150,7 @@ fn notes(run: &Run) -> Vec<String> {
 
 /// Memory, descriptors and requests a second, over the time.
 pub(crate) fn drawing(samples: &[Sample]) -> String {
-    let series = |name: &str, colour: &'static str, of: fn(&Sample) -> f64| Series {
+    let series = |name: &str, colour: &'static str, of: Of| Series {
         name: name.to_owned(),
         colour,
         points: samples.iter().map(|s| (s.seconds, of(s))).collect(),
@@ -232,8 +235,8 @@ mod tests {
             ("proportional memory more than before", |r| r.after.pss_mb = 113.0),
             ("proportional memory more than before", |r| r.after.pss_mb = f64::NAN),
             ("descriptors more than before", |r| r.after.descriptors = 49.0),
-            ("live at rest more than before: websocket", |r| drop(r.after.live.insert("websocket".into(), 1.0))),
-            ("live at rest more than before: upstream", |r| drop(r.after.live.remove("upstream"))),
+            ("live at rest more than before: websocket", |r| r.after.live.extend([("websocket".into(), 1.0)])),
+            ("live at rest more than before: upstream", |r| r.after.live.retain(|k, _| k != "upstream")),
             ("wrong answers, and connections that ended or lived wrongly", |r| r.told["wrong"] = json!(1)),
             ("wrong answers, and connections that ended or lived wrongly", |r| r.told["wrong"] = Value::Null),
             ("ERROR lines in the log", |r| r.errors.push("ERROR".into())),

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -59,7 +59,7 @@ const PARTS: [(&str, &str, App); 6] = [
 ];
 
 impl Stage {
-    pub(crate) fn put_up(place: Place, bench: PathBuf, ours: PathBuf) -> Result<Self> {
+    pub(crate) fn put_up(place: Place, bench: PathBuf, ours: &Path) -> Result<Self> {
         let mut addresses = [free_port()?; App::ALL.len()];
         let mut upstreams = [const { None }; App::ALL.len()];
         for ((address, upstream), app) in addresses.iter_mut().zip(&mut upstreams).zip(App::ALL) {
@@ -68,7 +68,7 @@ impl Stage {
         }
         let (folder, https, health) = (place.folder.join("ours"), free_port()?, free_port()?);
         company::write(&folder, &At { https, health, upstreams: addresses })?;
-        let server = Server::up(&place, &ours, folder, https)?;
+        let server = Server::up(&place, ours, folder, https)?;
         let ids = place.folder.join("ids");
         let mut command = pinned(place.cores.others.as_deref(), &bench);
         let clients = Talking::start("the clients", command.arg("soak").arg(&ids))?;
@@ -260,7 +260,7 @@ impl Stage {
     }
 }
 
-fn serve(place: &Place, bench: &std::path::Path, at: SocketAddr, app: App) -> Result<(Talking, SocketAddr)> {
+fn serve(place: &Place, bench: &Path, at: SocketAddr, app: App) -> Result<(Talking, SocketAddr)> {
     let mut command = behind(place.cores.others.as_deref(), bench);
     let mut talking = Talking::start(app.name(), command.args(["serve", &at.to_string(), app.name()]))?;
     let told: Value = serde_json::from_str(&talking.hear()?)?;
