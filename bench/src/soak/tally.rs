@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use super::expect::{Came, Expect, Timeline};
 
-/// So many wrong answers are told in words.
+/// So many wrong answers are told in words, and so many that differ in numbers only.
 const TOLD: usize = 20;
+const ALIKE: u32 = 2;
 
 /// Shared by everybody.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ struct Inner {
     counts: BTreeMap<String, u64>,
     wrong: u64,
     words: Vec<String>,
+    /// How often each kind of words was said.
+    kinds: BTreeMap<String, u32>,
     answered: u64,
     ids: BufWriter<File>,
     began: Instant,
@@ -37,6 +40,7 @@ impl Tally {
             counts: BTreeMap::new(),
             wrong: 0,
             words: Vec::new(),
+            kinds: BTreeMap::new(),
             answered: 0,
             ids: BufWriter::new(file),
             began: Instant::now(),
@@ -139,7 +143,10 @@ impl Inner {
 
     fn wrong(&mut self, words: &str) {
         self.wrong += 1;
-        if self.words.len() < TOLD {
+        let kind: String = words.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let alike = self.kinds.entry(kind).or_default();
+        *alike += 1;
+        if *alike <= ALIKE && self.words.len() < TOLD {
             self.words.push(format!("{:.1} s: {words}", self.began.elapsed().as_secs_f64()));
         }
     }
