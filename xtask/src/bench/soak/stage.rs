@@ -14,10 +14,10 @@ use crate::bench::gateway::ours::{COOKIE, Jar, Server, token};
 use crate::bench::gateway::peers::Place;
 use crate::bench::gateway::process::{Running, Talking, behind, free_port, pinned};
 
-/// Half-open handshakes in a whole run, and the most that are begun in a second: times their limit, they stay below what the gateway
-/// takes in all and of an address.
+/// Half-open handshakes in a whole run, and the most that are begun in a second: times their limit, they stay far below what the gateway
+/// takes in all and of an address, even if the machine stalls for seconds.
 const HALF_OPEN: u64 = 10_000;
-const HALF_OPEN_PER_SECOND: u64 = 150;
+const HALF_OPEN_PER_SECOND: u64 = 60;
 const HALF_OPEN_FROM: u8 = 12;
 /// Tunnels at a time.
 const TUNNELS: usize = 6;
