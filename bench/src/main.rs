@@ -20,6 +20,7 @@ mod scenarios;
 mod scenarios_run;
 mod serve;
 mod shape;
+mod soak;
 
 use std::path::Path;
 
@@ -27,7 +28,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 const USAGE: &str = "safeconduct-bench engine NAME RULES | scenario NAME ENGINE EACH | groups RULES | corpus FOLDER INTO \
-                     | differential DECISIONS SEED | load SPEC | memory PID | papers FOLDER HOST | hold | serve";
+                     | differential DECISIONS SEED | load SPEC | memory PID | papers FOLDER HOST | hold | serve [AT NAME] | soak IDS";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -48,7 +49,15 @@ fn main() -> Result<()> {
         ["memory", pid] => print(&[load::memory(pid)?]),
         ["papers", folder, host] => print(&papers::write(Path::new(folder), host)?),
         ["hold"] => runtime()?.block_on(hold::run(|line| println!("{line}")))?,
-        ["serve"] => runtime()?.block_on(serve::run(|line| println!("{line}")))?,
+        ["serve"] => {
+            let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+            runtime()?.block_on(serve::run(any, None, |line| println!("{line}")))?;
+        }
+        ["serve", at, name] => {
+            let at = at.parse().context("AT is an address and a port")?;
+            runtime()?.block_on(serve::run(at, Some(name), |line| println!("{line}")))?;
+        }
+        ["soak", ids] => runtime()?.block_on(soak::run(Path::new(ids), |line| println!("{line}")))?,
         _ => bail!("{USAGE}"),
     }
     Ok(())

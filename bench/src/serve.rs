@@ -1,9 +1,12 @@
 //! `serve`: an upstream that keeps connections open: WebSockets, endless answers, slow answers. It prints where it listens, and
-//! ends when its input ends.
+//! ends when its input ends. With a name it tells it in each of its plain answers, with the path and the request id that it saw,
+//! so that a client knows who answered whom.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha1::{Digest, Sha1};
@@ -17,9 +20,10 @@ const MAX_HEAD: usize = 16 * 1024;
 /// RFC 6455, section 1.3.
 const WEBSOCKET: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Serves until the input ends.
-pub(crate) async fn run(told: impl FnOnce(String)) -> Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+/// Serves until the input ends. At port 0 any port is taken.
+pub(crate) async fn run(at: SocketAddr, name: Option<&str>, told: impl FnOnce(String)) -> Result<()> {
+    let listener = TcpListener::bind(at).await.with_context(|| format!("cannot listen on {at}"))?;
+    let name: Option<Arc<str>> = name.map(Into::into);
     told(serde_json::json!({ "at": listener.local_addr()?.to_string() }).to_string());
     let mut input = tokio::io::stdin();
     let mut nothing = [0; 64];
@@ -29,14 +33,15 @@ pub(crate) async fn run(told: impl FnOnce(String)) -> Result<()> {
             accepted = listener.accept() => {
                 // Who goes away has nothing more to hear.
                 if let Ok((stream, _)) = accepted {
-                    tokio::spawn(async move { let _ = connection(stream).await; });
+                    let name = name.clone();
+                    tokio::spawn(async move { let _ = connection(stream, name.as_deref()).await; });
                 }
             }
         }
     }
 }
 
-async fn connection(mut stream: TcpStream) -> Result<()> {
+async fn connection(mut stream: TcpStream, name: Option<&str>) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut read = Vec::with_capacity(1_024);
     loop {
@@ -48,21 +53,40 @@ async fn connection(mut stream: TcpStream) -> Result<()> {
         };
         let head = String::from_utf8_lossy(&read[..end]).into_owned();
         read.drain(..end + 4);
-        let path = head.split(' ').nth(1).unwrap_or_default();
-        let path = path.split('?').next().unwrap_or_default();
+        let whole = head.split(' ').nth(1).unwrap_or_default();
+        let path = whole.split('?').next().unwrap_or_default();
+        let mut body = field(&head, "content-length").and_then(|n| n.parse::<usize>().ok()).unwrap_or(0);
+        while body > 0 {
+            let now = body.min(read.len());
+            read.drain(..now);
+            body -= now;
+            if body > 0 && stream.read_buf(&mut read).await? == 0 {
+                return Ok(());
+            }
+        }
         match path {
             "/ws" | "/ws-idle" => return socket(stream, &head, path == "/ws").await,
             "/events" => return events(stream).await,
             "/slow" => return slow(stream).await,
-            _ => stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await?,
+            _ => {
+                let id = field(&head, "x-request-id").unwrap_or_default();
+                let body = name.map_or_else(|| "ok".to_owned(), |name| format!("{name} {whole} {id}"));
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                stream.write_all(answer.as_bytes()).await?;
+            }
         }
     }
 }
 
+/// What a head says of a name.
+fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = head.lines().filter_map(|l| l.split_once(':'));
+    fields.find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
+}
+
 /// A WebSocket that says the time, or nothing.
 async fn socket(mut stream: TcpStream, head: &str, speaks: bool) -> Result<()> {
-    let key = head.lines().filter_map(|l| l.split_once(':')).find(|(n, _)| n.eq_ignore_ascii_case("sec-websocket-key"));
-    let key = key.map_or("", |(_, key)| key.trim());
+    let key = field(head, "sec-websocket-key").unwrap_or_default();
     let accept = STANDARD.encode(Sha1::new().chain_update(key).chain_update(WEBSOCKET).finalize());
     let answer = format!(
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"

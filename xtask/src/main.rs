@@ -27,6 +27,8 @@ cargo xtask bench gateway [--quick] [--install] [--write-docs]
                                               what a request costs, beside nginx, HAProxy and Envoy
 cargo xtask bench cut [--quick] [--write-docs]
                                               how long connections outlive the fact that they rested on
+cargo xtask soak [--minutes 10] [--debug] [--write-docs]
+                                              mixed load while everything around it fails; nothing may leak or be lost
 cargo xtask conformance cedar                 Cedar's integration tests through the engine
 cargo xtask bench ledger [--records N] [--quick]
                                               how fast the ledger is verified
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
         ["bench", "differential", options @ ..] => bench::differential(options),
         ["bench", "gateway", options @ ..] => bench::gateway(options),
         ["bench", "cut", options @ ..] => bench::cut(options),
+        ["soak", options @ ..] => bench::soak(options),
         ["bench", "ledger", options @ ..] => bench::ledger(options),
         ["bench", "replay", options @ ..] => bench::replay(options),
         ["bench", "mine", options @ ..] => bench::mine(options),

@@ -78,8 +78,13 @@ impl Live {
 }
 
 impl Frames {
+    /// Of a WebSocket, or of what is none.
+    pub(crate) fn of(websocket: bool) -> Self {
+        Self { websocket, ..Self::default() }
+    }
+
     /// Whether the other side said that it closes.
-    fn closed(&mut self, mut bytes: &[u8]) -> bool {
+    pub(crate) fn closed(&mut self, mut bytes: &[u8]) -> bool {
         while self.websocket && !bytes.is_empty() {
             if self.skip > 0 {
                 let now = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());

@@ -1,8 +1,8 @@
 //! `hold`: keeps many connections open, and says when they ended. It is told what to do line by line, as JSON, and answers each
 //! line with one; it ends when its input ends.
 
-mod group;
-mod kinds;
+pub(crate) mod group;
+pub(crate) mod kinds;
 mod probe;
 
 use std::collections::BTreeMap;

@@ -22,6 +22,12 @@ pub(crate) fn cut(root: &Path, report: &Value, drawing: &str) -> Result<()> {
     put(root, "cut", &cut_text(report))
 }
 
+/// Writes the figures of the soak.
+pub(crate) fn soak(root: &Path, report: &Value, drawing: &str) -> Result<()> {
+    fs::write(root.join("docs/images/soak.svg"), drawing).context("cannot write the drawing")?;
+    put(root, "soak", &soak_text(report))
+}
+
 /// Replaces what stands between the marks of a part.
 fn put(root: &Path, part: &str, text: &str) -> Result<()> {
     let path = root.join(PAGE);
@@ -71,6 +77,18 @@ fn cut_text(report: &Value) -> String {
     let lines: Vec<Vec<String>> = report["rows"].as_array().into_iter().flatten().map(line).collect();
     text.push_str(&markdown(&["trigger", "what", "unit", "figure"], &lines));
     text.push_str("\n![How long after the trigger connections ended](images/cut.svg)\n\n");
+    text + &goals(report)
+}
+
+fn soak_text(report: &Value) -> String {
+    let mut text = format!("{} minutes. {}", report["minutes"], about(report));
+    let line = |row: &Value| {
+        let word = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        vec![word("case"), word("metric"), word("unit"), shown(&row["ours"])]
+    };
+    let lines: Vec<Vec<String>> = report["rows"].as_array().into_iter().flatten().map(line).collect();
+    text.push_str(&markdown(&["", "what", "unit", "figure"], &lines));
+    text.push_str("\n![Memory, descriptors and requests over the time](images/soak.svg)\n\n");
     text + &goals(report)
 }
 
@@ -130,7 +148,9 @@ mod tests {
     #[test]
     fn the_page_has_the_marks() {
         let page = fs::read_to_string(crate::tree::root().expect("a root").join(PAGE)).expect("a page");
-        assert!(replaced(&page, "gateway", "").is_some() && replaced(&page, "cut", "").is_some());
+        for part in ["gateway", "cut", "soak"] {
+            assert!(replaced(&page, part, "").is_some(), "{part}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod mine;
 mod pace;
 mod prove;
 mod replay;
+mod soak;
 mod svg;
 
 use std::fs;
@@ -29,6 +30,7 @@ pub(crate) use ledger::ledger;
 pub(crate) use mine::mine;
 pub(crate) use prove::run as prove;
 pub(crate) use replay::replay;
+pub(crate) use soak::soak;
 
 use crate::tree;
 

@@ -3,7 +3,7 @@
 
 mod company;
 mod report;
-mod triggers;
+pub(super) mod triggers;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

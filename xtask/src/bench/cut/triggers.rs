@@ -231,7 +231,7 @@ impl Cocked {
 }
 
 /// The session of a person.
-fn session_of(server: &Server, person: &str) -> Result<String> {
+pub(crate) fn session_of(server: &Server, person: &str) -> Result<String> {
     let all: Value = serde_json::from_str(&local(server, "GET", "/api/v1/sessions")?)?;
     let found = all.as_array().into_iter().flatten().find(|s| s["person"] == person);
     let session = found.and_then(|s| s["session"].as_str());
@@ -239,7 +239,7 @@ fn session_of(server: &Server, person: &str) -> Result<String> {
 }
 
 /// Asks on the local socket, as the command line does, without the time that a start of the program takes.
-fn local(server: &Server, method: &str, path: &str) -> Result<String> {
+pub(crate) fn local(server: &Server, method: &str, path: &str) -> Result<String> {
     let mut command = Command::new(find("curl").context("curl is not installed")?);
     command.args(["--silent", "--show-error", "--fail-with-body", "--max-time", "30", "-X", method, "--unix-socket"]);
     let output = command.arg(server.folder.join("data/control.sock")).arg(format!("http://local{path}")).output()?;

@@ -100,11 +100,8 @@ impl Server {
         let mut jar = Jar::new(self.folder.join(format!("{person}-{}.jar", free_port()?.port())));
         jar.device = device.map(|(certificate, key)| (certificate.to_owned(), key.to_owned()));
         let page = self.curl(&jar, &[&link])?;
-        let token =
-            page.split_once("name=\"csrf\" value=\"").or_else(|| page.split_once("name=\"csrf-token\" content=\""));
-        let token = token.and_then(|(_, rest)| rest.split_once('"')).map_or("", |(token, _)| token);
         let name = format!("person={person}");
-        let csrf = format!("csrf={token}");
+        let csrf = format!("csrf={}", token(&page));
         let origin = format!("origin: https://{PORTAL}:{}", self.https.port());
         let form =
             ["--data-urlencode", &name, "--data-urlencode", "name=x", "--data-urlencode", &csrf, "-H", &origin, &link];
@@ -138,6 +135,12 @@ impl Server {
         ensure!(output.status.success(), "{last}: {} {}", told.trim(), page.chars().take(400).collect::<String>());
         Ok(page)
     }
+}
+
+/// The token that a page gives to its forms.
+pub(crate) fn token(page: &str) -> &str {
+    let found = page.split_once("name=\"csrf\" value=\"").or_else(|| page.split_once("name=\"csrf-token\" content=\""));
+    found.and_then(|(_, rest)| rest.split_once('"')).map_or("", |(token, _)| token)
 }
 
 /// The cookies of one browser, in a file, and the device that it is on, if that shows a certificate.

@@ -115,6 +115,19 @@ impl Running {
         anyhow::ensure!(sent.success(), "{} could not be sent {name}", self.name);
         Ok(())
     }
+
+    /// Asks it to end, and says whether it did so in good order and in time.
+    pub(crate) fn ends(&mut self) -> Result<bool> {
+        self.signal("TERM")?;
+        let began = Instant::now();
+        while began.elapsed() < END {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.success());
+            }
+            sleep(LOOK);
+        }
+        Ok(false)
+    }
 }
 
 impl Drop for Running {
@@ -145,6 +158,13 @@ impl Talking {
         let mut child = command.spawn().with_context(|| format!("cannot start {name}"))?;
         let lines = BufReader::new(child.stdout.take().context("the output is piped")?);
         Ok(Self { name: name.to_owned(), child, lines })
+    }
+
+    /// Ends it without a word.
+    pub(crate) fn kill(mut self) -> Result<()> {
+        self.child.kill().with_context(|| format!("{} cannot be killed", self.name))?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// The next line that it says.
