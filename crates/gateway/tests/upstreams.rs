@@ -141,11 +141,14 @@ async fn an_application_over_tls_must_show_a_certificate_that_counts() {
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
-            let mut space = [0; 4096];
-            while let Ok(1..) = stream.read(&mut space).await {
-                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecret").await.unwrap();
-            }
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                let mut space = [0; 4096];
+                while let Ok(1..) = stream.read(&mut space).await {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nsecret").await.unwrap();
+                }
+            });
         }
     });
     for (trusted, status) in [(true, 200), (false, 502)] {

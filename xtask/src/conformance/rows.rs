@@ -73,10 +73,9 @@ pub(crate) const ROWS: [(u8, &str); 68] = [
 ];
 
 /// The rows that do not apply, each with its reason.
-pub(crate) const NOT_APPLICABLE: [(u8, &str); 5] = [
+pub(crate) const NOT_APPLICABLE: [(u8, &str); 4] = [
     (30, "SSH is not served and no certificate signs another: the certificates of devices are leaves, see NT-31"),
-    (32, "there is no connector: the gateway dials applications itself"),
+    (32, "a connector opens no stream and is asked for no identity: the gateway opens every one, with a permit, see NT-31 and NT-36"),
     (33, "SSH is not served"),
     (35, "SSH is not served"),
-    (36, "there are no agents or connectors with credentials of their own"),
 ];

@@ -220,7 +220,7 @@ fn nt_06_generated_fields_arrive_byte_for_byte_or_not_at_all(house: &House) -> R
             let hop = ["te", "keep-alive", "proxy-authorization", "x-forwarded"];
             sent.retain(|(name, _)| !hop.contains(&name.as_str()));
             let own = |name: &str| {
-                ["host", "x-request-id", "x-safeconduct-assertion", "connection"].contains(&name)
+                ["host", "x-request-id", "x-safeconduct-assertion", "connection", "traceparent"].contains(&name)
                     || name.starts_with("x-forwarded-")
             };
             let by_name = |fields: &[(String, String)]| {
