@@ -191,7 +191,8 @@ pub(crate) fn read(source: &Text, tokens: &[Text], faults: &mut Faults) -> Optio
         t.done(faults);
     }
     let upstream_ca = root.table("upstream", faults).and_then(|mut t| {
-        let file = t.required("ca_file", "name the PEM file of the authorities that sign for your applications", faults);
+        let file =
+            t.required("ca_file", "name the PEM file of the authorities that sign for your applications", faults);
         t.done(faults);
         file
     });

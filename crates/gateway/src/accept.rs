@@ -71,13 +71,7 @@ impl Gateway {
         std::future::pending::<()>().await;
     }
 
-    async fn accept(
-        &self,
-        worker: &Arc<Worker>,
-        listener: TcpListener,
-        purpose: Purpose,
-        shutdown: CancellationToken,
-    ) {
+    async fn accept(&self, worker: &Arc<Worker>, listener: TcpListener, purpose: Purpose, shutdown: CancellationToken) {
         loop {
             let accepted = tokio::select! {
                 biased;

@@ -2,9 +2,9 @@
 
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
+use safeconduct_http::Head;
 use safeconduct_model::{AppId, Application, Ask, Principal, Reason, RequestId, Timestamp};
 use safeconduct_policy::Denial;
-use safeconduct_http::Head;
 use std::sync::Arc;
 
 use crate::body::{Body, empty, full};

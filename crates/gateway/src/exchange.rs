@@ -45,12 +45,7 @@ impl Client {
 
     /// The same connection, once more.
     pub(crate) fn of_connection(&self) -> Self {
-        Self {
-            peer: self.peer,
-            address: self.address.clone(),
-            certificate: self.certificate.clone(),
-            tls: self.tls,
-        }
+        Self { peer: self.peer, address: self.address.clone(), certificate: self.certificate.clone(), tls: self.tls }
     }
 
     pub(crate) fn scheme(&self) -> &'static str {
@@ -231,9 +226,7 @@ impl Exchange<'_> {
                 method: head.method(),
                 path: head.path(),
             };
-            if clock_ok
-                && let Some(standing) = memory.standing(&asked).or_else(|| self.worker.standing(&asked))
-            {
+            if clock_ok && let Some(standing) = memory.standing(&asked).or_else(|| self.worker.standing(&asked)) {
                 core.metrics.standing(true);
                 memory.remember(&standing);
                 match self.take(standing, about, epoch, 0) {
@@ -264,7 +257,8 @@ impl Exchange<'_> {
                     core.metrics.standing(false);
                     let assertion = core.signer.as_ref().and_then(|s| s.assert(&ask, permit.obligations(), now));
                     let metrics = core.metrics.app(&app.id);
-                    let given = Given { metrics, permit: &permit, ask, credentials, access: record, assertion, epoch, now };
+                    let given =
+                        Given { metrics, permit: &permit, ask, credentials, access: record, assertion, epoch, now };
                     let standing = Standing::register(&core.live, given);
                     self.worker.keep(&standing, epoch, now);
                     memory.remember(&standing);
@@ -320,12 +314,7 @@ impl Exchange<'_> {
     fn ask(&self, head: &Head, app: &Application, action: safeconduct_model::Action, identity: Identity) -> Ask {
         Ask {
             request: self.id.clone(),
-            what: What {
-                app: app.id.clone(),
-                action,
-                method: head.method().to_owned(),
-                path: head.path().to_owned(),
-            },
+            what: What { app: app.id.clone(), action, method: head.method().to_owned(), path: head.path().to_owned() },
             place: identity.place(self.client.peer.ip()),
             who: identity.who,
             why: identity.why,
@@ -397,7 +386,8 @@ impl Exchange<'_> {
     ) -> Result<PortalRequest, Refused> {
         let mut request = Request::new(body);
         let bad = |_| Refused::bad("target");
-        *request.method_mut() = http::Method::from_bytes(head.method().as_bytes()).map_err(|_| Refused::bad("method"))?;
+        *request.method_mut() =
+            http::Method::from_bytes(head.method().as_bytes()).map_err(|_| Refused::bad("method"))?;
         *request.uri_mut() = head.path_and_query().parse().map_err(bad)?;
         *request.version_mut() = Version::HTTP_11;
         let fields = request.headers_mut();

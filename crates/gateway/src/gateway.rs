@@ -191,7 +191,8 @@ impl Core {
             // The next request is decided anew in any case.
             return standing.retire();
         }
-        let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.still_permitted(standing, &attached)));
+        let again =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.still_permitted(standing, &attached)));
         let held = match &again {
             Ok(held) => held.as_slice(),
             Err(_) => &[],

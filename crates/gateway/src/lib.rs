@@ -77,6 +77,7 @@ pub use assertion::{Signer, SignerError};
 pub use body::{Body, BodyError, boxed, empty, full};
 pub use gateway::{Gateway, GatewayConfig};
 pub use hops::Hops;
+pub use judge::{Elsewhere, Judgement};
 pub use limits::Limits;
 pub use live::{LiveKind, LiveView};
 pub use metrics::Metrics;
@@ -85,7 +86,6 @@ pub use ports::{
     RecordRefused,
 };
 pub use safeconduct_access::{LeaseId, Signal};
-pub use judge::{Elsewhere, Judgement};
 pub use sites::{Io, NoWay, Reached, Sites};
 pub use tls::{Certificates, TlsError, TlsSettings, server_config};
 pub use tunnel::{BoundToken, TokenRefused, TokenShown};

@@ -114,7 +114,8 @@ impl Pipe {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(PipeError::Read)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {
-                    if self.unflushed && Pin::new(&mut *writer).poll_flush(cx).map_err(|_| PipeError::Write)?.is_ready() {
+                    if self.unflushed && Pin::new(&mut *writer).poll_flush(cx).map_err(|_| PipeError::Write)?.is_ready()
+                    {
                         self.unflushed = false;
                     }
                     return Poll::Pending;

@@ -13,8 +13,8 @@ use safeconduct_ledger::{Pattern, Varying};
 use safeconduct_model::{Access, Action, Application, Ask, Duration, Timestamp};
 use safeconduct_policy::Permit;
 
-use crate::metrics::AppMetrics;
 use crate::live::{About, Entry, LiveTable, LiveView, lock};
+use crate::metrics::AppMetrics;
 use crate::ports::{ClientCertificate, Control, Credentials, Receipt, RecordRefused};
 
 /// How long a standing answers for new requests. A session that is used is seen as used this often.

@@ -50,12 +50,8 @@ impl Worker {
     /// Keeps a standing for the next request of its client.
     pub(crate) fn keep(&self, standing: &Arc<Standing>, epoch: u64, now: Timestamp) {
         let of = &standing.credentials;
-        let key = self.key(
-            of.cookie.as_ref().map(crate::CookieToken::expose),
-            of.certificate.as_ref(),
-            of.peer,
-            &of.host,
-        );
+        let key =
+            self.key(of.cookie.as_ref().map(crate::CookieToken::expose), of.certificate.as_ref(), of.peer, &of.host);
         let mut dropped = Vec::new();
         {
             let mut standings = lock(&self.standings);

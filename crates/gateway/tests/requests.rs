@@ -454,7 +454,13 @@ async fn nt_15_an_answer_of_policy_is_used_again_only_for_the_very_same_facts() 
     for _ in 0..3 {
         assert_eq!(house.get("/a", "").await.status(), 200);
         assert_eq!(house.get("/admin/x", "").await.status(), 403, "the rule reads the path");
-        assert_eq!(house.raw("GET /a HTTP/1.1\r\nhost: wiki.test\r\ncookie: sc=eve\r\nconnection: close\r\n\r\n").await.status(), 403);
+        assert_eq!(
+            house
+                .raw("GET /a HTTP/1.1\r\nhost: wiki.test\r\ncookie: sc=eve\r\nconnection: close\r\n\r\n")
+                .await
+                .status(),
+            403
+        );
         assert_eq!(house.raw("GET /a HTTP/1.1\r\nhost: wiki.test\r\nconnection: close\r\n\r\n").await.status(), 401);
     }
     let permitted = house.control.verdicts().iter().filter(|v| v.permitted()).count();

@@ -73,8 +73,7 @@ impl Answer {
         let mut lines = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_FIELDS];
         let lines = &mut lines[..bounds.header_count.min(MAX_FIELDS)];
         let mut answer = httparse::Response::new(&mut []);
-        let read =
-            httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, &self.text, lines);
+        let read = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, &self.text, lines);
         match read {
             Ok(httparse::Status::Complete(n)) if n == self.text.len() => {}
             Ok(_) => return Err(BadAnswer("answer_unparsable")),

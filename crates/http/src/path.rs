@@ -49,7 +49,25 @@ pub fn canonical(raw: &[u8], hardening: Hardening) -> Result<String, &'static st
 pub fn is_plain(raw: &[u8]) -> bool {
     let plain = |b: u8| {
         b.is_ascii_alphanumeric()
-            || matches!(b, b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@' | b'/')
+            || matches!(
+                b,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b','
+                    | b'='
+                    | b':'
+                    | b'@'
+                    | b'/'
+            )
     };
     // A dot or a slash behind a slash may be a dot segment or an empty one: the long way decides.
     raw.first() == Some(&b'/')

@@ -92,10 +92,7 @@ fn request_line(line: &[u8], bounds: &Bounds) -> Result<bool, Refused> {
     else {
         return Err(Refused::bad("request_line"));
     };
-    if method.is_empty()
-        || method.len() > crate::head::LONGEST_METHOD
-        || !method.iter().all(|b| is_token(*b))
-    {
+    if method.is_empty() || method.len() > crate::head::LONGEST_METHOD || !method.iter().all(|b| is_token(*b)) {
         return Err(Refused::bad("method"));
     }
     if target.len() > bounds.target_bytes {

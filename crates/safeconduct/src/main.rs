@@ -470,8 +470,8 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<Answer> {
     use commands::{
-        assess, bundle, config, connect, connector, device, eval, explain, ledger, lint, login, map, person, policy, protect,
-        prove, reach, up, watch,
+        assess, bundle, config, connect, connector, device, eval, explain, ledger, lint, login, map, person, policy,
+        protect, prove, reach, up, watch,
     };
     match command {
         Command::Demo { port, dir, check, quiet, days, records } => {

@@ -41,7 +41,8 @@ pub(crate) struct Glance(Vec<(PathBuf, u64, i64, i64)>);
 pub(crate) fn glance(dir: &Path) -> Glance {
     use std::os::unix::fs::MetadataExt;
     let mut seen = Vec::new();
-    let mut folders: Vec<PathBuf> = ["estate", "policies", "policies/tests", "invariants", "clients"].map(PathBuf::from).into();
+    let mut folders: Vec<PathBuf> =
+        ["estate", "policies", "policies/tests", "invariants", "clients"].map(PathBuf::from).into();
     let stores = fs::read_dir(dir.join("stores")).into_iter().flatten().filter_map(Result::ok);
     folders.extend(stores.map(|e| Path::new("stores").join(e.file_name())));
     let files = folders.iter().flat_map(|folder| {
@@ -50,7 +51,12 @@ pub(crate) fn glance(dir: &Path) -> Glance {
     });
     for path in files.chain([dir.join(MAIN)]) {
         if let Ok(of) = fs::metadata(&path) {
-            seen.push((path, of.len(), of.mtime_nsec() + of.mtime() * 1_000_000_000, of.ctime_nsec() + of.ctime() * 1_000_000_000));
+            seen.push((
+                path,
+                of.len(),
+                of.mtime_nsec() + of.mtime() * 1_000_000_000,
+                of.ctime_nsec() + of.ctime() * 1_000_000_000,
+            ));
         }
     }
     seen.sort();

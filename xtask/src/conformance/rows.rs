@@ -75,7 +75,10 @@ pub(crate) const ROWS: [(u8, &str); 68] = [
 /// The rows that do not apply, each with its reason.
 pub(crate) const NOT_APPLICABLE: [(u8, &str); 4] = [
     (30, "SSH is not served and no certificate signs another: the certificates of devices are leaves, see NT-31"),
-    (32, "a connector opens no stream and is asked for no identity: the gateway opens every one, with a permit, see NT-31 and NT-36"),
+    (
+        32,
+        "a connector opens no stream and is asked for no identity: the gateway opens every one, with a permit, see NT-31 and NT-36",
+    ),
     (33, "SSH is not served"),
     (35, "SSH is not served"),
 ];

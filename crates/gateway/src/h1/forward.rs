@@ -84,19 +84,14 @@ where
         let close = !self.head.persistent() || shutdown.is_cancelled();
         let mut out = std::mem::take(&mut self.out);
         out.clear();
-        let own = AnswerOwn {
-            request: id.as_str(),
-            cookies: &worker.core.cookies,
-            close,
-            version: self.head.version(),
-        };
+        let own =
+            AnswerOwn { request: id.as_str(), cookies: &worker.core.cookies, close, version: self.head.version() };
         let encoder = self.answer.write(&own, &mut out);
         let close = close || encoder.is_none();
         let decoder = Decoder::answer(self.answer.framing(), &worker.core.answer_bounds);
         let mut down = Pipe::new(out, decoder, encoder.unwrap_or(Encoder::Plain), std::mem::take(&mut up.input));
         self.patience.set(worker.core.limits.body_idle);
-        let relayed =
-            std::future::poll_fn(|cx| self.poll_down(cx, &mut up, &mut upward, &mut down, &lease)).await;
+        let relayed = std::future::poll_fn(|cx| self.poll_down(cx, &mut up, &mut upward, &mut down, &lease)).await;
         let (out, left) = down.into_parts();
         self.out = out;
         up.input = left;
@@ -119,13 +114,7 @@ where
     }
 
     /// One exchange with an application that speaks HTTP/2.
-    async fn forward_h2(
-        &mut self,
-        id: RequestId,
-        host: &str,
-        decided: Decided,
-        shutdown: &CancellationToken,
-    ) -> Next {
+    async fn forward_h2(&mut self, id: RequestId, host: &str, decided: Decided, shutdown: &CancellationToken) -> Next {
         let Decided { lease, mut receipt } = decided;
         let worker = Arc::clone(&self.worker);
         if lease.standing.target.class == Class::Critical

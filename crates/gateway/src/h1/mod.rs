@@ -285,7 +285,11 @@ where
         match crate::tunnel::websocket(&exchange, app, authority, &self.head).await {
             // Nothing may be sent before the answer: what is there already belongs to nobody.
             Ok((opened, answer)) if self.input.is_empty() => {
-                if self.respond_switch(answer).await { Next::Tunnel(Box::new(opened)) } else { Next::Abort }
+                if self.respond_switch(answer).await {
+                    Next::Tunnel(Box::new(opened))
+                } else {
+                    Next::Abort
+                }
             }
             Ok(_) => Next::Abort,
             Err(answer) => self.respond_unread(answer, close).await,

@@ -76,16 +76,17 @@ where
     async fn write_body(&mut self, out: &mut Vec<u8>, body: &mut Body, encoder: Encoder) -> bool {
         loop {
             // What is there already travels with the head.
-            let frame = match std::future::poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut *body).poll_frame(cx))).await {
-                Poll::Ready(frame) => frame,
-                Poll::Pending => {
-                    if self.io.write_all(out).await.is_err() || self.io.flush().await.is_err() {
-                        return false;
+            let frame =
+                match std::future::poll_fn(|cx| Poll::Ready(std::pin::Pin::new(&mut *body).poll_frame(cx))).await {
+                    Poll::Ready(frame) => frame,
+                    Poll::Pending => {
+                        if self.io.write_all(out).await.is_err() || self.io.flush().await.is_err() {
+                            return false;
+                        }
+                        out.clear();
+                        body.frame().await
                     }
-                    out.clear();
-                    body.frame().await
-                }
-            };
+                };
             match frame {
                 None => {
                     encoder.end(b"", out);

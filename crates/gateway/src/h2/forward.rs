@@ -169,8 +169,7 @@ async fn send(
         let upload = Upload::new(out, body.take(), encoder, head.framing(), worker.core.limits.body_bytes);
         let mut exchanging = Exchanging { up, upload, answer: Answer::default(), interim: 0 };
         let span = worker.core.limits.first_byte;
-        let heard =
-            std::future::poll_fn(|cx| exchanging.poll(cx, lease, head, &worker.core.answer_bounds, span)).await;
+        let heard = std::future::poll_fn(|cx| exchanging.poll(cx, lease, head, &worker.core.answer_bounds, span)).await;
         match heard {
             Ok(()) => return Ok(exchanging),
             Err(ForwardError::Broken(_)) if exchanging.may_repeat(app, head, lost) => {

@@ -49,7 +49,8 @@ where
     let peer = client.peer;
     let rest = Arc::new(Rest::default());
     let cut = CancellationToken::new();
-    let shared = Arc::new(Shared { worker, client, memory: Mutex::default(), rest: Arc::clone(&rest), cut: cut.clone() });
+    let shared =
+        Arc::new(Shared { worker, client, memory: Mutex::default(), rest: Arc::clone(&rest), cut: cut.clone() });
     let service = service_fn(move |request| {
         let work = serve_one(Arc::clone(&shared), request);
         async { Ok::<_, std::convert::Infallible>(work.await) }
@@ -120,7 +121,8 @@ async fn handle_head(shared: &Arc<Shared>, mut request: Request<Incoming>, head:
         Err(refused) => return unread.refuse(&refused, None),
     };
     let exchange = Exchange { worker, client: behind.as_ref().unwrap_or(&shared.client), id: id.clone() };
-    if head.method() == "CONNECT" && !head.is_extended_connect()
+    if head.method() == "CONNECT"
+        && !head.is_extended_connect()
         && let Some(upgrade) = upgrade
     {
         return crate::tunnel::connect(&exchange, head, &parts.headers, shared.rest.begin(), upgrade).await;

@@ -28,7 +28,13 @@ pub(super) struct Upload {
 
 impl Upload {
     /// A request that begins with the head `out`.
-    pub(super) fn new(out: Vec<u8>, body: Option<Incoming>, encoder: Encoder, declared: Framing, bound: Option<u64>) -> Self {
+    pub(super) fn new(
+        out: Vec<u8>,
+        body: Option<Incoming>,
+        encoder: Encoder,
+        declared: Framing,
+        bound: Option<u64>,
+    ) -> Self {
         let mut this = Self { body, encoder, out, at: 0, total: 0, bound, declared, unflushed: true, wrote: false };
         if this.body.is_none() {
             this.encoder.end(b"", &mut this.out);

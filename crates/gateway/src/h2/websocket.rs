@@ -31,7 +31,8 @@ pub(super) async fn open(
     upgrade: OnUpgrade,
 ) -> Response<Body> {
     // The key proves nothing over HTTP/2, and a server over HTTP/1.1 asks for one.
-    let key = base64::prelude::BASE64_STANDARD.encode(&exchange.id.as_str().as_bytes()[..16.min(exchange.id.as_str().len())]);
+    let key =
+        base64::prelude::BASE64_STANDARD.encode(&exchange.id.as_str().as_bytes()[..16.min(exchange.id.as_str().len())]);
     head.add_websocket_key(&key);
     let (exchanging, lease) = match permitted(shared, exchange, head, (host, trace), decided, None).await {
         Ok(pair) => pair,

@@ -157,7 +157,10 @@ fn decide(core: &Arc<Core>, knock: &Knock<'_>, token: Option<&BoundToken>) -> Re
             Verdict::Permit(permit) => permit,
             Verdict::Denial(denial) => {
                 core.metrics.app(&knock.app.id).denied(denial.reason);
-                return Err(Box::new(Recorded { denial, receipt: control.record(Record::Access(Box::new(access))).ok() }));
+                return Err(Box::new(Recorded {
+                    denial,
+                    receipt: control.record(Record::Access(Box::new(access))).ok(),
+                }));
             }
         };
         let metrics = core.metrics.app(&knock.app.id);

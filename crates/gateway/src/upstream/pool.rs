@@ -141,7 +141,9 @@ impl Pools {
     /// Closes what rested too long.
     pub(crate) fn tidy(&self) {
         lock(&self.idle).retain(|_, resting| {
-            resting.retain_mut(|i| i.since.elapsed() < self.limits.upstream_idle_for && !i.up.leaves() && i.up.io.is_quiet());
+            resting.retain_mut(|i| {
+                i.since.elapsed() < self.limits.upstream_idle_for && !i.up.leaves() && i.up.io.is_quiet()
+            });
             !resting.is_empty()
         });
     }

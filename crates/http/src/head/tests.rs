@@ -19,9 +19,14 @@ fn canonical(raw: &str) -> Result<String, &'static str> {
     let host = head.authority().map_err(|r| r.code)?.to_string();
     head.settle(Hardening::default(), &cookies, &Bounds::default()).map_err(|r| r.code)?;
     let mut out = Vec::new();
-    head.write_request(&host, &Own { client: "192.0.2.7", proto: "https", request: "r1", more: b"", trace: b"" }, &mut out);
+    head.write_request(
+        &host,
+        &Own { client: "192.0.2.7", proto: "https", request: "r1", more: b"", trace: b"" },
+        &mut out,
+    );
     let text = String::from_utf8(out).unwrap();
-    let own = "x-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: https\r\nx-forwarded-host: a\r\nx-request-id: r1\r\n\r\n";
+    let own =
+        "x-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: https\r\nx-forwarded-host: a\r\nx-request-id: r1\r\n\r\n";
     Ok(text.strip_suffix(own).unwrap_or(&text).replace("\r\n", "\n"))
 }
 
@@ -135,13 +140,34 @@ fn http_2_has_its_own_faults_and_its_own_upgrade() {
 /// Heads that are nearly right: pieces that matter, in any order, with any line ends.
 fn nearly() -> impl Strategy<Value = String> {
     let method = prop::sample::select(vec!["GET", "POST", "G T", "", "get", "OPTIONS"]);
-    let target = prop::sample::select(vec!["/", "/a?b", "*", "http://a/", "/a b", "/#", "/\u{e4}", "//", "http://", "/%zz"]);
+    let target =
+        prop::sample::select(vec!["/", "/a?b", "*", "http://a/", "/a b", "/#", "/\u{e4}", "//", "http://", "/%zz"]);
     let version = prop::sample::select(vec!["HTTP/1.1", "HTTP/1.0", "HTTP/1.2", "HTTP/1.1 ", "http/1.1", ""]);
     let end = prop::sample::select(vec!["\r\n", "\r\n", "\r\n", "\r\n", "\n", "\r", "\r\r\n"]);
     let line = prop::sample::select(vec![
-        "Host: a", "Host: a", "host:b", "Content-Length: 5", "Content-Length: 05", "Content-Length: +5", "content-length:5,5",
-        "Transfer-Encoding: chunked", "Transfer-Encoding: xchunked", "Transfer-Encoding : chunked", " folded", "X: y", "X", ": x",
-        "X: a\u{0}b", "X:\tb\t", "X: \u{7f}", "Ä: x", "A(b): c", "Connection: close", "X:", "\tX: y", "Transfer-Encoding:\u{b}chunked",
+        "Host: a",
+        "Host: a",
+        "host:b",
+        "Content-Length: 5",
+        "Content-Length: 05",
+        "Content-Length: +5",
+        "content-length:5,5",
+        "Transfer-Encoding: chunked",
+        "Transfer-Encoding: xchunked",
+        "Transfer-Encoding : chunked",
+        " folded",
+        "X: y",
+        "X",
+        ": x",
+        "X: a\u{0}b",
+        "X:\tb\t",
+        "X: \u{7f}",
+        "Ä: x",
+        "A(b): c",
+        "Connection: close",
+        "X:",
+        "\tX: y",
+        "Transfer-Encoding:\u{b}chunked",
     ]);
     let lines = prop::collection::vec((line, end.clone()), 0..7);
     (method, target, version, end.clone(), lines, end).prop_map(|(method, target, version, first, lines, last)| {
