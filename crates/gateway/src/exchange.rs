@@ -150,6 +150,9 @@ pub(crate) enum Route {
     Portal(Option<Arc<Application>>),
 }
 
+/// Where a request goes, the host that it came for, and that as text.
+type Routed = (Route, Authority, Arc<str>);
+
 /// One request on its way.
 pub(crate) struct Exchange<'a> {
     pub(crate) worker: &'a Arc<Worker>,
@@ -167,7 +170,7 @@ impl Exchange<'_> {
         &self,
         head: &mut Head,
         memory: &mut Memory,
-    ) -> Result<(Route, Authority, Arc<str>), (Refused, Option<Arc<Application>>)> {
+    ) -> Result<Routed, (Refused, Option<Arc<Application>>)> {
         let core = self.core();
         let nothing = |refused| (refused, None);
         let (authority, text) = memory.authority(head).map_err(nothing)?;

@@ -110,7 +110,7 @@ async fn a_client_over_http_11_reaches_an_application_over_http_2() {
     assert_eq!(heard.status(), 200, "{heard:?}");
     assert!(heard.text.contains("hello!"), "{heard:?}");
     let two = "GET /a HTTP/1.1\r\nhost: rpc.test\r\ncookie: sc=ada\r\n\r\n".repeat(2);
-    assert_eq!(house.raw(two.replacen("\r\n\r\nGET", "\r\n\r\nGET", 1)).await.answers(), 2);
+    assert_eq!(house.raw(two).await.answers(), 2);
     assert_eq!(seen.lock().unwrap().len(), 3);
 }
 

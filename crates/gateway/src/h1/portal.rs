@@ -56,9 +56,7 @@ where
                 let feeding = async {
                     let fed = self.feed(&mut decoder, &feed).await;
                     drop(feed);
-                    if let Err(refused) = fed {
-                        return Err(refused);
-                    }
+                    fed?;
                     std::future::pending().await
                 };
                 tokio::select! {
