@@ -45,15 +45,27 @@ impl Parent {
     }
 }
 
-impl fmt::Display for Parent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("00-")?;
-        digits(f, &self.trace)?;
-        f.write_str("-")?;
-        digits(f, &self.span)?;
-        f.write_str(if self.sampled { "-01" } else { "-00" })
+impl Parent {
+    /// Appends it as the field spells it.
+    fn push(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"00-");
+        digits(&self.trace, out);
+        out.push(b'-');
+        digits(&self.span, out);
+        out.extend_from_slice(if self.sampled { b"-01" } else { b"-00" });
     }
 }
+
+impl fmt::Display for Parent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(PARENT_CHARS);
+        self.push(&mut text);
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+/// The length of the field.
+const PARENT_CHARS: usize = 55;
 
 /// The four fields of a head of the right length.
 fn dashed(head: &[u8]) -> Option<[&[u8]; 4]> {
@@ -79,8 +91,12 @@ fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-fn digits(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
-    bytes.iter().try_for_each(|b| write!(f, "{b:02x}"))
+fn digits(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.push(DIGITS[usize::from(byte >> 4)]);
+        out.push(DIGITS[usize::from(byte & 15)]);
+    }
 }
 
 /// Whether this is a `tracestate` that may be handed on.
@@ -144,8 +160,16 @@ impl Trace {
 impl Trace {
     /// The fields that tell it to the application, as whole lines.
     pub(crate) fn lines(&self) -> Vec<u8> {
-        let state = self.state.as_ref().map(|s| format!("tracestate: {s}\r\n")).unwrap_or_default();
-        format!("traceparent: {}\r\n{state}", self.own).into_bytes()
+        let mut lines = Vec::with_capacity(PARENT_CHARS + 16);
+        lines.extend_from_slice(b"traceparent: ");
+        self.own.push(&mut lines);
+        lines.extend_from_slice(b"\r\n");
+        if let Some(state) = &self.state {
+            lines.extend_from_slice(b"tracestate: ");
+            lines.extend_from_slice(state.as_bytes());
+            lines.extend_from_slice(b"\r\n");
+        }
+        lines
     }
 }
 

@@ -204,11 +204,11 @@ where
         let mut continued = !self.head.expects_continue();
         let mut lost = 0;
         loop {
-            let resting = if lost == 0 { worker.pools.take(app) } else { None };
+            let resting = if lost == 0 { worker.pools.take(&lease.standing) } else { None };
             let mut up = match resting {
                 Some(up) => up,
                 None => {
-                    let connecting = worker.pools.connect(app);
+                    let connecting = worker.pools.connect(&lease.standing);
                     tokio::select! {
                         biased;
                         () = lease.entry().lost() => return Err(ForwardError::Lost),

@@ -147,13 +147,13 @@ async fn send(
     let (worker, app) = (&shared.worker, &lease.standing.target);
     let mut lost = 0;
     loop {
-        let resting = if lost == 0 { worker.pools.take(app) } else { None };
+        let resting = if lost == 0 { worker.pools.take(&lease.standing) } else { None };
         let mut up = match resting {
             Some(up) => up,
             None => tokio::select! {
                 biased;
                 () = lease.entry().lost() => return Err(ForwardError::Lost),
-                up = worker.pools.connect(app) => up?,
+                up = worker.pools.connect(&lease.standing) => up?,
             },
         };
         let mut out = Vec::with_capacity(1_024);

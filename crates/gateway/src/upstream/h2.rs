@@ -94,7 +94,7 @@ pub(crate) async fn exchange(
     put_lines(fields, &lease.standing.lines);
     put_lines(fields, trace);
     let sending = async {
-        let mut sender = worker.pools.shared(app).await?;
+        let mut sender = worker.pools.shared(&lease.standing).await?;
         let sending = sender.send_request(request);
         first_byte(sending, &entry, limits.first_byte).await.ok_or(ForwardError::FirstByteTimeout)?.map_err(|error| {
             tracing::debug!(%error, app = %app.id, "an exchange over HTTP/2 failed");

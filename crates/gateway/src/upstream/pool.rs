@@ -17,6 +17,7 @@ use crate::live::lock;
 use crate::patience::Patience;
 use crate::scratch;
 use crate::sites::{NoWay, Reached, Sites};
+use crate::standing::Standing;
 
 /// How many applications may have resting connections.
 const UPSTREAMS: usize = 1_024;
@@ -61,7 +62,8 @@ impl Pools {
     }
 
     /// A resting connection to the application, if there is a usable one.
-    pub(crate) fn take(&self, app: &Application) -> Option<Up> {
+    pub(crate) fn take(&self, standing: &Standing) -> Option<Up> {
+        let app = &standing.target;
         let mut idle = lock(&self.idle);
         let resting = idle.get_mut(&*key(app))?;
         while let Some(Idle { mut up, since }) = resting.pop() {
@@ -73,8 +75,9 @@ impl Pools {
         None
     }
 
-    /// Opens a connection to the application. There is no other way to open one.
-    pub(crate) async fn connect(&self, app: &Application) -> Result<Up, ForwardError> {
+    /// Opens a connection to the application of a standing. There is no other way to open one, and no standing without a permit.
+    pub(crate) async fn connect(&self, standing: &Standing) -> Result<Up, ForwardError> {
+        let app = &*standing.target;
         let opening = async {
             // An application of a site is never dialled from here.
             if app.connector.is_some() {
@@ -90,7 +93,8 @@ impl Pools {
     }
 
     /// The connection over HTTP/2 that all exchanges with an application share; opened if there is none.
-    pub(crate) async fn shared(&self, app: &Application) -> Result<h2::Shared, ForwardError> {
+    pub(crate) async fn shared(&self, standing: &Standing) -> Result<h2::Shared, ForwardError> {
+        let app = &*standing.target;
         let known = lock(&self.shared).get(app.upstream.as_str()).filter(|s| !s.is_closed()).cloned();
         if let Some(mut known) = known
             && known.ready().await.is_ok()
