@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use safeconduct_model::{Reason, Record, Refusal};
 use sha2::{Digest, Sha256};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{interval, sleep, timeout};
+use tokio::time::{Instant, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::exchange::Client;
@@ -22,6 +22,9 @@ use crate::{h1, h2};
 
 /// How long the listener rests when the system gives no connection, for want of descriptors for example.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// How often a worker looks over what it keeps.
+const TIDY: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// What a listener is for.
 #[derive(Clone)]
@@ -58,14 +61,18 @@ impl Gateway {
     async fn tick(&self, worker: &Worker, shutdown: CancellationToken) {
         let first = !self.core.ticking.swap(true, Ordering::SeqCst);
         let mut ticks = interval(self.core.limits.lease_tick);
+        let mut tidied = Instant::now();
         while !shutdown.is_cancelled() {
             ticks.tick().await;
             if first {
                 self.expire();
                 self.core.live.press(self.core.limits.cut_grace);
             }
-            worker.tidy(self.core.live.epoch(), self.core.control.now());
-            worker.pools.tidy();
+            if tidied.elapsed() >= TIDY {
+                tidied = Instant::now();
+                worker.tidy(self.core.live.epoch(), self.core.control.now());
+                worker.pools.tidy();
+            }
         }
         // The acceptor ends by itself; it must not be dropped before.
         std::future::pending::<()>().await;

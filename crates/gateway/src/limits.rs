@@ -110,7 +110,7 @@ impl Default for Limits {
             tunnels: 20_000,
             tunnel_idle: Duration::from_secs(3_600),
             drain: Duration::from_secs(10),
-            lease_tick: Duration::from_millis(200),
+            lease_tick: Duration::from_millis(50),
             cut_grace: Duration::from_millis(200),
             backlog: 1_024,
         }
