@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use safeconduct_http::{Head, Refused, Upgrade};
+use safeconduct_http::{Framing, Head, Refused, Upgrade};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::answer;
@@ -109,7 +110,7 @@ async fn handle_head(shared: &Arc<Shared>, mut request: Request<Incoming>, head:
     let unread = Exchange { worker, client: &shared.client, id: id.clone() };
     let upgrade = request.extensions_mut().remove::<hyper::upgrade::OnUpgrade>();
     let protocol = request.extensions_mut().remove::<hyper::ext::Protocol>();
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     if let Err(refused) = head.read_h2(&parts, body.is_end_stream(), &worker.core.bounds) {
         return unread.refuse(&refused, None);
     }
@@ -131,11 +132,30 @@ async fn handle_head(shared: &Arc<Shared>, mut request: Request<Incoming>, head:
     let trace = shared.client.trace(&id, head, &worker.core);
     let tracing = Tracing::begin(&worker.core, trace.as_ref(), head);
     let lines = trace.as_ref().map(crate::trace::Trace::lines).unwrap_or_default();
+    // To an application over HTTP/1.1 a length of nothing is the whole request: it is not sent before that is known to be so.
+    if head.framing() == Framing::Length(0)
+        && let Err(refused) = nothing_follows(&mut body, worker.core.limits.body_idle).await
+    {
+        return exchange.refuse(&refused, None);
+    }
     let answer = answer_head(shared, &exchange, head, body, upgrade, &lines).await;
     if let Some(tracing) = tracing {
         tracing.end(&worker.core, &id, answer.status().as_u16(), None);
     }
     answer
+}
+
+/// Waits for the end of a stream that said that it has no data.
+async fn nothing_follows(body: &mut Incoming, patience: Duration) -> Result<(), Refused> {
+    while !body.is_end_stream() {
+        match timeout(patience, body.frame()).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(Ok(frame))) if frame.data_ref().is_none_or(bytes::Bytes::is_empty) => {}
+            Ok(Some(_)) => return Err(Refused::bad("broken_body")),
+            Err(_) => return Err(Refused::limit(408, "slow_body")),
+        }
+    }
+    Ok(())
 }
 
 async fn answer_head(
