@@ -120,7 +120,7 @@ impl Progress {
         lock(&self.why).clone()
     }
 
-    /// Writing fails; the records before `refused_to` are refused for now.
+    /// Writing fails; the records before `refused_to` are refused.
     pub(super) fn fail(&self, why: Arc<str>, refused_to: u64) {
         *lock(&self.why) = Some(why);
         self.refused_to.store(refused_to, Ordering::SeqCst);
