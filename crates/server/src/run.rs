@@ -133,7 +133,8 @@ async fn serve(start: Start, built: files::Built, mut inherited: Inherited) -> R
     fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).context("cannot close the data folder to others")?;
 
     let wanted = https.unwrap_or(settings.listen.https);
-    let listener = inherited.listen("https", wanted).await?;
+    let backlog = u32::try_from(settings.limits.backlog).unwrap_or(u32::MAX);
+    let listener = inherited.listen("https", wanted, backlog)?;
     let https = listener.local_addr().context("the listener has no address")?;
     let (mut sockets, mut others) = (Sockets::default(), Vec::new());
     sockets.keep("https", &listener)?;
@@ -142,7 +143,7 @@ async fn serve(start: Start, built: files::Built, mut inherited: Inherited) -> R
         others.push(match at {
             None => None,
             Some(at) => {
-                let listener = inherited.listen(name, at).await?;
+                let listener = inherited.listen(name, at, backlog)?;
                 sockets.keep(name, &listener)?;
                 Some(listener)
             }

@@ -20,7 +20,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
 };
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpSocket, UnixListener};
 use tokio_util::sync::CancellationToken;
 
 /// The name of the socket in the data folder.
@@ -175,14 +175,21 @@ impl Inherited {
     }
 
     /// A listener at this address: the one of the old process, if it had one there under this name, or a new one.
-    pub(crate) async fn listen(&mut self, name: &'static str, at: SocketAddr) -> Result<TcpListener> {
+    pub(crate) fn listen(&mut self, name: &'static str, at: SocketAddr, backlog: u32) -> Result<TcpListener> {
         let fits = |l: &std::net::TcpListener| l.local_addr().is_ok_and(|a| a == at || at.port() == 0);
         if let Some(found) = self.sockets.iter().position(|(n, l)| n == name && fits(l)) {
             let (_, listener) = self.sockets.swap_remove(found);
             listener.set_nonblocking(true)?;
             return Ok(TcpListener::from_std(listener)?);
         }
-        TcpListener::bind(at).await.with_context(|| format!("[listen] {name}: cannot listen on {at}"))
+        let fresh = || {
+            let socket = if at.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+            // A restart need not wait for connections of the process before.
+            socket.set_reuseaddr(true)?;
+            socket.bind(at)?;
+            socket.listen(backlog)
+        };
+        fresh().with_context(|| format!("[listen] {name}: cannot listen on {at}"))
     }
 
     /// Waits until nothing is left of the old process, for as long as that may take to drain and a little more.
@@ -225,9 +232,9 @@ mod tests {
         taken.asked().await;
         watching.await.expect("no panic");
         drop(listener);
-        let other = inherited.listen("plain", SocketAddr::from(([127, 0, 0, 1], 0))).await.expect("a new socket");
+        let other = inherited.listen("plain", SocketAddr::from(([127, 0, 0, 1], 0)), 16).expect("a new socket");
         assert_ne!(other.local_addr().expect("an address"), at, "another name is another socket");
-        let listener = inherited.listen("https", at).await.expect("the same socket");
+        let listener = inherited.listen("https", at, 16).expect("the same socket");
         let (_, peer) = listener.accept().await.expect("what waited is there");
         assert_eq!(peer, waits.local_addr().expect("an address"));
         let waiting = tokio::spawn(async move { inherited.wait(Duration::ZERO).await });

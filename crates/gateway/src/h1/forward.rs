@@ -24,8 +24,8 @@ const INTERIM: usize = 8;
 /// The request on its way up, and what is known of it.
 struct Upward {
     pipe: Pipe,
-    /// Bytes of the pipe were read from the client: the request cannot be sent again.
-    began: u64,
+    /// How much of the body had been sent at the last look.
+    seen: u64,
 }
 
 impl<S> Conn<S>
@@ -234,7 +234,7 @@ where
             let encoder = self.head.write_request(host, &own, &mut out);
             let decoder = Decoder::request(self.head.framing(), &worker.core.bounds);
             let input = std::mem::take(&mut self.input);
-            let mut upward = Upward { pipe: Pipe::new(out, decoder, encoder, input), began: 0 };
+            let mut upward = Upward { pipe: Pipe::new(out, decoder, encoder, input), seen: 0 };
             let safe = !upward.pipe.has_body() && is_idempotent(self.head.method());
             up.patience.set(worker.core.limits.first_byte);
             self.patience.set(worker.core.limits.body_idle);
@@ -349,9 +349,9 @@ where
         let count = &lease.entry().up;
         let polled = upward.pipe.poll(cx, &mut self.io, &mut up.io, count);
         let now = count.load(std::sync::atomic::Ordering::Relaxed);
-        if now != upward.began {
+        if now != upward.seen {
             // The time for the answer runs from the last byte of the request.
-            upward.began = now;
+            upward.seen = now;
             up.patience.set(limits.first_byte);
             self.patience.set(limits.body_idle);
         }

@@ -229,6 +229,8 @@ where
         let id = self.worker.core.control.new_request_id();
         let worker = Arc::clone(&self.worker);
         let core = &worker.core;
+        // Whom the hop spoke for in the request before is nobody in this one.
+        self.behind = None;
         let behind = self.client.behind(&self.head, core);
         let trace = self.client.trace(&id, &self.head, core);
         self.trace = trace.as_ref().map(crate::trace::Trace::lines).unwrap_or_default();
