@@ -31,7 +31,7 @@ const MAX_INTERVAL: u64 = 60;
 /// Signs this machine in, through the browser.
 #[derive(Args)]
 pub(crate) struct Login {
-    /// The portal, https://host[:port]; the last one if it is not named.
+    /// The portal, such as `https://portal.example:8443`; the last one if it is not named.
     #[arg(long)]
     portal: Option<String>,
     /// The authority that the portal's certificate comes from; it is kept. Without it those of the system are trusted.
