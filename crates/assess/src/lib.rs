@@ -37,7 +37,7 @@ pub use framework::{
 };
 pub use load::{MAX_FILE, load_framework};
 pub use metrics::{
-    Estate, GrantSpan, Integrity, MAX_DELAYS, MAX_DEVICES, MAX_RULE_SETS, MAX_SESSIONS, MAX_USER_DAYS, Metrics,
+    Alike, Estate, GrantSpan, Integrity, MAX_DELAYS, MAX_DEVICES, MAX_RULE_SETS, MAX_SESSIONS, MAX_USER_DAYS, Metrics,
     RuleShape,
 };
 pub use report::{Move, bar, compare};

@@ -74,6 +74,31 @@ pub struct Estate {
     pub integrity: Option<Integrity>,
 }
 
+/// Verdicts that differ in their request, method and path alone, one after the other on one day (UTC).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Alike {
+    /// How many there are.
+    pub times: u64,
+    /// When the first and the last of them were written,
+    pub at: (Timestamp, Timestamp),
+    /// and when they were decided.
+    pub decided: (Timestamp, Timestamp),
+}
+
+impl Alike {
+    /// A single one.
+    #[must_use]
+    pub fn one(at: Timestamp, decided: Timestamp) -> Self {
+        Self { times: 1, at: (at, at), decided: (decided, decided) }
+    }
+
+    /// One more, later than those before.
+    pub fn more(&mut self, at: Timestamp, decided: Timestamp) {
+        self.times += 1;
+        (self.at.1, self.decided.1) = (at, decided);
+    }
+}
+
 /// Reads the ledger, entry by entry, in bounded memory.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
@@ -107,9 +132,9 @@ impl<K: Ord, V> Default for Counted<K, V> {
 }
 
 impl<K: Ord, V: Default> Counted<K, V> {
-    fn at(&mut self, key: K, bound: usize) -> Option<&mut V> {
+    fn at(&mut self, key: K, bound: usize, times: u64) -> Option<&mut V> {
         if self.kept.len() >= bound && !self.kept.contains_key(&key) {
-            self.beyond += 1;
+            self.beyond += times;
             return None;
         }
         Some(self.kept.entry(key).or_default())
@@ -171,20 +196,19 @@ fn is_passwordless(methods: &BTreeSet<Method>) -> bool {
 impl Metrics {
     /// Adds one entry of the ledger, in order.
     pub fn add(&mut self, entry: &Entry) {
-        let (first, last) = self.window.unwrap_or((entry.at, entry.at));
-        self.window = Some((first.min(entry.at), last.max(entry.at)));
+        self.look((entry.at, entry.at));
         match &entry.record {
-            Record::Access(access) => self.access(access),
+            Record::Access(access) => self.access(access, &Alike::one(entry.at, access.decided)),
             Record::Session(event) => {
                 use SessionEventKind::{Began, Failed, SteppedUp};
                 if matches!(event.event, Began | SteppedUp)
-                    && let Some(session) = self.sessions.at(event.session.clone(), MAX_SESSIONS)
+                    && let Some(session) = self.sessions.at(event.session.clone(), MAX_SESSIONS, 1)
                 {
                     session.declared = event.methods.iter().copied().collect();
                 }
                 if matches!(event.event, Began | SteppedUp | Failed) {
                     self.prompts += 1;
-                    self.user_day(&event.person, entry.at);
+                    self.user_day(&event.person, entry.at, 1);
                 }
             }
             Record::Cut(cut) => match (cut.cause, cut.delay) {
@@ -196,41 +220,53 @@ impl Metrics {
         }
     }
 
-    fn user_day(&mut self, person: &PersonId, at: Timestamp) {
-        let day = at.millis() / 86_400_000;
-        let _ = self.user_days.at((person.clone(), day), MAX_USER_DAYS);
+    /// Adds verdicts like this one, as [`Self::add`] does one by one.
+    pub fn add_like(&mut self, access: &Access, alike: &Alike) {
+        self.look(alike.at);
+        self.access(access, alike);
     }
 
-    fn access(&mut self, access: &Access) {
-        self.decisions += 1;
+    fn look(&mut self, (from, to): (Timestamp, Timestamp)) {
+        let (first, last) = self.window.unwrap_or((from, to));
+        self.window = Some((first.min(from), last.max(to)));
+    }
+
+    fn user_day(&mut self, person: &PersonId, at: Timestamp, times: u64) {
+        let day = at.millis() / 86_400_000;
+        let _ = self.user_days.at((person.clone(), day), MAX_USER_DAYS, times);
+    }
+
+    fn access(&mut self, access: &Access, alike: &Alike) {
+        let times = alike.times;
+        self.decisions += times;
         let explained = access.revision > 0 && (!access.permitted() || !access.rules.is_empty());
-        self.explained += u64::from(explained);
+        self.explained += times * u64::from(explained);
         if access.permitted() {
-            self.permits += 1;
+            self.permits += times;
             let kinds = kinds_of_context(access.facts.iter().map(String::as_str));
-            *self.depth.entry(kinds.len() as u64).or_default() += 1;
-            self.device_considered += u64::from(kinds.contains("device"));
+            *self.depth.entry(kinds.len() as u64).or_default() += times;
+            self.device_considered += times * u64::from(kinds.contains("device"));
             let mut rules = access.rules.clone();
             rules.sort();
-            if let Some(count) = self.rule_sets.at(rules, MAX_RULE_SETS) {
-                *count += 1;
+            if let Some(count) = self.rule_sets.at(rules, MAX_RULE_SETS, times) {
+                *count += times;
             }
         }
         if let Some(device) = &access.ask.place.device
-            && let Some(compliant) = self.devices.at(device.id.clone(), MAX_DEVICES)
+            && let Some(compliant) = self.devices.at(device.id.clone(), MAX_DEVICES, times)
         {
-            *compliant = device.is_compliant(access.decided);
+            *compliant = device.is_compliant(alike.decided.1);
         }
         let Principal::Person(person) = &access.ask.who.principal else { return };
         if access.passed() && !access.again {
-            self.user_day(person, access.decided);
-            self.session(access);
+            self.user_day(person, alike.decided.0, times);
+            self.session(access, alike);
         }
     }
 
-    fn session(&mut self, access: &Access) {
+    fn session(&mut self, access: &Access, alike: &Alike) {
         let Some(auth) = &access.ask.who.auth else { return };
-        let Some(session) = self.sessions.at(auth.session.clone(), MAX_SESSIONS) else { return };
+        let Some(session) = self.sessions.at(auth.session.clone(), MAX_SESSIONS, alike.times) else { return };
         let device = access.ask.place.device.as_ref();
         let used = session.used.get_or_insert_with(|| Used {
             always_mfa: true,
@@ -238,7 +274,7 @@ impl Metrics {
             password: false,
             privileged: false,
             began_on_known_device: device.is_some(),
-            began_with_fresh_report: device.is_some_and(|d| d.is_fresh(access.decided)),
+            began_with_fresh_report: device.is_some_and(|d| d.is_fresh(alike.decided.0)),
         });
         used.always_mfa &= auth.is_mfa();
         used.always_phishing_resistant &= auth.is_phishing_resistant();

@@ -22,6 +22,9 @@ pub(crate) enum PipeError {
     Refused(Refused),
 }
 
+/// Data as short as this are copied behind the head: a second slice costs the kernel more.
+const SHORT: usize = 4 * 1024;
+
 /// One body, with the head that goes in front of it.
 #[derive(Debug)]
 pub(crate) struct Pipe {
@@ -132,9 +135,15 @@ impl Pipe {
             self.input.advance(piece.skip);
             if piece.data > 0 {
                 count.fetch_add(piece.data as u64, Ordering::Relaxed);
-                self.data = piece.data;
                 self.encoder.before(piece.data, &mut self.front);
-                self.back.extend_from_slice(self.encoder.after());
+                if piece.data <= SHORT && self.front.len() <= SHORT {
+                    self.front.extend_from_slice(&self.input[..piece.data]);
+                    self.input.advance(piece.data);
+                    self.front.extend_from_slice(self.encoder.after());
+                } else {
+                    self.data = piece.data;
+                    self.back.extend_from_slice(self.encoder.after());
+                }
             }
         }
         if self.decoder.ended() {

@@ -167,6 +167,7 @@ impl House {
         let rollouts = Rollouts::of(&built.snapshot);
         let current = Arc::new(ArcSwap::from_pointee(Current::of(built, now)));
         let providers = crate::oidc::providers(&dir, &origin, &accounts, &current)?;
+        let reading = Reading::new(ledger.subscribe());
         Ok(Self {
             clock,
             dir,
@@ -189,7 +190,7 @@ impl House {
             programs: Programs::default(),
             challenges: DeviceChallenges::new(),
             totp,
-            reading: Reading::default(),
+            reading,
             proposals,
             rollouts,
             geoip,

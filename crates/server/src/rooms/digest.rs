@@ -5,13 +5,16 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration as StdDuration;
 
-use safeconduct_assess::Metrics;
+use safeconduct_assess::{Alike, Metrics};
 use safeconduct_console::view::{Share, Via};
+use safeconduct_ledger::Pattern;
 use safeconduct_model::{
     Access, Action, AppId, CutCause, DeviceFacts, DeviceId, Entry, PersonId, Principal, Record, RuleId, SessionId,
     Timestamp,
 };
-use safeconduct_store::{Entries, ReadError};
+use safeconduct_store::{Batch, Entries, Happened, LedgerWriter, Located, Position, ReadError};
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::TryRecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::house::House;
@@ -127,13 +130,20 @@ pub(crate) fn via(device: Option<&DeviceFacts>, at: Timestamp) -> Via {
     }
 }
 
+/// Whether one more verdict of a pattern counts like those before: on the same day, from the same kind of device.
+fn is_alike(access: &Access, alike: &Alike, at: Timestamp) -> bool {
+    let device = access.ask.place.device.as_ref();
+    let first = alike.decided.0;
+    day_of(first) == day_of(at) && alike.decided.1 <= at && via(device, first) == via(device, at)
+}
+
 impl Digest {
     /// Counts one entry.
     pub(crate) fn add(&mut self, entry: &Entry) {
         self.metrics.add(entry);
         match &entry.record {
             // A live connection that is decided again is no new use.
-            Record::Access(access) if !access.again => self.access(access),
+            Record::Access(access) if !access.again => self.access(access, &Alike::one(entry.at, access.decided)),
             Record::Cut(cut) => match (cut.cause, cut.delay) {
                 (CutCause::Closed | CutCause::UpstreamFailed | CutCause::Shutdown, _) | (_, None) => {}
                 (_, Some(delay)) => {
@@ -147,6 +157,39 @@ impl Digest {
         }
     }
 
+    /// Counts what was just written from the entry `next` on. Verdicts like each other are counted together: under load nearly
+    /// all are.
+    fn take(&mut self, batch: &Batch, next: u64) {
+        let mut run: Option<(&Arc<Pattern>, Alike)> = None;
+        for written in batch.iter().filter(|w| w.seq >= next) {
+            match (written.what, &mut run) {
+                (Happened::Like(pattern, texts), Some((of, alike)))
+                    if Arc::ptr_eq(pattern, of) && is_alike(pattern.access(), alike, texts.decided) =>
+                {
+                    alike.more(written.at, texts.decided);
+                }
+                (Happened::Like(pattern, texts), run) => {
+                    let before = run.replace((pattern, Alike::one(written.at, texts.decided)));
+                    self.add_run(before);
+                }
+                (Happened::Whole(_), run) => {
+                    let before = run.take();
+                    self.add_run(before);
+                    self.add(&written.entry());
+                }
+            }
+        }
+        self.add_run(run);
+    }
+
+    fn add_run(&mut self, run: Option<(&Arc<Pattern>, Alike)>) {
+        let Some((pattern, alike)) = run else { return };
+        self.metrics.add_like(pattern.access(), &alike);
+        if !pattern.access().again {
+            self.access(pattern.access(), &alike);
+        }
+    }
+
     fn day(&mut self, at: Timestamp) -> &mut Day {
         let day = day_of(at);
         if !self.days.contains_key(&day) {
@@ -155,15 +198,15 @@ impl Digest {
         self.days.entry(day).or_default()
     }
 
-    fn access(&mut self, access: &Access) {
-        let (ask, at) = (&access.ask, access.decided);
+    fn access(&mut self, access: &Access, alike: &Alike) {
+        let (ask, times, (at, last)) = (&access.ask, alike.times, alike.decided);
         self.first = Some(self.first.map_or(at, |f| f.min(at)));
-        let mut counts = Counts { first: at, last: at, ..Counts::default() };
+        let mut counts = Counts { first: at, last, ..Counts::default() };
         *match (access.permitted(), access.passed()) {
             (true, _) => &mut counts.allowed,
             (false, true) => &mut counts.would_deny,
             (false, false) => &mut counts.denied,
-        } = 1;
+        } = times;
         let key = Use {
             app: ask.what.app.clone(),
             action: ask.what.action,
@@ -177,26 +220,26 @@ impl Digest {
             None if room => {
                 self.cells.insert(key, counts);
             }
-            None => self.beyond += 1,
+            None => self.beyond += times,
         }
         for rule in &access.rules {
             let used = self.rules.entry(rule.clone()).or_default();
-            *used.by_day.entry(day_of(at)).or_default() += 1;
-            used.last = used.last.max(at);
+            *used.by_day.entry(day_of(at)).or_default() += times;
+            used.last = used.last.max(last);
         }
         if let Some(device) = &ask.place.device {
-            let last = self.devices.entry(device.id.clone()).or_default();
-            *last = (*last).max(at);
+            let seen = self.devices.entry(device.id.clone()).or_default();
+            *seen = (*seen).max(last);
         }
         if let Some(person) = ask.who.principal.person() {
-            let last = self.people.entry(person.clone()).or_default();
-            *last = (*last).max(at);
+            let seen = self.people.entry(person.clone()).or_default();
+            *seen = (*seen).max(last);
         }
         if ask.who.principal != Principal::Nobody {
             let passed = access.passed();
             let day = self.day(at);
-            day.covered.all += 1;
-            day.covered.of += u64::from(access.permitted());
+            day.covered.all += times;
+            day.covered.of += times * u64::from(access.permitted());
             if let Some(auth) = ask.who.auth.as_ref().filter(|_| passed) {
                 let room = day.sessions.len() < MAX_SESSIONS_PER_DAY || day.sessions.contains_key(&auth.session);
                 if room {
@@ -230,44 +273,97 @@ impl Digest {
 }
 
 /// The digest, and how far the ledger was read for it.
-#[derive(Debug, Default)]
-pub(crate) struct Reading(Mutex<(Option<Entries>, u64, Digest)>);
+pub(crate) struct Reading(Mutex<Inner>);
+
+struct Inner {
+    digest: Digest,
+    /// The entry that comes next, and where it stands, if that is known.
+    next: u64,
+    place: Option<Position>,
+    /// What is written meanwhile. Most of it is counted from here, without reading it again.
+    batches: broadcast::Receiver<Arc<Batch>>,
+}
 
 impl Reading {
-    /// Reads what is new in the ledger, then looks at all of it. It blocks: not for tasks that others wait for.
-    pub(crate) fn look<T>(&self, ledger: &Path, at: impl FnOnce(&Digest) -> T) -> Result<T, ReadError> {
+    /// Nothing is read yet; `batches` tells what is written from now on.
+    pub(crate) fn new(batches: broadcast::Receiver<Arc<Batch>>) -> Self {
+        Self(Mutex::new(Inner { digest: Digest::default(), next: 0, place: None, batches }))
+    }
+
+    /// Takes in what is new in the ledger, then looks at all of it. It blocks: not for tasks that others wait for.
+    pub(crate) fn look<T>(
+        &self,
+        ledger: &LedgerWriter,
+        dir: &Path,
+        at: impl FnOnce(&Digest) -> T,
+    ) -> Result<T, ReadError> {
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (entries, next, digest) = &mut *inner;
-        let mut reading = match entries.take() {
-            Some(reading) => reading,
-            None => Entries::from_seq(ledger, *next)?,
-        };
-        for located in reading.by_ref() {
-            let entry = located?.entry;
-            if entry.seq >= *next {
-                *next = entry.seq + 1;
-                digest.add(&entry);
-            }
+        inner.hear();
+        if inner.next < ledger.health().written {
+            inner.read(dir)?;
         }
-        *entries = Some(reading);
-        Ok(at(digest))
+        Ok(at(&inner.digest))
+    }
+
+    /// Takes in what was announced; `false` if something between is missing, which a look reads.
+    fn keep_up(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).hear()
     }
 }
 
-/// How often new entries are looked for.
-const STEP: StdDuration = StdDuration::from_secs(1);
+impl Inner {
+    fn hear(&mut self) -> bool {
+        let mut whole = true;
+        loop {
+            match self.batches.try_recv() {
+                Ok(batch) if batch.first_seq() <= self.next => {
+                    if self.next < batch.next_seq() {
+                        self.digest.take(&batch, self.next);
+                        (self.next, self.place) = (batch.next_seq(), Some(batch.end()));
+                    }
+                }
+                Ok(_) | Err(TryRecvError::Lagged(_)) => whole = false,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return whole,
+            }
+        }
+    }
+
+    /// Reads what was written and not heard of.
+    fn read(&mut self, dir: &Path) -> Result<(), ReadError> {
+        let entries = match self.place {
+            Some(place) => Entries::from_position(dir, place),
+            None => Entries::from_seq(dir, self.next)?,
+        };
+        for located in entries {
+            let Located { entry, position, len, .. } = located?;
+            if entry.seq >= self.next {
+                self.digest.add(&entry);
+                self.next = entry.seq + 1;
+                self.place = Some(Position { offset: position.offset + len, ..position });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How often what was written is taken in.
+const STEP: StdDuration = StdDuration::from_millis(250);
 
 /// Keeps the digest up to date until the server stops, so that a page finds it read.
 pub(crate) async fn follow(house: Arc<House>, stop: CancellationToken) {
+    let mut whole = false;
     loop {
-        let reader = Arc::clone(&house);
-        let read = tokio::task::spawn_blocking(move || reader.reading.look(&reader.ledger_dir(), |_| ())).await;
-        if let Ok(Err(error)) = read {
-            tracing::warn!(%error, "the ledger could not be read for the figures of use");
+        if !whole {
+            let reader = Arc::clone(&house);
+            let look = move || reader.reading.look(&reader.ledger, &reader.ledger_dir(), |_| ());
+            if let Ok(Err(error)) = tokio::task::spawn_blocking(look).await {
+                tracing::warn!(%error, "the ledger could not be read for the figures of use");
+            }
         }
         if tokio::time::timeout(STEP, stop.cancelled()).await.is_ok() {
             return;
         }
+        whole = house.reading.keep_up();
     }
 }
 

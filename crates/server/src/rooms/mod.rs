@@ -63,7 +63,7 @@ impl Rooms {
     async fn digest<T: Send + 'static>(&self, look: impl FnOnce(&Digest) -> T + Send + 'static) -> Result<T, Trouble> {
         let house = Arc::clone(&self.house);
         let looked = tokio::task::spawn_blocking(move || {
-            house.reading.look(&house.ledger_dir(), |digest| {
+            house.reading.look(&house.ledger, &house.ledger_dir(), |digest| {
                 if digest.beyond() > 0 {
                     tracing::warn!(beyond = digest.beyond(), "verdicts found no room in the figures of use");
                 }

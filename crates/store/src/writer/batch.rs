@@ -92,6 +92,13 @@ impl Batch {
         self.place
     }
 
+    /// Where the line behind the last one begins.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        let bytes: u64 = self.lens.iter().map(|len| u64::from(*len)).sum();
+        Position { offset: self.place.offset + bytes, ..self.place }
+    }
+
     /// The hash of the last line.
     #[must_use]
     pub fn hash(&self) -> Hash {

@@ -38,9 +38,9 @@ pub const QUEUE_RECORDS: usize = 8_192;
 /// How many batches a subscriber may lag behind before it loses some.
 pub const SUBSCRIBER_BATCHES: usize = 512;
 
-/// How long the writer lets records gather after it has written some, so that they share a wake-up and a system call. What comes
-/// after a rest is written at once, and so is what somebody waits for ([`Options::help`]).
-pub const GATHER: StdDuration = StdDuration::from_millis(1);
+/// How long the thread of the writer lets records gather after it has written some, so that they share a wake-up and a system
+/// call. What comes after a rest is written at once, and so is what somebody waits for ([`Options::help`]).
+pub const GATHER: StdDuration = StdDuration::from_millis(4);
 
 /// How the writer works. The default is right for a server.
 #[derive(Clone)]

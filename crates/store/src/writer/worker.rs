@@ -96,6 +96,10 @@ pub(super) fn run(shared: &Shared) {
         if !open {
             return;
         }
+        // Someone who came meanwhile found the lock taken and relies on this look.
+        if shared.help && shared.progress.is_awaited() && !shared.queue.is_empty() {
+            patience = Patience::Until(Duration::ZERO);
+        }
     }
 }
 
