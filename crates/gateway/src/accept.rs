@@ -16,6 +16,7 @@ use crate::exchange::Client;
 use crate::gateway::{Core, Gateway};
 use crate::metrics::{Handshake, Met};
 use crate::ports::ClientCertificate;
+use crate::stop::cancelled;
 use crate::tls::CHALLENGE_PROTOCOL;
 use crate::worker::Worker;
 use crate::{h1, h2};
@@ -108,14 +109,14 @@ impl Gateway {
                 let (stop_now, tasks) = (worker.core.stop_now.clone(), worker.core.tasks.clone());
                 let rest = tokio::select! {
                     rest = connection(worker, stream, peer, purpose, shutdown) => rest,
-                    () = stop_now.cancelled() => None,
+                    () = cancelled(&stop_now) => None,
                 };
                 // What goes on for long has a task of its own, no larger than it needs.
                 if let Some(rest) = rest {
                     tasks.spawn(async move {
                         tokio::select! {
                             () = rest => {}
-                            () = stop_now.cancelled() => {}
+                            () = cancelled(&stop_now) => {}
                         }
                         drop(place);
                     });

@@ -70,10 +70,13 @@ impl Client {
         Ok((ip != self.peer.ip()).then(other))
     }
 
-    /// The trace that a request belongs to.
+    /// The trace that a request belongs to, unless it is one of its own that nobody collects.
     pub(crate) fn trace(&self, id: &RequestId, head: &Head, core: &Core) -> Option<Trace> {
         let every = core.spans.as_ref().map_or(0, |s| s.every);
         let trusted = core.hops.trusts(self.peer.ip());
+        if every == 0 && !trusted {
+            return None;
+        }
         Trace::of(id, trusted, head.raw("traceparent"), head.raw("tracestate"), every)
     }
 }

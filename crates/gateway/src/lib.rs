@@ -67,6 +67,7 @@ mod routes;
 mod scratch;
 mod sites;
 mod standing;
+mod stop;
 mod tls;
 pub mod trace;
 pub mod tunnel;

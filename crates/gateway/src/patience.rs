@@ -17,7 +17,12 @@ pub(crate) struct Patience {
 impl Patience {
     /// Waits so long from now.
     pub(crate) fn set(&mut self, span: Duration) {
-        self.due = Some(Instant::now() + span);
+        self.set_from(Instant::now(), span);
+    }
+
+    /// Waits so long from this instant.
+    pub(crate) fn set_from(&mut self, now: Instant, span: Duration) {
+        self.due = Some(now + span);
     }
 
     /// Whether it waits for an end.

@@ -81,6 +81,11 @@ impl Pipe {
         !self.decoder.ended()
     }
 
+    /// The memory of what stood in front, when everything was written.
+    pub(crate) fn front(&mut self) -> Vec<u8> {
+        if self.done { std::mem::take(&mut self.front) } else { Vec::new() }
+    }
+
     /// The memory of the head, for use again.
     pub(crate) fn into_parts(self) -> (Vec<u8>, BytesMut) {
         (self.front, self.input)

@@ -157,19 +157,32 @@ impl Trace {
     }
 }
 
-impl Trace {
-    /// The fields that tell it to the application, as whole lines.
-    pub(crate) fn lines(&self) -> Vec<u8> {
-        let mut lines = Vec::with_capacity(PARENT_CHARS + 16);
-        lines.extend_from_slice(b"traceparent: ");
-        self.own.push(&mut lines);
-        lines.extend_from_slice(b"\r\n");
-        if let Some(state) = &self.state {
-            lines.extend_from_slice(b"tracestate: ");
-            lines.extend_from_slice(state.as_bytes());
-            lines.extend_from_slice(b"\r\n");
+/// The fields that tell an application the trace of a request, as whole lines; without one, a trace that begins with this request
+/// and that nobody collects.
+pub(crate) fn write(trace: Option<&Trace>, request: &RequestId, lines: &mut Vec<u8>) {
+    let begun;
+    let trace = match (trace, request.as_str().as_bytes().split_first_chunk::<16>()) {
+        (Some(trace), _) => trace,
+        // The usual one, written as it is: the name of a request is 32 digits.
+        (None, Some((first, rest))) if rest.len() == 16 && *first != [b'0'; 16] => {
+            for part in [&b"traceparent: 00-"[..], first, rest, b"-", first, b"-00\r\n"] {
+                lines.extend_from_slice(part);
+            }
+            return;
         }
-        lines
+        (None, _) => {
+            begun = Trace::of(request, false, std::iter::empty(), std::iter::empty(), 0);
+            let Some(begun) = &begun else { return };
+            begun
+        }
+    };
+    lines.extend_from_slice(b"traceparent: ");
+    trace.own.push(lines);
+    lines.extend_from_slice(b"\r\n");
+    if let Some(state) = &trace.state {
+        lines.extend_from_slice(b"tracestate: ");
+        lines.extend_from_slice(state.as_bytes());
+        lines.extend_from_slice(b"\r\n");
     }
 }
 
@@ -266,6 +279,18 @@ mod tests {
         assert_eq!(of(true, &[], &[], 0).own, own.own);
         assert_eq!(of(true, &["nonsense"], &[], 0).own, own.own, "a broken field counts as none");
         assert_eq!(of(true, &[GOOD, GOOD], &[], 0).own, own.own, "two fields count as none");
+    }
+
+    #[test]
+    fn what_is_not_collected_is_told_as_if_it_were() {
+        for id in [REQUEST, "0000000000000000dd8448eb211c8031"] {
+            let id = id.parse().unwrap();
+            let none = || std::iter::empty::<&[u8]>();
+            let (mut short, mut long) = (Vec::new(), Vec::new());
+            write(None, &id, &mut short);
+            write(Trace::of(&id, false, none(), none(), 0).as_ref(), &id, &mut long);
+            assert_eq!(String::from_utf8(short), String::from_utf8(long));
+        }
     }
 
     #[test]

@@ -348,8 +348,9 @@ pub(crate) fn random_hex<const N: usize>() -> Result<String> {
     Ok(hex(&bytes))
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |n: u8| char::from(DIGITS[usize::from(n & 15)]);
     bytes.iter().flat_map(|b| [digit(b >> 4), digit(*b)]).collect()
 }
@@ -375,9 +376,12 @@ pub(crate) fn new_request_id() -> RequestId {
             getrandom::fill(bytes).expect("the system gives random bytes");
         }
         let from = bytes.len() - REQUEST_BYTES;
-        let name = hex(&bytes[from..]);
+        let mut name = [0; 2 * REQUEST_BYTES];
+        for (digits, byte) in name.as_chunks_mut::<2>().0.iter_mut().zip(&bytes[from..]) {
+            *digits = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        }
         bytes.truncate(from);
         name
     });
-    name.parse().expect("hexadecimal digits are an id")
+    std::str::from_utf8(&name).ok().and_then(|name| name.parse().ok()).expect("hexadecimal digits are an id")
 }

@@ -8,6 +8,7 @@ use bytes::{Buf, BytesMut};
 use safeconduct_http::{AnswerOwn, Decoder, Encoder, Framing, Own, Refused, Upgrade, binds_connection};
 use safeconduct_model::{Class, RequestId};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{AHEAD_BYTES, Conn, Next};
@@ -18,6 +19,8 @@ use crate::pipe::{Pipe, PipeError};
 use crate::scratch;
 use crate::upstream::{ForwardError, Up, h2, is_h2, is_idempotent, may_repeat};
 
+/// What the head of a request mostly needs when it is written.
+const HEAD_BYTES: usize = 2 * 1024;
 /// How many interim answers (1xx) an application may send before its answer.
 const INTERIM: usize = 8;
 
@@ -82,7 +85,7 @@ where
         lease.answered(self.answer.status());
         self.status = self.answer.status();
         let close = !self.head.persistent() || shutdown.is_cancelled();
-        let mut out = std::mem::take(&mut self.out);
+        let mut out = upward.pipe.front();
         out.clear();
         let own =
             AnswerOwn { request: id.as_str(), cookies: &worker.core.cookies, close, version: self.head.version() };
@@ -224,6 +227,7 @@ where
             }
             let mut out = std::mem::take(&mut self.out);
             out.clear();
+            out.reserve(HEAD_BYTES);
             let own = Own {
                 client: &self.client().address,
                 proto: self.client.scheme(),
@@ -236,8 +240,9 @@ where
             let input = std::mem::take(&mut self.input);
             let mut upward = Upward { pipe: Pipe::new(out, decoder, encoder, input), seen: 0 };
             let safe = !upward.pipe.has_body() && is_idempotent(self.head.method());
-            up.patience.set(worker.core.limits.first_byte);
-            self.patience.set(worker.core.limits.body_idle);
+            let now = Instant::now();
+            up.patience.set_from(now, worker.core.limits.first_byte);
+            self.patience.set_from(now, worker.core.limits.body_idle);
             let mut interim = 0;
             let head = std::future::poll_fn(|cx| self.poll_answer(cx, &mut up, &mut upward, lease, &mut interim)).await;
             match head {

@@ -28,6 +28,7 @@ use crate::lease::Lease;
 use crate::patience::Patience;
 use crate::relay::relay;
 use crate::scratch;
+use crate::stop::cancelled;
 use crate::tunnel::{Opened, Socket};
 use crate::upstream::Up;
 use crate::worker::Worker;
@@ -140,7 +141,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     async fn talk(&mut self, shutdown: &CancellationToken) -> Next {
-        let mut stopping = pin!(shutdown.cancelled());
+        let mut stopping = pin!(cancelled(shutdown));
         self.patience.set(self.worker.core.limits.idle);
         loop {
             scratch::shrink(&mut self.input);
@@ -233,7 +234,8 @@ where
         self.behind = None;
         let behind = self.client.behind(&self.head, core);
         let trace = self.client.trace(&id, &self.head, core);
-        self.trace = trace.as_ref().map(crate::trace::Trace::lines).unwrap_or_default();
+        self.trace.clear();
+        crate::trace::write(trace.as_ref(), &id, &mut self.trace);
         let tracing = Tracing::begin(core, trace.as_ref(), &self.head).map(|t| (t, id.clone()));
         let routed = match behind {
             Err(refused) => Err((refused, None)),

@@ -26,6 +26,7 @@ use crate::answer;
 use crate::body::{Body, boxed, holding};
 use crate::exchange::{Client, Exchange, Memory, Route, Tracing};
 use crate::live::lock;
+use crate::stop::cancelled;
 use crate::worker::Worker;
 
 /// How often a resting connection is looked at.
@@ -70,12 +71,12 @@ where
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
-        () = cut.cancelled() => Ok(()),
-        () = either(shutdown.cancelled(), rest.lasts(limits.idle)) => {
+        () = cancelled(&cut) => Ok(()),
+        () = either(cancelled(&shutdown), rest.lasts(limits.idle)) => {
             serving.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = serving.as_mut() => ended,
-                () = cut.cancelled() => Ok(()),
+                () = cancelled(&cut) => Ok(()),
             }
         }
     };
@@ -131,7 +132,8 @@ async fn handle_head(shared: &Arc<Shared>, mut request: Request<Incoming>, head:
     drop(parts);
     let trace = shared.client.trace(&id, head, &worker.core);
     let tracing = Tracing::begin(&worker.core, trace.as_ref(), head);
-    let lines = trace.as_ref().map(crate::trace::Trace::lines).unwrap_or_default();
+    let mut lines = Vec::new();
+    crate::trace::write(trace.as_ref(), &id, &mut lines);
     // To an application over HTTP/1.1 a length of nothing is the whole request: it is not sent before that is known to be so.
     if head.framing() == Framing::Length(0)
         && let Err(refused) = nothing_follows(&mut body, worker.core.limits.body_idle).await
