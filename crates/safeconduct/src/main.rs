@@ -460,7 +460,10 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let filter = std::env::var("SAFECONDUCT_LOG").unwrap_or_else(|_| "warn,safeconduct=info".to_owned());
     out::start_log(&filter);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .on_thread_start(safeconduct_server::stand_back)
+        .build();
     let answer = match runtime {
         Ok(runtime) => runtime.block_on(run(cli.command)),
         Err(error) => Err(anyhow::anyhow!("the runtime cannot start: {error}")),

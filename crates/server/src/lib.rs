@@ -56,4 +56,5 @@ mod upgrade;
 mod upstream;
 
 pub use house::{Current, House};
+pub use plane::stand_back;
 pub use run::{Running, SOCKET, Start, StartError, start, take_over};

@@ -23,6 +23,18 @@ pub(crate) struct Doors {
     pub(crate) plain: Option<TcpListener>,
 }
 
+/// How much nicer the threads of pages, databases and figures are than those of the data plane (in steps of `nice`): where they
+/// share a core, a request does not wait until a page is made.
+const NICER: i32 = 5;
+
+/// Lets the present thread stand back behind the data plane. For the threads of the main runtime, when they start; those of the
+/// data plane are started by the first thread, which does not stand back.
+pub fn stand_back() {
+    if let Err(error) = rustix::process::nice(NICER) {
+        tracing::debug!(%error, "a thread could not be made nicer");
+    }
+}
+
 /// Starts `threads` threads that serve until `stop`. The future is ready when all of them have ended.
 pub(crate) fn serve(
     gateway: &Arc<Gateway>,
