@@ -6,21 +6,19 @@ use std::time::Instant;
 
 use safeconduct_access::{LeaseId, Signal};
 use safeconduct_http::Bounds;
-use safeconduct_model::{Access, CutCause, Mode, Record, SystemEvent, Timestamp};
-use safeconduct_policy::Verdict;
+use safeconduct_model::{CutCause, Record, SystemEvent, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::assertion::Signer;
 use crate::hops::Hops;
 use crate::limits::Limits;
-use crate::live::{Entry, LiveTable, LiveView};
+use crate::live::{LiveTable, LiveView};
 use crate::metrics::Metrics;
 use crate::places::Places;
 use crate::ports::Control;
 use crate::routes::Routes;
 use crate::sites::Sites;
-use crate::standing::Standing;
 use crate::trace::Spans;
 use crate::upstream::UpstreamTls;
 
@@ -184,75 +182,6 @@ impl Gateway {
 }
 
 impl Core {
-    /// Asks policy once more about what rests on a standing; anything but a recorded yes cuts it.
-    fn decide_again(&self, standing: &Arc<Standing>, cause: CutCause, since: Instant) {
-        let attached = standing.attached();
-        if attached.is_empty() {
-            // The next request is decided anew in any case.
-            return standing.retire();
-        }
-        let again =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.still_permitted(standing, &attached)));
-        let held = match &again {
-            Ok(held) => held.as_slice(),
-            Err(_) => &[],
-        };
-        for entry in &attached {
-            if !held.contains(&entry.lease) {
-                self.live.kill(entry, cause, since);
-            }
-        }
-        if again.is_err() {
-            self.alarm("a panic while a live connection was decided again; it was cut");
-        }
-    }
-
-    /// Those of the exchanges on a standing that policy still permits, and whose verdict is recorded.
-    fn still_permitted(&self, standing: &Arc<Standing>, attached: &[Arc<Entry>]) -> Vec<LeaseId> {
-        let control = &*self.control;
-        if !control.clock_ok() {
-            return Vec::new();
-        }
-        let (now, snapshot) = (control.now(), control.snapshot());
-        let target = &standing.target;
-        let identity = control.identify(&standing.credentials, &target.id, now);
-        let before = standing.ask();
-        let mut ask = (*before).clone();
-        let same_asker = identity.who.principal == ask.who.principal;
-        ask.place = identity.place(standing.credentials.peer);
-        ask.who = identity.who;
-        ask.why = identity.why;
-        let mode = snapshot.application(&target.id).map_or(Mode::Enforce, |a| a.mode);
-        let mut held = Vec::new();
-        let mut until = None;
-        // What rests on one standing differs in nothing that a rule reads; with other rules it may, so each is asked for.
-        for entry in attached.iter().filter(|e| !e.is_lost()) {
-            ask.request = entry.about.request.clone();
-            ask.what.method = entry.about.method.to_string();
-            ask.what.path = entry.about.path.to_string();
-            let started = Instant::now();
-            let verdict = snapshot.decide(&ask, now);
-            let record = verdict.record(&ask, now, mode, micros(started));
-            let recorded = control.record(Record::Access(Box::new(Access { again: true, ..record })));
-            if let Verdict::Permit(permit) = verdict
-                && same_asker
-                && recorded.is_ok()
-                && now < permit.until()
-                && permit.target().upstream == target.upstream
-                && permit.target().connector == target.connector
-                && permit.target().hosts.contains(&standing.credentials.host)
-            {
-                held.push(entry.lease);
-                let sooner: Timestamp = until.map_or(permit.until(), |u: Timestamp| u.min(permit.until()));
-                until = Some(sooner);
-            }
-        }
-        if let Some(until) = until {
-            standing.extend(ask, now, until);
-        }
-        held
-    }
-
     /// Records that something is wrong with us.
     pub(crate) fn alarm(&self, detail: &str) {
         tracing::warn!(detail, "alarm");

@@ -62,7 +62,7 @@ impl Drop for Lease {
         // An exchange that ended by itself is told by its verdict; a stream tells its end in any case.
         let streamed = self.entry.about.kind != LiveKind::Exchange && self.entry.opened();
         let (cause, delay) = match self.entry.end() {
-            Ended::Cut(cause, since) => (cause, Some(millis(since))),
+            Ended::Cut(cause, delay) => (cause, Some(millis(delay))),
             Ended::ByItself if streamed => (CutCause::Closed, None),
             Ended::ByItself | Ended::Before => return,
         };
@@ -79,6 +79,6 @@ fn living(kind: LiveKind) -> Living {
     }
 }
 
-fn millis(since: Instant) -> Duration {
-    Duration::from_millis(u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX))
+fn millis(span: std::time::Duration) -> Duration {
+    Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }

@@ -39,6 +39,7 @@
 //! ```
 
 mod accept;
+mod again;
 mod answer;
 mod assertion;
 mod body;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -13,6 +13,7 @@ use std::time::Instant;
 use futures_util::task::AtomicWaker;
 use safeconduct_access::{Interests, LeaseId, Leases, Signal};
 use safeconduct_model::{AppId, Ask, CutCause, DeviceId, Principal, RequestId, SessionId, Timestamp};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::standing::Standing;
@@ -93,6 +94,8 @@ pub(crate) struct About {
 pub(crate) struct Entry {
     pub(crate) lease: LeaseId,
     pub(crate) about: About,
+    /// Where it stands among those on its standing; under their lock.
+    pub(crate) place: AtomicUsize,
     pub(crate) up: AtomicU64,
     pub(crate) down: AtomicU64,
     lost: AtomicBool,
@@ -106,6 +109,8 @@ pub(crate) struct Entry {
 struct Switch {
     ended: bool,
     cut: Option<(CutCause, Instant)>,
+    /// When the client was told.
+    gone: Option<Instant>,
     /// A shared connection that ends if the exchange outlives its lease.
     late: Option<CancellationToken>,
 }
@@ -115,6 +120,7 @@ impl Entry {
         Self {
             lease,
             about,
+            place: AtomicUsize::new(0),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
             lost: AtomicBool::new(false),
@@ -143,8 +149,8 @@ impl Entry {
         std::future::poll_fn(|cx| self.poll_lost(cx)).await;
     }
 
-    /// Ends everything that rests on the lease. The first cause stays. Says whether it was still held.
-    pub(crate) fn kill(&self, cause: CutCause, since: Instant) -> bool {
+    /// Ends everything that rests on the lease. The first cause stays. Says whether it was still held. Its task must be woken.
+    fn kill(&self, cause: CutCause, since: Instant) -> bool {
         {
             let mut switch = lock(&self.switch);
             if switch.ended || switch.cut.is_some() {
@@ -153,8 +159,12 @@ impl Entry {
             switch.cut = Some((cause, since));
         }
         self.lost.store(true, Ordering::Release);
-        self.waker.wake();
         true
+    }
+
+    /// The client was told that it is over; what remains is for us alone.
+    pub(crate) fn gone(&self) {
+        lock(&self.switch).gone.get_or_insert_with(Instant::now);
     }
 
     /// The lease was never used: nothing is told of its end.
@@ -195,7 +205,9 @@ impl Entry {
         if std::mem::replace(&mut switch.ended, true) {
             return Ended::Before;
         }
-        switch.cut.map_or(Ended::ByItself, |(cause, since)| Ended::Cut(cause, since))
+        let told = switch.gone;
+        let delay = |since| told.unwrap_or_else(Instant::now).saturating_duration_since(since);
+        switch.cut.map_or(Ended::ByItself, |(cause, since)| Ended::Cut(cause, delay(since)))
     }
 }
 
@@ -206,8 +218,8 @@ pub(crate) enum Ended {
     Before,
     /// Nobody cut it.
     ByItself,
-    /// It was cut.
-    Cut(CutCause, Instant),
+    /// It was cut, so long after the signal.
+    Cut(CutCause, std::time::Duration),
 }
 
 impl LiveTable {
@@ -248,8 +260,21 @@ impl LiveTable {
         let killed = entry.kill(cause, since);
         if killed {
             lock(&self.cutting).push(Arc::clone(entry));
+            entry.waker.wake();
         }
         killed
+    }
+
+    /// Ends leases of one standing. Their tasks are woken by one of their own thread: that is cheaper than to wake each of them
+    /// from here, and all of them are told before the first one clears up.
+    pub(crate) fn kill_all(&self, standing: &Standing, mut entries: Vec<Arc<Entry>>, cause: CutCause, since: Instant) {
+        entries.retain(|entry| entry.kill(cause, since));
+        lock(&self.cutting).extend(entries.iter().cloned());
+        let wake = move || entries.iter().for_each(|entry| entry.waker.wake());
+        match &standing.home {
+            Some(home) if !wake_here(home) => drop(home.spawn(async move { wake() })),
+            _ => wake(),
+        }
     }
 
     /// Presses those that were cut and have not ended.
@@ -311,6 +336,11 @@ impl Entry {
             down: self.down.load(Ordering::Relaxed),
         }
     }
+}
+
+/// Whether this is the runtime on which tasks are to be woken.
+fn wake_here(home: &Handle) -> bool {
+    Handle::try_current().is_ok_and(|here| here.id() == home.id())
 }
 
 /// What a lease rests on.

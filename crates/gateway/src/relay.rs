@@ -72,6 +72,9 @@ pub(crate) async fn relay<C, U>(
                 client.write_all(CLOSE).await?;
                 client.flush().await?;
             }
+            entry.gone();
+            // Many may end at once: all of them hear of it before the first one is cleared up.
+            tokio::task::yield_now().await;
             client.shutdown().await
         };
         let _ = timeout(FAREWELL, farewell).await;

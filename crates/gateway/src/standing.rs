@@ -12,6 +12,7 @@ use safeconduct_access::LeaseId;
 use safeconduct_ledger::{Pattern, Varying};
 use safeconduct_model::{Access, Action, Application, Ask, Duration, Timestamp};
 use safeconduct_policy::Permit;
+use tokio::runtime::Handle;
 
 use crate::live::{About, Entry, LiveTable, LiveView, lock};
 use crate::metrics::AppMetrics;
@@ -44,6 +45,8 @@ pub(crate) struct Standing {
     /// Lines for the application, whole.
     pub(crate) lines: Vec<u8>,
     attached: Mutex<Vec<Arc<Entry>>>,
+    /// Where everything runs that rests on it.
+    pub(crate) home: Option<Handle>,
 }
 
 struct Line {
@@ -110,6 +113,7 @@ impl Standing {
             metrics,
             lines,
             attached: Mutex::default(),
+            home: Handle::try_current().ok(),
         })
     }
 
@@ -153,16 +157,22 @@ impl Standing {
     /// Lets an exchange rest on it.
     pub(crate) fn attach(self: &Arc<Self>, about: About) -> Arc<Entry> {
         let entry = Arc::new(Entry::new(self.table.number(), about));
-        lock(&self.attached).push(Arc::clone(&entry));
+        let mut attached = lock(&self.attached);
+        entry.place.store(attached.len(), Ordering::Relaxed);
+        attached.push(Arc::clone(&entry));
+        drop(attached);
         entry
     }
 
     /// Takes an exchange off it.
     pub(crate) fn detach(&self, entry: &Arc<Entry>) {
         let mut attached = lock(&self.attached);
-        // The latest is the likeliest.
-        if let Some(at) = attached.iter().rposition(|e| Arc::ptr_eq(e, entry)) {
-            attached.swap_remove(at);
+        let place = entry.place.load(Ordering::Relaxed);
+        if attached.get(place).is_some_and(|e| Arc::ptr_eq(e, entry)) {
+            attached.swap_remove(place);
+            if let Some(moved) = attached.get(place) {
+                moved.place.store(place, Ordering::Relaxed);
+            }
         }
     }
 

@@ -112,6 +112,7 @@ where
             }
             // The answer is whole, and the request is not: nothing behind it can be understood.
             Ok(false) => Next::Close,
+            Err(()) if lease.entry().is_lost() => Next::Cut(Box::new((up, lease))),
             Err(()) => Next::Abort,
         }
     }

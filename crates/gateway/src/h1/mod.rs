@@ -69,6 +69,8 @@ enum Next {
     Close,
     /// The end at once: the client must see that the answer is not whole.
     Abort,
+    /// The same, since the lease was lost: the client is to see it before anything is cleared up.
+    Cut(Box<(Up, Lease)>),
     /// Bytes of another protocol.
     Relay(Box<(Up, Lease)>),
     /// Bytes of a tunnel.
@@ -121,6 +123,12 @@ where
             None
         }
         Next::Abort => None,
+        Next::Cut(rest) => {
+            drop(conn);
+            rest.1.entry().gone();
+            // Many may end at once, and this is behind all of them.
+            Some(Box::pin(async move { drop(rest) }))
+        }
         Next::Tunnel(opened) => {
             let Conn { io, .. } = conn;
             Some(Box::pin(async move { opened.carry(Socket::new(io)).await }))

@@ -44,8 +44,13 @@ pub(crate) async fn relay<C: Carrier>(mut client: C, mut upstream: TcpStream, en
         // The upstream is reset: half of a message must not pass for a whole one.
         tracing::debug!(%error, "a cut connection ends like any other");
     }
-    drop(upstream);
     let _ = timeout(FAREWELL, client.part(ended)).await;
+    if ended == Ended::Cut {
+        entry.gone();
+        // Many may end at once: all of them hear of it before the first one is cleared up.
+        tokio::task::yield_now().await;
+    }
+    drop(upstream);
     ended
 }
 
