@@ -173,10 +173,10 @@ async fn connection(
             };
             return match begin {
                 Ok(true) => {
-                    h2::serve(worker, stream, client, shutdown).await;
+                    Box::pin(h2::serve(worker, stream, client, shutdown)).await;
                     None
                 }
-                Ok(false) => h1::serve(worker, stream, client, shutdown).await,
+                Ok(false) => Box::pin(h1::serve(worker, stream, client, shutdown)).await,
                 Err(_) => None,
             };
         }
@@ -192,7 +192,7 @@ async fn connection(
         return None;
     };
     let sites = core.sites.as_deref();
-    let handshake = timeout(limits.handshake, crate::sites::shake(sites, config, stream)).await;
+    let handshake = Box::pin(timeout(limits.handshake, crate::sites::shake(sites, config, stream))).await;
     drop(shaking);
     let stream = match handshake {
         Ok(Ok(stream)) => {
@@ -210,7 +210,7 @@ async fn connection(
             return None;
         }
     };
-    let stream = crate::sites::taken(sites, stream, peer)?;
+    let stream = Box::new(crate::sites::taken(sites, stream, peer)?);
     let session = stream.get_ref().1;
     if session.alpn_protocol() == Some(CHALLENGE_PROTOCOL) {
         return None;
@@ -223,10 +223,10 @@ async fn connection(
     tracing::debug!(%peer, group = ?session.negotiated_key_exchange_group().map(|g| g.name()), "TLS");
     match session.alpn_protocol() == Some(b"h2") {
         true => {
-            h2::serve(worker, stream, client, shutdown).await;
+            Box::pin(h2::serve(worker, stream, client, shutdown)).await;
             None
         }
-        false => h1::serve(worker, stream, client, shutdown).await,
+        false => Box::pin(h1::serve(worker, stream, client, shutdown)).await,
     }
 }
 

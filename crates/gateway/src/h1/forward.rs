@@ -43,7 +43,7 @@ where
         shutdown: &CancellationToken,
     ) -> Next {
         if is_h2(&decided.lease.standing.target.upstream) {
-            return self.forward_h2(id, host, decided, shutdown).await;
+            return Box::pin(self.forward_h2(id, host, decided, shutdown)).await;
         }
         let Decided { lease, receipt } = decided;
         let worker = Arc::clone(&self.worker);
@@ -52,13 +52,13 @@ where
             && let Some(mut receipt) = receipt.take()
             && let Err(refused) = receipt.durable().await
         {
-            return self.unrecorded(id, host, &lease, refused).await;
+            return Box::pin(self.unrecorded(id, host, &lease, refused)).await;
         }
         let exchanged = self.exchange(&id, host, &lease).await;
         if let Some(mut receipt) = receipt.take()
             && let Err(refused) = receipt.written().await
         {
-            return self.unrecorded(id, host, &lease, refused).await;
+            return Box::pin(self.unrecorded(id, host, &lease, refused)).await;
         }
         let (mut up, mut upward) = match exchanged {
             Ok(pair) => pair,
@@ -69,18 +69,18 @@ where
                 let close = !self.head.persistent() || matches!(error, ForwardError::Client(_) | ForwardError::Lost);
                 return match self.head.framing() {
                     Framing::None if !close => {
-                        self.respond(failure, false).await;
+                        Box::pin(self.respond(failure, false)).await;
                         Next::Keep
                     }
                     _ => {
-                        self.respond(failure, true).await;
+                        Box::pin(self.respond(failure, true)).await;
                         Next::Close
                     }
                 };
             }
         };
         if self.answer.is_websocket() {
-            return self.upgrade(&id, up, upward, lease).await;
+            return Box::pin(self.upgrade(&id, up, upward, lease)).await;
         }
         lease.answered(self.answer.status());
         self.status = self.answer.status();
@@ -124,7 +124,7 @@ where
         if lease.standing.target.class == Class::Critical
             && let Err(refused) = receipt.durable().await
         {
-            return self.unrecorded(id, host, &lease, refused).await;
+            return Box::pin(self.unrecorded(id, host, &lease, refused)).await;
         }
         if self.head.expects_continue() && self.input.is_empty() && !self.say_continue().await {
             return Next::Abort;
@@ -165,7 +165,7 @@ where
         };
         (self.head, self.trace, self.behind) = (head, trace, client);
         if let Err(refused) = receipt.written().await {
-            return self.unrecorded(id, host, &lease, refused).await;
+            return Box::pin(self.unrecorded(id, host, &lease, refused)).await;
         }
         let close = !self.head.persistent() || shutdown.is_cancelled() || !decoder.ended();
         let whole = match answered {
@@ -212,7 +212,7 @@ where
             let mut up = match resting {
                 Some(up) => up,
                 None => {
-                    let connecting = worker.pools.connect(&lease.standing);
+                    let connecting = Box::pin(worker.pools.connect(&lease.standing));
                     tokio::select! {
                         biased;
                         () = lease.entry().lost() => return Err(ForwardError::Lost),

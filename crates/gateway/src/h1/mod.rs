@@ -119,7 +119,7 @@ where
     let last = conn.talk(&shutdown).await;
     match last {
         Next::Keep | Next::Close => {
-            conn.linger().await;
+            Box::pin(conn.linger()).await;
             None
         }
         Next::Abort => None,
@@ -161,7 +161,7 @@ where
                         Ok(next) => next,
                         Err(_) => {
                             self.worker.core.alarm("a panic while a request was served; it was denied");
-                            self.respond(answer::last_resort(), true).await;
+                            Box::pin(self.respond(answer::last_resort(), true)).await;
                             Next::Close
                         }
                     }
@@ -170,14 +170,14 @@ where
                     let id = self.worker.core.control.new_request_id();
                     let exchange = Exchange { worker: &self.worker, client: self.client(), id };
                     let refusal = exchange.refuse(&refused, None);
-                    self.respond(refusal, true).await;
+                    Box::pin(self.respond(refusal, true)).await;
                     Next::Close
                 }
                 Heard::Late => {
                     let late = Refused::limit(408, "slow_head");
                     let id = self.worker.core.control.new_request_id();
                     let refusal = Exchange { worker: &self.worker, client: self.client(), id }.refuse(&late, None);
-                    self.respond(refusal, true).await;
+                    Box::pin(self.respond(refusal, true)).await;
                     Next::Close
                 }
                 Heard::Gone => Next::Abort,
@@ -259,14 +259,15 @@ where
             Err((refused, app)) => {
                 let exchange = Exchange { worker: &worker, client: self.client(), id };
                 let refusal = exchange.refuse(&refused, app.as_ref());
-                self.respond(refusal, true).await;
+                Box::pin(self.respond(refusal, true)).await;
                 return Next::Close;
             }
         };
         let close = !self.head.persistent() || shutdown.is_cancelled();
         let next = match route {
-            Route::Tunnel(app) => self.tunnel(id, &authority, &app, close).await,
-            Route::Portal(app) => self.portal(id, &authority, &text, app.as_ref(), close).await,
+            // What is rare has its memory elsewhere: a connection that rests keeps room for what is usual.
+            Route::Tunnel(app) => Box::pin(self.tunnel(id, &authority, &app, close)).await,
+            Route::Portal(app) => Box::pin(self.portal(id, &authority, &text, app.as_ref(), close)).await,
             Route::Application(app) => {
                 let decided = {
                     let client = self.behind.as_ref().unwrap_or(&self.client);
@@ -277,8 +278,8 @@ where
                     Ok(decided) => self.forward(id, &text, decided, shutdown).await,
                     Err(refusing) => {
                         let exchange = Exchange { worker: &worker, client: self.client(), id };
-                        let denial = exchange.deny(&self.head, &text, &app, *refusing).await;
-                        self.respond_unread(denial, close).await
+                        let denial = Box::pin(exchange.deny(&self.head, &text, &app, *refusing)).await;
+                        Box::pin(self.respond_unread(denial, close)).await
                     }
                 }
             }

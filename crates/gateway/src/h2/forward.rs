@@ -39,7 +39,8 @@ pub(super) async fn forward(
     body: Incoming,
 ) -> Response<Body> {
     if is_h2(&decided.lease.standing.target.upstream) {
-        return forward_h2(shared, exchange, head, (host, trace), decided, boxed(body)).await;
+        let forwarding = forward_h2(shared, exchange, head, (host, trace), decided, boxed(body));
+        return Box::pin(forwarding).await;
     }
     let body = Some(body).filter(|b| !b.is_end_stream());
     let (exchanging, lease) = match permitted(shared, exchange, head, (host, trace), decided, body).await {
@@ -88,11 +89,11 @@ async fn forward_h2(
     if app.class == Class::Critical
         && let Err(refused) = receipt.durable().await
     {
-        return exchange.deny(head, place.0, &app, Refusing::unrecorded(&lease, refused)).await;
+        return Box::pin(exchange.deny(head, place.0, &app, Refusing::unrecorded(&lease, refused))).await;
     }
     let answered = crate::upstream::h2::exchange(exchange, exchange.client, head, place, &lease, body).await;
     if let Err(refused) = receipt.written().await {
-        return exchange.deny(head, place.0, &app, Refusing::unrecorded(&lease, refused)).await;
+        return Box::pin(exchange.deny(head, place.0, &app, Refusing::unrecorded(&lease, refused))).await;
     }
     match answered {
         Ok(response) => {
@@ -119,13 +120,13 @@ pub(super) async fn permitted(
         && let Some(mut receipt) = receipt.take()
         && let Err(refused) = receipt.durable().await
     {
-        return Err(exchange.deny(head, host, &app, Refusing::unrecorded(&lease, refused)).await);
+        return Err(Box::pin(exchange.deny(head, host, &app, Refusing::unrecorded(&lease, refused))).await);
     }
     let sent = send(shared, exchange, head, (host, trace), &lease, body).await;
     if let Some(mut receipt) = receipt.take()
         && let Err(refused) = receipt.written().await
     {
-        return Err(exchange.deny(head, host, &app, Refusing::unrecorded(&lease, refused)).await);
+        return Err(Box::pin(exchange.deny(head, host, &app, Refusing::unrecorded(&lease, refused))).await);
     }
     match sent {
         Ok(exchanging) => {
@@ -153,7 +154,7 @@ async fn send(
             None => tokio::select! {
                 biased;
                 () = lease.entry().lost() => return Err(ForwardError::Lost),
-                up = worker.pools.connect(&lease.standing) => up?,
+                up = Box::pin(worker.pools.connect(&lease.standing)) => up?,
             },
         };
         let mut out = Vec::with_capacity(1_024);

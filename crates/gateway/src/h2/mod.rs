@@ -54,7 +54,8 @@ where
     let shared =
         Arc::new(Shared { worker, client, memory: Mutex::default(), rest: Arc::clone(&rest), cut: cut.clone() });
     let service = service_fn(move |request| {
-        let work = serve_one(Arc::clone(&shared), request);
+        // It is moved several times before it runs, so its memory stays where it is.
+        let work = Box::pin(serve_one(Arc::clone(&shared), request));
         async { Ok::<_, std::convert::Infallible>(work.await) }
     });
     let mut builder = http2::Builder::new(crate::tunnel::Streams);
@@ -127,7 +128,8 @@ async fn handle_head(shared: &Arc<Shared>, mut request: Request<Incoming>, head:
         && !head.is_extended_connect()
         && let Some(upgrade) = upgrade
     {
-        return crate::tunnel::connect(&exchange, head, &parts.headers, shared.rest.begin(), upgrade).await;
+        let tunnel = crate::tunnel::connect(&exchange, head, &parts.headers, shared.rest.begin(), upgrade);
+        return Box::pin(tunnel).await;
     }
     drop(parts);
     let trace = shared.client.trace(&id, head, &worker.core);
@@ -136,7 +138,7 @@ async fn handle_head(shared: &Arc<Shared>, mut request: Request<Incoming>, head:
     crate::trace::write(trace.as_ref(), &id, &mut lines);
     // To an application over HTTP/1.1 a length of nothing is the whole request: it is not sent before that is known to be so.
     if head.framing() == Framing::Length(0)
-        && let Err(refused) = nothing_follows(&mut body, worker.core.limits.body_idle).await
+        && let Err(refused) = Box::pin(nothing_follows(&mut body, worker.core.limits.body_idle)).await
     {
         return exchange.refuse(&refused, None);
     }
@@ -184,12 +186,13 @@ async fn answer_head(
         Route::Application(app) => {
             let decided = exchange.decide(head, &authority, &app, &mut lock(&shared.memory));
             match decided {
-                Err(refusing) => exchange.deny(head, &text, &app, *refusing).await,
+                Err(refusing) => Box::pin(exchange.deny(head, &text, &app, *refusing)).await,
                 Ok(decided) => {
                     decided.lease.entry().end_late_with(shared.cut.clone());
                     match (head.upgrade(), upgrade) {
                         (Upgrade::WebSocket, Some(upgrade)) => {
-                            websocket::open(shared, exchange, head, (&text, trace), decided, upgrade).await
+                            let opening = websocket::open(shared, exchange, head, (&text, trace), decided, upgrade);
+                            Box::pin(opening).await
                         }
                         _ => forward::forward(shared, exchange, head, (&text, trace), decided, body).await,
                     }
