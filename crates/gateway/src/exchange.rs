@@ -321,6 +321,7 @@ impl Exchange<'_> {
             place: identity.place(self.client.peer.ip()),
             who: identity.who,
             why: identity.why,
+            lock: identity.lock,
         }
     }
 

@@ -222,6 +222,7 @@ impl Core {
         ask.place = identity.place(standing.credentials.peer);
         ask.who = identity.who;
         ask.why = identity.why;
+        ask.lock = identity.lock;
         let mode = snapshot.application(&target.id).map_or(Mode::Enforce, |a| a.mode);
         let mut held = Vec::new();
         let mut until = None;
@@ -277,6 +278,7 @@ fn cause(signal: &Signal) -> CutCause {
         Signal::SessionEnded(_) => CutCause::SessionEnded,
         Signal::PersonChanged(_) | Signal::GroupChanged(_) | Signal::GrantChanged(_) => CutCause::PersonChanged,
         Signal::DeviceChanged(_) => CutCause::DeviceChanged,
+        Signal::Locked(_) => CutCause::Locked,
         Signal::PolicyPublished | Signal::AppChanged(_) | Signal::Everything => CutCause::PolicyPublished,
     }
 }

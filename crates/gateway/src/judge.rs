@@ -160,6 +160,7 @@ impl Case<'_> {
             place: identity.place(self.client),
             who: identity.who,
             why: identity.why,
+            lock: identity.lock,
         }
     }
 

@@ -91,6 +91,7 @@ fn entry(seq: u64, u: &Use) -> Entry {
         what: What { app: u.app.parse().expect("id"), action: u.action, method: "GET".into(), path: "/q".into() },
         place: Place { ip: [10, 0, 0, 1].into(), network: u.network.clone(), country: None, device },
         why: Why { stated: u.purpose.clone().map(|purpose| Stated { purpose, ticket: None }), grant: u.grant.clone() },
+        lock: None,
     };
     let outcome = match u.outcome {
         None => Outcome::Permit { until: decided },

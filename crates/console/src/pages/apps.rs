@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::locks;
 use crate::parts::table::{Column, Key, Table};
 use crate::parts::{self, icon, layout, rows, time, words};
 use crate::view::{App, AppRow, Fact, Frame, Link};
@@ -110,7 +111,7 @@ pub fn page(frame: &Frame, view: &App) -> Markup {
         &lead,
         &html! {
             div.two {
-                section.card aria-label="Facts" { (facts(frame, &view.facts)) }
+                section.card aria-label="Facts" { (facts(frame, &view.facts)) (locks::lead("application", r.id.as_str())) }
                 section.card aria-label="Assets and rules" {
                     h2 { "Leads to" }
                     @if view.assets.is_empty() { p.quiet { "No asset is named behind it." } }

@@ -94,6 +94,7 @@ pub(crate) const fn cause(c: CutCause) -> &'static str {
         CutCause::SessionEnded => "the session ended",
         CutCause::PersonChanged => "the person's rights changed",
         CutCause::DeviceChanged => "the device changed",
+        CutCause::Locked => "a lock was placed",
         CutCause::PolicyPublished => "a policy was published",
         CutCause::TimePassed => "its time was over",
         CutCause::UpstreamFailed => "the application failed",

@@ -13,7 +13,7 @@ use futures_util::stream;
 use safeconduct_access::Visitor;
 use safeconduct_console::{Answer, Backend, Events, Trouble, view::*};
 use safeconduct_model::{
-    Action, AppId, AssetKind, Auth, Check, Class, ConnectorName, CutCause, DeviceId, Duration, Failing, Method, Mode,
+    Action, AppId, AssetKind, Auth, Check, Class, ConnectorName, CutCause, DeviceId, Duration, Failing, LockId, Method, Mode,
     PersonId, Reason, Remedy, SessionId, Timestamp,
 };
 
@@ -1153,6 +1153,45 @@ impl Backend for Sample {
     }
     fn revoke_connector<'a>(&'a self, _: &'a Visitor, _: &'a ConnectorName) -> Answer<'a, Done> {
         done("berlin/rack-1 is revoked.")
+    }
+    fn locks<'a>(&'a self, _: &'a Visitor) -> Answer<'a, Vec<LockRow>> {
+        let row = |n: u64, kind, on: Link, message: &str, until: Option<Timestamp>| LockRow {
+            id: format!("3fa09c{n:04x}").parse().expect("id"),
+            kind,
+            on,
+            message: self.n(message),
+            by: Link::to(self.n("Lin Wei"), "/console/people/lin"),
+            placed: mins(n * 47),
+            until,
+            in_force: until.is_none_or(|u| mins(0) < u),
+        };
+        let until = |mins_ahead| Some(mins(0) + Duration::from_mins(mins_ahead));
+        let rows = vec![
+            row(
+                1,
+                "person",
+                Link::to(self.n("Marek Novák"), "/console/people/marek"),
+                "Your laptop was reported stolen. Call the security desk, 7-300.",
+                None,
+            ),
+            row(2, "device", Link::to(self.n("Bo's laptop"), "/console/devices/lt-12"), "Bring it to room 2.14.", until(400)),
+            row(3, "application", Link::to(self.n("Payroll"), "/console/apps/payroll"), "Closed while it is restored.", until(35)),
+            row(4, "connector", Link::plain(self.n("berlin/rack-3")), "Moved to a new rack.", Some(mins(90))),
+        ];
+        ok(if self.empty { vec![] } else { rows })
+    }
+    fn place_lock<'a>(&'a self, _: &'a Visitor, form: &'a LockForm) -> Answer<'a, LockPlaced> {
+        ok(match form.name.as_str() {
+            "nobody" => LockPlaced::Again { error: "no person nobody is known here; correct the name.".to_owned() },
+            _ => LockPlaced::Done(Done {
+                title: "The person Marek Novák is locked, until it is lifted.".to_owned(),
+                details: vec!["What was live and rests on it was cut.".to_owned()],
+                next: Link::to("All locks", "/console/locks"),
+            }),
+        })
+    }
+    fn lift_lock<'a>(&'a self, _: &'a Visitor, _: &'a LockId) -> Answer<'a, Done> {
+        done("The lock on the person Marek Novák is lifted.")
     }
     fn cut_session<'a>(&'a self, _: &'a Visitor, _: &'a SessionId) -> Answer<'a, Done> {
         done("Cut 1 session of Ada Lovelace: 3 connections ended.")

@@ -140,6 +140,7 @@ fn remedy(remedy: &Remedy) -> String {
         Remedy::OtherNetwork => "use another network".into(),
         Remedy::AskOwner { owner: Some(owner) } => format!("ask {owner}, who answers for the application"),
         Remedy::AskOwner { owner: None } => "ask whoever answers for the application".into(),
+        Remedy::AskOperators => "ask whoever runs Safeconduct".into(),
         Remedy::Nothing => "nothing".into(),
     }
 }

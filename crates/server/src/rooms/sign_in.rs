@@ -5,12 +5,13 @@ use safeconduct_api::Cookie;
 use safeconduct_console::Trouble;
 use safeconduct_console::view::{Outcome, PasswordForm, Provider, Setup, SetupForm, SignIn, StepUp};
 use safeconduct_directory::{PasswordStep, Proven, SETUP_LINK_LIFE, SignInError};
-use safeconduct_model::{SessionEventKind, Timestamp};
+use safeconduct_model::{PersonId, SessionEventKind, Timestamp};
 use safeconduct_store::{MAX_PAGE, Page};
 
 use safeconduct_authn::one_time::Token;
 
 use crate::house::House;
+use crate::locks::LockedOut;
 use crate::portal::SHOWN_DEVICE;
 use crate::portal::ceremonies::signed_in;
 use crate::rooms::links::Naming;
@@ -73,6 +74,11 @@ async fn prove(house: &House, form: &PasswordForm) -> Result<Option<Proven>, Sig
 pub(crate) async fn with_password(house: &House, form: &PasswordForm) -> Result<Outcome, Trouble> {
     match prove(house, form).await {
         Ok(Some(proven)) if house.is_active(&proven.person) => {
+            // Who proved who they are may know that they are locked out, and what to do.
+            if let Err(locked) = lock_on(house, &proven.person) {
+                house.record_failed_sign_in(&form.person, client_ip());
+                return Ok(again(locked.to_string()));
+            }
             let opened = open(house, proven).await?;
             let signed = signed_in(&opened, &house.return_to(&form.return_to));
             Ok(Outcome::Redirect { to: signed.location, cookies: headers(&signed.cookies) })
@@ -93,6 +99,11 @@ pub(crate) async fn with_password(house: &House, form: &PasswordForm) -> Result<
             Ok(again(said(&error)))
         }
     }
+}
+
+fn lock_on(house: &House, person: &PersonId) -> Result<(), LockedOut> {
+    let device = SHOWN_DEVICE.try_with(Clone::clone).ok().flatten();
+    house.lock_on_sign_in(person, device.as_ref())
 }
 
 async fn open(house: &House, proven: Proven) -> Result<Token, Trouble> {
@@ -123,6 +134,10 @@ pub(crate) async fn set_up(house: &House, token: &str, form: &SetupForm) -> Resu
     let typed = form.person.trim().to_ascii_lowercase();
     if !typed.is_empty() && typed != person.as_str() {
         return Ok(again(format!("This link was made for `{person}`. Type this id, or ask for a link of your own.")));
+    }
+    // A link that is not used stays good for the time after the lock.
+    if let Err(locked) = lock_on(house, &person) {
+        return Ok(again(locked.to_string()));
     }
     let proven = match house.setup_links.redeem(token, house.now()).await {
         Ok(proven) => proven,

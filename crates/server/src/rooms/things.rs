@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use safeconduct_config::CONSOLE;
 use safeconduct_console::Trouble;
 use safeconduct_console::view::{App, AppRow, Fact, Link, Share};
-use safeconduct_model::{AppId, Application, Host, Mode, PersonId, Principal, Timestamp};
+use safeconduct_model::{AppId, Application, Host, LockTarget, Mode, PersonId, Principal, Timestamp};
 
 use crate::house::{Current, House};
 use crate::rooms::digest::{Digest, day_of};
 use crate::rooms::links::{Naming, count};
+use crate::rooms::locks;
 use crate::rooms::map::{asker, fold, groups_of, usage};
 use crate::rooms::today::under_todays_policy;
 use crate::rooms::watch::{self, Wanted};
@@ -111,7 +112,7 @@ pub(crate) async fn app(rooms: &Rooms, id: &AppId) -> Result<App, Trouble> {
         Mode::Observe => "observe: whoever is signed in gets through, and what policy would say is recorded",
         Mode::Enforce => "enforce: policy decides",
     };
-    let facts = vec![
+    let mut facts = vec![
         configured("hosts", Link::plain(hosts)),
         configured("upstream", Link::plain(app.upstream.clone())),
         configured("mode", Link::plain(mode)),
@@ -119,6 +120,10 @@ pub(crate) async fn app(rooms: &Rooms, id: &AppId) -> Result<App, Trouble> {
         configured("owner", app.owner.as_ref().map_or_else(|| Link::plain("nobody named"), |o| house.person(o))),
         configured("route table", Link::plain(format!("{} lines", app.routes.len()))),
     ];
+    facts.extend(locks::facts(house, &LockTarget::Application(id.clone())));
+    if let Some(site) = &app.connector {
+        facts.extend(locks::facts(house, &LockTarget::Site(site.clone())));
+    }
     let nothing = AppUse::default();
     Ok(App {
         row: row(house, &current, app, used.get(id).unwrap_or(&nothing)),
