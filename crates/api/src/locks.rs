@@ -34,9 +34,7 @@ pub struct NewLock {
 
 /// The routes.
 pub(crate) fn routes() -> Router<Shared> {
-    Router::new()
-        .route("/api/v1/locks", get(list).post(place))
-        .route("/api/v1/locks/{id}/lift", post(lift))
+    Router::new().route("/api/v1/locks", get(list).post(place)).route("/api/v1/locks/{id}/lift", post(lift))
 }
 
 async fn list(State(backend): Backend, _: Actor) -> Result<axum::Json<Vec<Lock>>, ApiError> {

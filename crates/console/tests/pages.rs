@@ -376,7 +376,10 @@ async fn a_lock_that_is_not_placed_keeps_what_was_typed_and_says_why() {
     check("/console/locks", &page.text);
     assert!(page.text.contains("role=\"alert\"") && page.text.contains("is known here"), "{}", page.text);
     assert!(page.text.contains("value=\"nobody\"") && page.text.contains("value=\"Call &lt;7-300&gt;\""));
-    assert!(page.text.contains("<option value=\"device\" selected>") && page.text.contains("<option value=\"8h\" selected>"));
+    assert!(
+        page.text.contains("<option value=\"device\" selected>")
+            && page.text.contains("<option value=\"8h\" selected>")
+    );
     let filled = get(Sample::default(), "/console/locks?kind=application&name=wiki").await;
     assert!(filled.text.contains("<option value=\"application\" selected>") && filled.text.contains("value=\"wiki\""));
 }

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use safeconduct_ledger::{Pattern, Varying};
 use safeconduct_model::{
-    AppId, Application, DeviceFacts, Failing, Host, LockFacts, PersonId, Place, Principal, Reason, Record, Remedy, RequestId,
-    RuleId, Timestamp, Who, Why,
+    AppId, Application, DeviceFacts, Failing, Host, LockFacts, PersonId, Place, Principal, Reason, Record, Remedy,
+    RequestId, RuleId, Timestamp, Who, Why,
 };
 use safeconduct_policy::Snapshot;
 use thiserror::Error;

@@ -137,7 +137,7 @@ async fn the_next_request_is_denied_with_the_lock_and_after_it_is_lifted_it_pass
     house.gateway.signal(&Signal::Locked(lock.target));
     let heard = house.raw(ask).await;
     assert_eq!((heard.status(), heard.reason()), (403, Some(Reason::Locked)));
-    assert!(heard.0.contains("Call 7-300."), "{}", heard.0);
+    assert!(heard.text.contains("Call 7-300."), "{}", heard.text);
     house.control.sessions.lock().unwrap().get_mut("ada").unwrap().lock = None;
     assert_eq!(house.raw(ask).await.status(), 200, "without a signal, at once");
     assert!(house.gateway.live().iter().all(|l| l.kind == LiveKind::Exchange));

@@ -46,7 +46,9 @@ pub enum LockTarget {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum LockTargetError {
     /// No such kind.
-    #[error("a lock is on a person, group, device, session, grant, workload, application, site or connector; not on a `{0}`")]
+    #[error(
+        "a lock is on a person, group, device, session, grant, workload, application, site or connector; not on a `{0}`"
+    )]
     Kind(String),
     /// No such id.
     #[error(transparent)]

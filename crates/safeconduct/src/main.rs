@@ -473,8 +473,8 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<Answer> {
     use commands::{
-        assess, bundle, config, connect, connector, device, eval, explain, ledger, lint, lock, login, map, person, policy,
-        protect, prove, reach, up, watch,
+        assess, bundle, config, connect, connector, device, eval, explain, ledger, lint, lock, login, map, person,
+        policy, protect, prove, reach, up, watch,
     };
     match command {
         Command::Demo { port, dir, check, quiet, days, records } => {

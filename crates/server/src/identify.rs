@@ -81,12 +81,8 @@ impl House {
             return;
         }
         let device = session.device.clone().or(shown);
-        let somebody = Somebody {
-            person: &session.person,
-            groups: &groups,
-            session: Some(&session.id),
-            device: device.as_ref(),
-        };
+        let somebody =
+            Somebody { person: &session.person, groups: &groups, session: Some(&session.id), device: device.as_ref() };
         let (lock, grant) = self.lock_and_grant(current, &somebody, app, now);
         identity.lock = lock;
         identity.why = Why { stated: session.stated.get(app).cloned(), grant };

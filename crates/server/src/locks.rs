@@ -11,8 +11,8 @@ use arc_swap::ArcSwap;
 use safeconduct_access::{Grant, Locks, LocksFull, Signal, grant_for};
 use safeconduct_config::CONSOLE;
 use safeconduct_model::{
-    AppId, ConnectorName, DeviceId, Duration, GrantFacts, GroupId, Lock, LockFacts, LockId, LockMessage, LockTarget, PersonId,
-    SessionId, Timestamp,
+    AppId, ConnectorName, DeviceId, Duration, GrantFacts, GroupId, Lock, LockFacts, LockId, LockMessage, LockTarget,
+    PersonId, SessionId, Timestamp,
 };
 use safeconduct_store::Control;
 use thiserror::Error;
@@ -69,7 +69,9 @@ pub(crate) enum LockError {
     #[error("this lock would shut you out yourself; if you mean it, use --force on the command line")]
     Yourself,
     /// Nobody could lift it in the console.
-    #[error("this lock would leave nobody who can operate the console; if you mean it, use --force on the command line")]
+    #[error(
+        "this lock would leave nobody who can operate the console; if you mean it, use --force on the command line"
+    )]
     LastOperator,
     /// There is no room.
     #[error(transparent)]
@@ -189,7 +191,8 @@ impl House {
         for id in &over {
             held.lift(id);
         }
-        let id: LockId = random_hex::<5>().map_err(LockError::StillHolds)?.parse().expect("hexadecimal digits are an id");
+        let id: LockId =
+            random_hex::<5>().map_err(LockError::StillHolds)?.parse().expect("hexadecimal digits are an id");
         let lock = Lock {
             id,
             target: wanted.target,

@@ -237,9 +237,7 @@ pub(crate) async fn place_lock(State(s): Shares, Operator(f, by): Operator, mut 
         Err(e) => Err(e),
     };
     match placed {
-        Ok((all, error)) => {
-            page(StatusCode::UNPROCESSABLE_ENTITY, pages::locks::page(&f, &all, &form, Some(&error)))
-        }
+        Ok((all, error)) => page(StatusCode::UNPROCESSABLE_ENTITY, pages::locks::page(&f, &all, &form, Some(&error))),
         Err(e) => trouble(&s, e),
     }
 }

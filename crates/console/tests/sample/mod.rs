@@ -13,8 +13,8 @@ use futures_util::stream;
 use safeconduct_access::Visitor;
 use safeconduct_console::{Answer, Backend, Events, Trouble, view::*};
 use safeconduct_model::{
-    Action, AppId, AssetKind, Auth, Check, Class, ConnectorName, CutCause, DeviceId, Duration, Failing, LockId, Method, Mode,
-    PersonId, Reason, Remedy, SessionId, Timestamp,
+    Action, AppId, AssetKind, Auth, Check, Class, ConnectorName, CutCause, DeviceId, Duration, Failing, LockId, Method,
+    Mode, PersonId, Reason, Remedy, SessionId, Timestamp,
 };
 
 /// The instant at which the sample is looked at.
@@ -1174,8 +1174,20 @@ impl Backend for Sample {
                 "Your laptop was reported stolen. Call the security desk, 7-300.",
                 None,
             ),
-            row(2, "device", Link::to(self.n("Bo's laptop"), "/console/devices/lt-12"), "Bring it to room 2.14.", until(400)),
-            row(3, "application", Link::to(self.n("Payroll"), "/console/apps/payroll"), "Closed while it is restored.", until(35)),
+            row(
+                2,
+                "device",
+                Link::to(self.n("Bo's laptop"), "/console/devices/lt-12"),
+                "Bring it to room 2.14.",
+                until(400),
+            ),
+            row(
+                3,
+                "application",
+                Link::to(self.n("Payroll"), "/console/apps/payroll"),
+                "Closed while it is restored.",
+                until(35),
+            ),
             row(4, "connector", Link::plain(self.n("berlin/rack-3")), "Moved to a new rack.", Some(mins(90))),
         ];
         ok(if self.empty { vec![] } else { rows })

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use safeconduct_api::{
-    Actor, Administration, Answer, ApiError, ConnectorRow, ConnectorToken, Events, Health, NewDevice, NewLock, ProvesBy,
-    PublishFrom, Published, SessionRow, VerdictQuery,
+    Actor, Administration, Answer, ApiError, ConnectorRow, ConnectorToken, Events, Health, NewDevice, NewLock,
+    ProvesBy, PublishFrom, Published, SessionRow, VerdictQuery,
 };
 use safeconduct_model::{
     ConnectorName, DeviceId, Duration, Fault, Lock, LockId, PersonId, Reason, SessionEventKind, SessionId, SiteId,

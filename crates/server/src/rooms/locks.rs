@@ -130,7 +130,10 @@ mod tests {
             lasts: lasts.into(),
         };
         let read = |f: LockForm| read(&f).map(|new| (new.target.to_string(), new.lasts));
-        assert_eq!(read(form("person", " ada ", "Call us.", "8h")), Ok(("person ada".into(), Some(Duration::from_hours(8)))));
+        assert_eq!(
+            read(form("person", " ada ", "Call us.", "8h")),
+            Ok(("person ada".into(), Some(Duration::from_hours(8))))
+        );
         assert_eq!(read(form("site", "berlin", "Call us.", "")), Ok(("site berlin".into(), None)));
         for (form, told) in [
             (form("persons", "ada", "m", ""), "`persons`"),
