@@ -28,7 +28,8 @@ mod time;
 pub use ask::{Action, Ask, Auth, GrantFacts, Method, Place, Principal, Stated, What, Who, Why};
 pub use device::{Check, DeviceFacts, Report};
 pub use estate::{
-    Application, Asset, AssetKind, Class, Group, Hardening, Host, HostError, Mode, Person, RouteRule, TCP_SCHEME,
+    Application, Asset, AssetKind, Class, Group, Hardening, Host, HostError, Mode, OptOuts, Person, RouteRule,
+    TCP_SCHEME,
 };
 pub use fault::Fault;
 pub use id::{

@@ -27,7 +27,7 @@ pub fn page(frame: &Frame, all: &[LockRow], form: &LockForm, wrong: Option<&str>
         "Locks",
         &lead,
         &html! {
-            (rows(all).full(frame))
+            section { (rows(all).full(frame)) }
             (place(frame, form, wrong))
         },
     )
@@ -44,7 +44,7 @@ fn place(frame: &Frame, form: &LockForm, wrong: Option<&str>) -> Markup {
                     label { span { "What" } select name="kind" required {
                         @for kind in LockTarget::KINDS { option value=(kind) selected[form.kind == kind] { (kind) } }
                     } }
-                    label { span { "Its id " span.quiet { "a connector as SITE/NAME" } } input type="text" name="name" value=(form.name) autocapitalize="none" autocomplete="off" spellcheck="false" required; }
+                    label { span { "Its id " span.quiet { "of a connector SITE/NAME" } } input type="text" name="name" value=(form.name) autocapitalize="none" autocomplete="off" spellcheck="false" required; }
                 }
                 label { span { "Message " span.quiet { "what whoever is refused is told: why, and whom to call" } } input type="text" name="message" value=(form.message) maxlength=(safeconduct_model::MAX_MESSAGE) autocomplete="off" required; }
                 label { span { "How long" } select name="lasts" {
@@ -83,7 +83,7 @@ pub(crate) fn rows(all: &[LockRow]) -> Table<'_, LockRow> {
             },
             Column {
                 key: "message",
-                title: "Who is refused is told",
+                title: "Message",
                 number: false,
                 value: |r| Key::text(r.message.clone()),
                 cell: |_, r| html! { (r.message) },
@@ -114,7 +114,7 @@ pub(crate) fn rows(all: &[LockRow]) -> Table<'_, LockRow> {
                 title: "",
                 number: false,
                 value: |_| Key::text(""),
-                cell: |f, r| html! { @if r.in_force { (post(f, &format!("/console/locks/{}/lift", r.id), "small", "Lift")) } },
+                cell: |f, r| html! { @if r.in_force { (post(f, &format!("/console/locks/{}/lift", r.id), "quiet-button small", "Lift")) } },
             },
         ],
         rows: all,

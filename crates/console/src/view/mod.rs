@@ -36,7 +36,7 @@ pub use policy::{
 };
 pub use protect::{AssetRow, Exposure, Protect};
 pub use things::{
-    App, AppRow, CheckResult, Device, DeviceRow, Fact, Health, Part, PartState, Person, PersonRow, Usage,
+    App, AppRow, CheckResult, Device, DeviceRow, Fact, Health, OptOut, Part, PartState, Person, PersonRow, Usage,
 };
 pub use verdict::{Again, Box5, Lease, Proof, ReadFact, SpokenRule, Verdict, W};
 pub use watch::{Answered, CutRow, SessionRow, VerdictRow, Watch, WatchQuery};

@@ -1089,6 +1089,15 @@ impl Backend for Sample {
             facts: self.list(self.facts()),
             assets: self.list(vec![(Link::asset(&id("ledger-data"), self.n("General ledger")), Class::Critical)]),
             rules: self.list(vec![Link::rule(&id("q3-close"))]),
+            opt_outs: self.list(vec![
+                OptOut { route: None, name: "merge_slashes", taken: true },
+                OptOut {
+                    route: Some(self.n("GET, HEAD /api/v4/projects/*")),
+                    name: "allow_encoded_slash",
+                    taken: true,
+                },
+                OptOut { route: Some(self.n("/hooks/*")), name: "merge_slashes", taken: false },
+            ]),
             usage: self.usage(),
             sessions: self.sessions(),
             verdicts: self.verdicts().into_iter().take(6).collect(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_config::CONSOLE;
 use safeconduct_console::Trouble;
-use safeconduct_console::view::{App, AppRow, Fact, Link, Share};
+use safeconduct_console::view::{App, AppRow, Fact, Link, OptOut, Share};
 use safeconduct_model::{AppId, Application, Host, LockTarget, Mode, PersonId, Principal, Timestamp};
 
 use crate::house::{Current, House};
@@ -92,6 +92,25 @@ pub(crate) async fn apps(rooms: &Rooms) -> Result<Vec<AppRow>, Trouble> {
     Ok(current.config.estate.applications.values().map(of).collect())
 }
 
+/// What an application opts out of: everywhere, then by route where that differs.
+fn opt_outs(app: &Application) -> Vec<OptOut> {
+    let everywhere = app.hardening.named();
+    let mut found: Vec<OptOut> = Vec::new();
+    found.extend(everywhere.iter().filter(|(_, taken)| *taken).map(|(name, taken)| OptOut {
+        route: None,
+        name,
+        taken: *taken,
+    }));
+    for route in &app.routes {
+        let Some(own) = route.hardening else { continue };
+        let methods = route.methods.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let at = format!("{methods} {}", route.path);
+        let differs = own.named().into_iter().zip(everywhere).filter(|(own, everywhere)| own != everywhere);
+        found.extend(differs.map(|((name, taken), _)| OptOut { route: Some(at.trim().to_owned()), name, taken }));
+    }
+    found
+}
+
 /// One application.
 pub(crate) async fn app(rooms: &Rooms, id: &AppId) -> Result<App, Trouble> {
     let house = &rooms.house;
@@ -134,6 +153,7 @@ pub(crate) async fn app(rooms: &Rooms, id: &AppId) -> Result<App, Trouble> {
         rules: (current.snapshot.rules().iter().filter(|r| r.covers_application(app)))
             .map(|r| Link::rule(&r.id))
             .collect(),
+        opt_outs: opt_outs(app),
         usage: usage(folded.iter().map(|f| (asker(&**house, &f.who).name, f.counts)).collect()),
         sessions: watch::sessions(house, |s| on_it.contains(&s.id)),
         verdicts,
