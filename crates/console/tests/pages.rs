@@ -367,6 +367,17 @@ async fn buttons_say_in_numbers_what_they_will_do() {
     assert!(get(Sample::default(), "/console/people/ada").await.text.contains("End 1 session and 3 connections"));
 }
 
+#[test]
+fn who_is_locked_out_reads_the_message_and_what_to_do() {
+    for sample in states() {
+        let page = safeconduct_console::pages::denied(&sample.locked_out()).into_string();
+        check("locked", &page);
+        assert!(page.contains("This is locked.") && page.contains("Ask whoever runs Safeconduct"), "{page}");
+        assert!(!page.contains("Needed:"), "there is nothing that the asker could bring");
+        assert!(sample.hostile || page.contains("Your access is locked: Your laptop was reported stolen."), "{page}");
+    }
+}
+
 #[tokio::test]
 async fn a_lock_that_is_not_placed_keeps_what_was_typed_and_says_why() {
     let headers = [("sec-fetch-site", "same-origin")];

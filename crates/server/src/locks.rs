@@ -24,6 +24,9 @@ const LOCK: &str = "lock";
 /// How long a lock is kept that has ended: long enough that a clock which ran ahead and is set right frees nobody.
 const KEPT: Duration = Duration::from_days(30);
 
+/// How often an id is drawn until one is free.
+const TRIES: usize = 8;
+
 /// The locks of this house.
 #[derive(Default)]
 pub(crate) struct LockBook {
@@ -73,6 +76,9 @@ pub(crate) enum LockError {
         "this lock would leave nobody who can operate the console; if you mean it, use --force on the command line"
     )]
     LastOperator,
+    /// It has no id.
+    #[error("nothing is locked: {0:#}")]
+    NoId(anyhow::Error),
     /// There is no room.
     #[error(transparent)]
     Full(#[from] LocksFull),
@@ -191,8 +197,7 @@ impl House {
         for id in &over {
             held.lift(id);
         }
-        let id: LockId =
-            random_hex::<5>().map_err(LockError::StillHolds)?.parse().expect("hexadecimal digits are an id");
+        let id = fresh_id(&held)?;
         let lock = Lock {
             id,
             target: wanted.target,
@@ -316,6 +321,17 @@ impl House {
             LockTarget::Connector(name) => self.connectors().iter().any(|c| c.known.name == *name),
         }
     }
+}
+
+/// An id that no lock has: one that came twice would lift the first.
+fn fresh_id(held: &Locks) -> Result<LockId, LockError> {
+    for _ in 0..TRIES {
+        let id: LockId = random_hex::<5>().map_err(LockError::NoId)?.parse().expect("hexadecimal digits are an id");
+        if held.get(&id).is_none() {
+            return Ok(id);
+        }
+    }
+    Err(LockError::NoId(anyhow::anyhow!("no id is free, try again")))
 }
 
 fn targets_of(somebody: &Somebody<'_>) -> impl Iterator<Item = LockTarget> {

@@ -18,7 +18,10 @@ impl House {
     /// Opens a session for a person who proved who they are; its secret for the portal.
     pub(crate) async fn open_session(&self, proven: Proven, device: Option<DeviceId>, ip: IpAddr) -> Result<Token> {
         anyhow::ensure!(self.is_active(&proven.person), "{} is not an active person of the estate", proven.person);
-        self.lock_on_sign_in(&proven.person, device.as_ref())?;
+        if let Err(locked) = self.lock_on_sign_in(&proven.person, device.as_ref()) {
+            self.record_failed_sign_in(proven.person.as_str(), ip);
+            return Err(locked.into());
+        }
         let now = self.now();
         let token = new_token()?;
         let id = new_session_id()?;

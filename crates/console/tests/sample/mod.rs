@@ -984,6 +984,7 @@ impl Backend for Sample {
                 cedar: self.cedar(),
                 failing: if allowed { vec![] } else { self.failing() },
             }],
+            lock: None,
             remedies: if allowed { vec![] } else { self.remedies() },
             lease: allowed.then(|| Lease {
                 rests_on: vec![
@@ -1455,6 +1456,24 @@ impl Sample {
             back: "https://q3-finance.halden.example/reports/q3?x=1&y=2".into(),
             request: "4bf92f3577b34da6a3ce929d0e0e4736".into(),
             now: Timestamp::from_millis(NOW),
+        }
+    }
+
+    /// A denial by a lock.
+    pub fn locked_out(self) -> Denied {
+        let found = "your access is locked: Your laptop was reported stolen. Call the security desk, 7-300.";
+        Denied {
+            reason: Reason::Locked,
+            failing: vec![Failing {
+                condition: "lock 3fa09c0001".into(),
+                words: "no lock in force".into(),
+                found: self.n(found),
+            }],
+            remedies: vec![
+                Remedy::WaitUntil { at: Timestamp::from_millis(NOW) + Duration::from_hours(8) },
+                Remedy::AskOperators,
+            ],
+            ..self.denied()
         }
     }
 

@@ -93,7 +93,7 @@ impl<'s> Today<'s> {
 
 /// Where verdicts do not bind yet, everybody who is signed in gets through, and only what a rule forbids is no right.
 fn lets_pass(answer: &Answer, observed: bool) -> bool {
-    let shut = [Reason::Forbidden, Reason::EvaluationError, Reason::SignInRequired];
+    let shut = [Reason::Forbidden, Reason::Locked, Reason::EvaluationError, Reason::SignInRequired];
     answer.permitted || (observed && answer.reason.is_some_and(|r| !shut.contains(&r)))
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use safeconduct_model::{Ask, Entry, Fault, Record, Remedy, Timestamp};
+use safeconduct_model::{Ask, Entry, Fault, Reason, Record, Remedy, Timestamp};
 use safeconduct_policy::{Explanation, Spoke};
 use safeconduct_store::Entries;
 
@@ -90,6 +90,9 @@ fn words(ask: &Ask, told: &Explanation) {
         (None, Some(until)) => say(format!("permitted until {until}")),
         (None, None) => say("permitted"),
         (Some(reason), _) => say(format!("denied: {} ({reason})", reason.words())),
+    }
+    if let Some(lock) = ask.lock.as_ref().filter(|_| told.reason == Some(Reason::Locked)) {
+        say(format!("  by lock {} on {}: {}", lock.lock, lock.on, lock.message));
     }
     for rule in &told.rules {
         say(format!("  by {}", place(rule)));

@@ -235,12 +235,12 @@ impl Administration for Desk {
                 // Only who sits at this machine may shut out everybody, and lift it there again.
                 force: new.force && operator.is_none(),
             };
-            self.0.place_lock(&name(&actor), operator, wanted).await.map_err(lock_refused)
+            self.0.place_lock(&name(&actor), operator, wanted).await.map_err(|e| lock_refused(&e))
         })
     }
 
     fn lift_lock<'a>(&'a self, actor: Actor, id: LockId) -> Answer<'a, Lock> {
-        Box::pin(async move { self.0.lift_lock(&name(&actor), &id).await.map_err(lock_refused) })
+        Box::pin(async move { self.0.lift_lock(&name(&actor), &id).await.map_err(|e| lock_refused(&e)) })
     }
 
     fn health(&self) -> Answer<'_, Health> {
@@ -265,11 +265,11 @@ fn refused(faults: &[Fault]) -> ApiError {
     ApiError::refused(lines.join("\n"))
 }
 
-fn lock_refused(error: LockError) -> ApiError {
+fn lock_refused(error: &LockError) -> ApiError {
     let words = format!("{error}.");
     match error {
         LockError::NotThere(_) => ApiError::not_found(words),
-        LockError::NotKept(_) | LockError::NotRecorded(_) | LockError::StillHolds(_) => {
+        LockError::NoId(_) | LockError::NotKept(_) | LockError::NotRecorded(_) | LockError::StillHolds(_) => {
             tracing::warn!(error = words, "a lock could not be placed or lifted whole");
             ApiError::unavailable(words)
         }

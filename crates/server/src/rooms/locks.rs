@@ -66,7 +66,7 @@ pub(crate) async fn place(house: &House, by: &Visitor, form: &LockForm) -> Resul
     let placed = house.place_lock(by.person.as_str(), Some(&by.person), wanted).await;
     let lock = match placed {
         Ok(lock) => lock,
-        Err(error) => return refused(error).map(|error| LockPlaced::Again { error }),
+        Err(error) => return refused(&error).map(|error| LockPlaced::Again { error }),
     };
     settled(house).await;
     let end = lock.until.map_or_else(|| "until it is lifted".to_owned(), |until| format!("until {until}"));
@@ -95,7 +95,7 @@ pub(crate) async fn lift(house: &House, by: &Visitor, id: &LockId) -> Result<Don
     let lock = match house.lift_lock(by.person.as_str(), id).await {
         Ok(lock) => lock,
         Err(LockError::NotThere(_)) => return Err(not_found()),
-        Err(error) => return Err(Trouble::Unavailable { what: refused(error)? }),
+        Err(error) => return Err(Trouble::Unavailable { what: refused(&error)? }),
     };
     settled(house).await;
     Ok(Done {
@@ -106,10 +106,10 @@ pub(crate) async fn lift(house: &House, by: &Visitor, id: &LockId) -> Result<Don
 }
 
 /// What is wrong, in words for the operator.
-fn refused(error: LockError) -> Result<String, Trouble> {
+fn refused(error: &LockError) -> Result<String, Trouble> {
     let words = format!("{error}.");
     match error {
-        LockError::NotKept(_) | LockError::NotRecorded(_) | LockError::StillHolds(_) => {
+        LockError::NoId(_) | LockError::NotKept(_) | LockError::NotRecorded(_) | LockError::StillHolds(_) => {
             tracing::warn!(error = words, "a lock could not be placed or lifted whole");
             Err(Trouble::Unavailable { what: words })
         }
