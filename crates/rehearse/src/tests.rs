@@ -326,6 +326,22 @@ fn free_texts_cannot_break_out_of_a_rule() {
 }
 
 #[test]
+fn what_a_lock_denied_is_neither_mined_nor_replayed() {
+    let locked = |k: i64| Use { outcome: Some(Reason::Locked), mode: Mode::Enforce, ..accountant(4, 9, 120 + k) };
+    let mut with = fortnight();
+    with.extend((0..30).map(locked));
+    let (with_locks, without) = (mined(&with, &Settings::default()), mined(&fortnight(), &Settings::default()));
+    assert_eq!(with_locks.cedar, without.cedar);
+    let mut history = crate::History::default();
+    for entry in entries(&[accountant(1, 3, 600), locked(0), accountant(1, 3, 610)]) {
+        if let Record::Access(access) = entry.record {
+            history.push(entry.seq, &access);
+        }
+    }
+    assert_eq!(history.len(), 2);
+}
+
+#[test]
 fn nobody_used_it_is_an_answer_of_its_own() {
     let denied = [Use { outcome: Some(Reason::NoRule), mode: Mode::Enforce, ..accountant(0, 0, 600) }];
     let nothing = propose(&observed(&denied), &app("books"), &directory(), &Settings::default());

@@ -341,3 +341,6 @@ fn targets_of(somebody: &Somebody<'_>) -> impl Iterator<Item = LockTarget> {
     let device = somebody.device.cloned().map(LockTarget::Device);
     std::iter::once(person).chain(groups).chain(session).chain(device)
 }
+
+#[cfg(test)]
+mod tests;
