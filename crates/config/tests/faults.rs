@@ -167,7 +167,8 @@ fn an_application_behind_tunnels_is_told_apart_and_takes_no_rules_for_requests()
 #[test]
 fn a_route_opts_out_for_itself_and_what_it_does_not_name_is_as_in_the_application() {
     let app = |more: &str| {
-        let head = "[[application]]\nid = \"git\"\nhosts = [\"git.acme.localhost\"]\nupstream = \"http://127.0.0.1:1\"\n";
+        let head =
+            "[[application]]\nid = \"git\"\nhosts = [\"git.acme.localhost\"]\nupstream = \"http://127.0.0.1:1\"\n";
         format!("{head}{more}")
     };
     let text = app("[application.hardening]\nmerge_slashes = true\n\n\
@@ -181,7 +182,10 @@ fn a_route_opts_out_for_itself_and_what_it_does_not_name_is_as_in_the_applicatio
     };
     let routes: Vec<_> = git.routes.iter().map(|r| (r.action.is_some(), r.hardening.map(taken))).collect();
     let own = Some(vec!["allow_encoded_slash", "merge_slashes"]);
-    assert_eq!((taken(git.hardening), routes), (vec!["merge_slashes"], vec![(false, own), (true, Some(vec![])), (true, None)]));
+    assert_eq!(
+        (taken(git.hardening), routes),
+        (vec!["merge_slashes"], vec![(false, own), (true, Some(vec![])), (true, None)])
+    );
 
     let told = |more: &str| faults("estate/more.toml", &app(more)).join("\n");
     let route = |rest: &str| told(&format!("[[application.route]]\npath = \"/a/*\"\n{rest}"));
