@@ -58,14 +58,14 @@ impl Grant {
 /// The grant that speaks for a person on an application at `now`: of those that hold, the one that holds longest.
 #[must_use]
 pub fn grant_for<'g>(
-    grants: &'g [Grant],
+    grants: impl IntoIterator<Item = &'g Grant>,
     person: &PersonId,
     groups: &BTreeSet<GroupId>,
     app: &AppId,
     now: Timestamp,
 ) -> Option<&'g Grant> {
     let holds = |g: &&Grant| g.app == *app && g.from <= now && now < g.until && g.is_for(person, groups);
-    grants.iter().filter(holds).max_by_key(|g| (g.until, &g.id))
+    grants.into_iter().filter(holds).max_by_key(|g| (g.until, &g.id))
 }
 
 #[cfg(test)]

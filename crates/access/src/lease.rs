@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 
-use safeconduct_model::{AppId, DeviceId, GrantId, GroupId, PersonId, SessionId, Timestamp};
+use safeconduct_model::{AppId, DeviceId, GrantId, GroupId, LockTarget, PersonId, SessionId, Timestamp};
 
 /// The name of a lease. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +58,8 @@ pub enum Signal {
     DeviceChanged(DeviceId),
     /// A grant changed or was withdrawn.
     GrantChanged(GrantId),
+    /// A lock was placed on this.
+    Locked(LockTarget),
     /// A new snapshot holds.
     PolicyPublished,
     /// An application changed.
@@ -120,14 +122,18 @@ impl Leases {
     /// The leases that a change touches, in the order of their registration.
     #[must_use]
     pub fn affected(&self, signal: &Signal) -> Vec<LeaseId> {
+        use LockTarget as On;
         match signal {
-            Signal::SessionEnded(id) => self.by_session.of(id),
-            Signal::PersonChanged(id) => self.by_person.of(id),
-            Signal::GroupChanged(id) => self.by_group.of(id),
-            Signal::DeviceChanged(id) => self.by_device.of(id),
-            Signal::GrantChanged(id) => self.by_grant.of(id),
-            Signal::AppChanged(id) => self.by_app.of(id),
-            Signal::PolicyPublished | Signal::Everything => self.all.keys().copied().collect(),
+            Signal::SessionEnded(id) | Signal::Locked(On::Session(id)) => self.by_session.of(id),
+            Signal::PersonChanged(id) | Signal::Locked(On::Person(id)) => self.by_person.of(id),
+            Signal::GroupChanged(id) | Signal::Locked(On::Group(id)) => self.by_group.of(id),
+            Signal::DeviceChanged(id) | Signal::Locked(On::Device(id)) => self.by_device.of(id),
+            Signal::GrantChanged(id) | Signal::Locked(On::Grant(id)) => self.by_grant.of(id),
+            Signal::AppChanged(id) | Signal::Locked(On::Application(id)) => self.by_app.of(id),
+            // What is not in the index may be anything's ground.
+            Signal::Locked(On::Workload(_) | On::Site(_) | On::Connector(_))
+            | Signal::PolicyPublished
+            | Signal::Everything => self.all.keys().copied().collect(),
         }
     }
 

@@ -19,11 +19,13 @@
 pub mod bound;
 mod grant;
 mod lease;
+mod locks;
 mod session;
 mod visitor;
 
 pub use grant::{Grant, Grantee, grant_for};
 pub use lease::{Interests, LeaseId, Leases, Signal};
+pub use locks::{Locks, LocksFull, MAX_LOCKS};
 pub use session::{
     Lifetimes, MAX_HOSTS_PER_SESSION, MAX_SESSIONS, MAX_SESSIONS_PER_PERSON, Session, SessionError, Sessions, TokenHash,
 };

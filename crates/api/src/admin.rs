@@ -39,6 +39,7 @@ pub fn admin(backend: Arc<dyn Administration>) -> Router {
         .route("/api/v1/devices", post(add_device))
         .route("/api/v1/health", get(health))
         .merge(crate::connectors::routes())
+        .merge(crate::locks::routes())
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

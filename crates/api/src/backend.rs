@@ -8,12 +8,12 @@ use std::pin::Pin;
 use futures_util::Stream;
 use safeconduct_access::Visitor;
 use safeconduct_model::{
-    AppId, ConnectorName, DeviceId, Entry, Method, PersonId, RequestId, SessionId, SiteId, Timestamp,
+    AppId, ConnectorName, DeviceId, Entry, Lock, LockId, Method, PersonId, RequestId, SessionId, SiteId, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{ApiError, ConnectorRow, ConnectorToken, Cookie};
+use crate::{ApiError, ConnectorRow, ConnectorToken, Cookie, NewLock};
 
 /// What a backend answers, in time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, ApiError>> + Send + 'a>>;
@@ -327,6 +327,12 @@ pub trait Administration: Send + Sync + 'static {
     fn connector_token<'a>(&'a self, actor: Actor, site: SiteId) -> Answer<'a, ConnectorToken>;
     /// Lets a connector in no more; says how many links were cut.
     fn revoke_connector<'a>(&'a self, actor: Actor, name: ConnectorName) -> Answer<'a, u64>;
+    /// Every lock that is kept, also those that ended of late.
+    fn locks(&self) -> Answer<'_, Vec<Lock>>;
+    /// Places a lock.
+    fn place_lock<'a>(&'a self, actor: Actor, new: NewLock) -> Answer<'a, Lock>;
+    /// Lifts a lock; says which it was.
+    fn lift_lock<'a>(&'a self, actor: Actor, id: LockId) -> Answer<'a, Lock>;
     /// How the server is.
     fn health(&self) -> Answer<'_, Health>;
 }

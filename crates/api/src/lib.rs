@@ -31,6 +31,7 @@ mod error;
 mod ext_authz;
 mod forward_auth;
 mod guard;
+mod locks;
 mod oauth;
 mod point;
 mod portal;
@@ -48,6 +49,7 @@ pub use cookie::Cookie;
 pub use error::ApiError;
 pub use forward_auth::{Judged, Original};
 pub use guard::CSRF_HEADER;
+pub use locks::NewLock;
 pub use oauth::{
     DEVICE_GRANT, DeviceBegun, Grant, Issued, OAuthAnswer, OAuthError, ProgramSession, Purpose, Shown, Tokens,
     TunnelRow, oauth,

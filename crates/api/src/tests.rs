@@ -7,7 +7,9 @@ use futures_util::StreamExt as _;
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use safeconduct_access::Visitor;
-use safeconduct_model::{Auth, ConnectorName, DeviceId, Entry, Method, PersonId, SessionId, SiteId, Timestamp};
+use safeconduct_model::{
+    Auth, ConnectorName, DeviceId, Entry, Lock, LockId, LockTarget, Method, PersonId, SessionId, SiteId, Timestamp,
+};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
@@ -152,11 +154,33 @@ impl Administration for Yes {
     fn revoke_connector<'a>(&'a self, actor: Actor, name: ConnectorName) -> Answer<'a, u64> {
         self.note(format!("revoke {actor:?} {name}"), 1)
     }
+    fn locks(&self) -> Answer<'_, Vec<Lock>> {
+        self.note("locks".to_owned(), Vec::new())
+    }
+    fn place_lock<'a>(&'a self, actor: Actor, new: NewLock) -> Answer<'a, Lock> {
+        let (said, lock) = (format!("lock {actor:?} {} {:?} {}", new.target, new.seconds, new.force), lock(new.target));
+        self.note(said, lock)
+    }
+    fn lift_lock<'a>(&'a self, actor: Actor, id: LockId) -> Answer<'a, Lock> {
+        let target = LockTarget::of("person", "ada").expect("a target");
+        self.note(format!("lift {actor:?} {id}"), lock(target))
+    }
     fn health(&self) -> Answer<'_, Health> {
         self.note(
             "health".to_owned(),
             Health { healthy: false, parts: [("store".to_owned(), "full".to_owned())].into() },
         )
+    }
+}
+
+fn lock(target: LockTarget) -> Lock {
+    Lock {
+        id: "0a1b".parse().expect("id"),
+        target,
+        message: "Call us.".parse().expect("a message"),
+        by: "cli".to_owned(),
+        placed: Timestamp::from_millis(1),
+        until: None,
     }
 }
 
@@ -406,6 +430,13 @@ async fn administration_is_for_the_socket_and_for_operators() {
         ("GET /api/v1/verdicts?person=ada&limit=5", "", "verdicts Some(PersonId(\"ada\")) Some(5)"),
         ("POST /api/v1/policy/publish", r#"{"proposal":"p1"}"#, "publish Cli Proposal(\"p1\")"),
         ("POST /api/v1/devices", r#"{"name":"n","managed":true,"public_key":"k"}"#, "add_device Cli n"),
+        ("GET /api/v1/locks", "", "locks"),
+        (
+            "POST /api/v1/locks",
+            r#"{"target":{"person":"eve"},"message":"m","seconds":60}"#,
+            "lock Cli person eve Some(60) false",
+        ),
+        ("POST /api/v1/locks/0a1b/lift", "", "lift Cli 0a1b"),
         ("GET /api/v1/health", "", "health"),
     ];
     for (line, body, expected) in routes {
@@ -434,6 +465,11 @@ async fn administration_reads_ids_and_queries_strictly() {
         ("POST /api/v1/policy/publish", r#"{"proposal":"p","directory":"d"}"#),
         ("POST /api/v1/policy/publish", r#""proposal""#),
         ("POST /api/v1/devices", r#"{"name":"n","public_key":"k"}"#),
+        ("POST /api/v1/locks", r#"{"target":{"person":"eve"}}"#),
+        ("POST /api/v1/locks", r#"{"target":{"person":"eve","group":"all"},"message":"m"}"#),
+        ("POST /api/v1/locks", r#"{"target":{"persona":"eve"},"message":"m"}"#),
+        ("POST /api/v1/locks", r#"{"target":{"person":"eve"},"message":" "}"#),
+        ("POST /api/v1/locks", r#"{"target":{"person":"eve"},"message":"m","second":1}"#),
     ] {
         let (told, asked) = admin_says(From::Socket, line, &[JSON], body).await;
         assert_eq!((told.code().as_str(), asked.as_str()), ("bad_request", ""), "{line} {body}");

@@ -60,6 +60,7 @@ fn entry(seq: u64, u: &Use) -> Entry {
         what: What { app: "wiki".parse().expect("id"), action: u.action, method: "GET".into(), path: "/".into() },
         place: Place { ip: [10, 0, 0, 1].into(), network: None, country: None, device },
         why: Why::default(),
+        lock: None,
     };
     let outcome = if u.permitted {
         Outcome::Permit { until: Timestamp::MAX }

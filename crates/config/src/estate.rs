@@ -152,19 +152,12 @@ fn application(mut t: Table<'_>, faults: &mut Faults) -> Option<Written<Applicat
     let class = t.word("class", Class::from_name, CLASSES, faults);
     let assets = t.list::<AssetId>("assets", "name assets by id", faults).unwrap_or_default();
     let owner = t.parsed::<PersonId>("owner", "name a person by id", faults);
+    let own = t.table("hardening", faults);
+    let hardened = own.as_ref().map(|h| h.at.clone());
+    let everywhere = own.map(|h| hardening(h, Hardening::default(), faults)).unwrap_or_default();
     let mut routes = Vec::new();
-    for mut r in t.tables("route", faults) {
-        let methods =
-            r.list::<Verb>("methods", "write methods in upper case, as in \"GET\"", faults).unwrap_or_default();
-        let path = r.required::<RoutePath>("path", "a path, or a prefix with * at its end", faults);
-        let action = r.word("action", Action::from_name, "read, write, admin", faults);
-        if action.is_none() {
-            faults.tell(&r.at, "[[application.route]] needs `action`", "use one of: read, write, admin");
-        }
-        r.done(faults);
-        if let (Some(path), Some(action)) = (path, action) {
-            routes.push(RouteRule { methods: methods.into_iter().map(|m| m.0).collect(), path: path.0, action });
-        }
+    for r in t.tables("route", faults) {
+        routes.extend(route(r, everywhere, faults));
     }
     if connector.is_some() && upstream.as_ref().is_some_and(|u| !u.0.starts_with("http://")) {
         let what = "a connector dials http://host:port alone";
@@ -179,18 +172,10 @@ fn application(mut t: Table<'_>, faults: &mut Faults) -> Option<Written<Applicat
             "a tunnel is opened with the method CONNECT on the path /: write path = \"/\" without methods, or with \"CONNECT\"",
         );
     }
-    let mut hardening = Hardening::default();
-    if let Some(mut h) = t.table("hardening", faults) {
-        if tcp {
-            faults.tell(&h.at, "hardening speaks of requests, and a tunnel has none", "remove [application.hardening]");
-        }
-        hardening = Hardening {
-            allow_encoded_slash: h.flag("allow_encoded_slash", faults).unwrap_or(false),
-            merge_slashes: h.flag("merge_slashes", faults).unwrap_or(false),
-            allow_semicolon: h.flag("allow_semicolon", faults).unwrap_or(false),
-            drop_underscore_headers: h.flag("drop_underscore_headers", faults).unwrap_or(false),
-        };
-        h.done(faults);
+    let on_routes = routes.iter().any(|r| r.hardening.is_some()).then_some(&t.at);
+    for at in hardened.iter().chain(on_routes).filter(|_| tcp) {
+        let what = "hardening speaks of requests, and a tunnel has none";
+        faults.tell(at, what, "remove [application.hardening] and the `hardening` of its routes");
     }
     let at = t.at.clone();
     if hosts.is_empty() {
@@ -209,9 +194,34 @@ fn application(mut t: Table<'_>, faults: &mut Faults) -> Option<Written<Applicat
         assets: assets.into_iter().collect(),
         owner,
         routes,
-        hardening,
+        hardening: everywhere,
     };
     Some(Written { at, thing })
+}
+
+/// One line of the route table, with what it opts out of; what it does not name is as it is for the whole application.
+fn route(mut t: Table<'_>, everywhere: Hardening, faults: &mut Faults) -> Option<RouteRule> {
+    let methods = t.list::<Verb>("methods", "write methods in upper case, as in \"GET\"", faults).unwrap_or_default();
+    let path = t.required::<RoutePath>("path", "a path, or a prefix with * at its end", faults);
+    let action = t.word("action", Action::from_name, "read, write, admin", faults);
+    let own = t.table("hardening", faults).map(|h| hardening(h, everywhere, faults));
+    if action.is_none() && own.is_none() {
+        let what = "[[application.route]] needs `action` or `hardening`";
+        faults.tell(&t.at, what, "say what such requests count as (read, write, admin), or what they opt out of");
+    }
+    t.done(faults);
+    Some(RouteRule { methods: methods.into_iter().map(|m| m.0).collect(), path: path?.0, action, hardening: own })
+}
+
+fn hardening(mut t: Table<'_>, otherwise: Hardening, faults: &mut Faults) -> Hardening {
+    let hardening = Hardening {
+        allow_encoded_slash: t.flag("allow_encoded_slash", faults).unwrap_or(otherwise.allow_encoded_slash),
+        merge_slashes: t.flag("merge_slashes", faults).unwrap_or(otherwise.merge_slashes),
+        allow_semicolon: t.flag("allow_semicolon", faults).unwrap_or(otherwise.allow_semicolon),
+        drop_underscore_headers: t.flag("drop_underscore_headers", faults).unwrap_or(otherwise.drop_underscore_headers),
+    };
+    t.done(faults);
+    hardening
 }
 
 fn mode(text: &str) -> Option<Mode> {
@@ -258,13 +268,32 @@ struct RoutePath(String);
 impl std::str::FromStr for RoutePath {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let star_inside = text.strip_suffix('*').unwrap_or(text).contains('*');
-        if text.starts_with('/') && !star_inside && !text.contains(['?', '#', ' ']) {
+        let path = text.strip_suffix('*').unwrap_or(text);
+        if !text.starts_with('/') || path.contains(['*', '?', '#', ' ']) {
+            return Err(format!("`{text}` is not a path; begin with /, and use * at the end only"));
+        }
+        if is_canonical(path) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(format!("`{text}` is not a path; begin with /, and use * at the end only"))
+            Err(format!(
+                "`{text}` is no canonical path, so no request would ever be on this route; write it without //, dot \
+                 segments and encoded letters, and encodings in upper case, as in %2F"
+            ))
         }
     }
+}
+
+/// Whether a path is spelled as the gateway spells it.
+fn is_canonical(path: &str) -> bool {
+    let upper = |b: u8| b.is_ascii_digit() || (b'A'..=b'F').contains(&b);
+    let encoded = path.split('%').skip(1).all(|rest| {
+        let digits = rest.as_bytes().get(..2).filter(|d| d.iter().all(|b| upper(*b)));
+        let byte = digits.and_then(|_| u8::from_str_radix(&rest[..2], 16).ok());
+        byte.is_some_and(|b| !b.is_ascii_alphanumeric() && !b"-._~\0".contains(&b))
+    });
+    let plain = path.bytes().all(|b| matches!(b, 0x21..=0x7e) && !b"\"<>\\^`{|}".contains(&b));
+    let segments = path.split('/').all(|segment| !matches!(segment, "." | ".."));
+    encoded && plain && segments && !path.contains("//")
 }
 
 fn grant(mut t: Table<'_>, faults: &mut Faults) -> Option<Written<Grant>> {
@@ -399,9 +428,14 @@ fn assemble(draft: Draft, portal: Option<&Host>, faults: &mut Faults) -> Estate 
 
 /// The console as an application, so that its access is decided and recorded like any other.
 fn console(portal: Host) -> Application {
-    let read =
-        |path: &str| RouteRule { methods: ["GET".to_owned()].into(), path: path.to_owned(), action: Action::Read };
-    let admin = RouteRule { methods: BTreeSet::new(), path: "*".to_owned(), action: Action::Admin };
+    let read = |path: &str| RouteRule {
+        methods: ["GET".to_owned()].into(),
+        path: path.to_owned(),
+        action: Some(Action::Read),
+        hardening: None,
+    };
+    let admin =
+        RouteRule { methods: BTreeSet::new(), path: "*".to_owned(), action: Some(Action::Admin), hardening: None };
     Application {
         id: CONSOLE.parse().expect("a fixed id is valid"),
         name: "Safeconduct console".to_owned(),

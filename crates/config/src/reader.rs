@@ -326,17 +326,7 @@ fn kind(value: &DeValue<'_>) -> &'static str {
 
 /// `90s`, `15 min`, `12h`, `7 d`, `250ms`.
 fn duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let n: u64 = number.parse().ok()?;
-    Some(match unit.trim() {
-        "ms" => Duration::from_millis(n),
-        "s" => Duration::from_secs(n),
-        "min" | "m" => Duration::from_mins(n),
-        "h" => Duration::from_hours(n),
-        "d" => Duration::from_days(n),
-        _ => return None,
-    })
+    text.parse().ok()
 }
 
 /// Levenshtein distance, for "did you mean".

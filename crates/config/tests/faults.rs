@@ -164,6 +164,59 @@ fn an_application_behind_tunnels_is_told_apart_and_takes_no_rules_for_requests()
     assert!(told.contains(&("db", true)) && told.iter().filter(|(_, tcp)| *tcp).count() == 1, "{told:?}");
 }
 
+#[test]
+fn a_route_opts_out_for_itself_and_what_it_does_not_name_is_as_in_the_application() {
+    let app = |more: &str| {
+        let head =
+            "[[application]]\nid = \"git\"\nhosts = [\"git.acme.localhost\"]\nupstream = \"http://127.0.0.1:1\"\n";
+        format!("{head}{more}")
+    };
+    let text = app("[application.hardening]\nmerge_slashes = true\n\n\
+         [[application.route]]\npath = \"/api/*\"\nmethods = [\"GET\"]\nhardening = { allow_encoded_slash = true }\n\n\
+         [[application.route]]\npath = \"/hooks/*\"\naction = \"write\"\nhardening = { merge_slashes = false }\n\n\
+         [[application.route]]\npath = \"/plain\"\naction = \"read\"\n");
+    let estate = Config::check(&with("estate/more.toml", &text)).expect("a configuration").estate;
+    let git = estate.applications.values().find(|a| a.id.as_str() == "git").expect("it is there");
+    let taken = |h: safeconduct_model::Hardening| {
+        h.named().into_iter().filter(|(_, taken)| *taken).map(|(name, _)| name).collect::<Vec<_>>()
+    };
+    let routes: Vec<_> = git.routes.iter().map(|r| (r.action.is_some(), r.hardening.map(taken))).collect();
+    let own = Some(vec!["allow_encoded_slash", "merge_slashes"]);
+    assert_eq!(
+        (taken(git.hardening), routes),
+        (vec!["merge_slashes"], vec![(false, own), (true, Some(vec![])), (true, None)])
+    );
+
+    let told = |more: &str| faults("estate/more.toml", &app(more)).join("\n");
+    let route = |rest: &str| told(&format!("[[application.route]]\npath = \"/a/*\"\n{rest}"));
+    assert!(route("").contains("needs `action` or `hardening`"));
+    assert!(route("hardening = { allow_slash = true }\n").contains("allow_slash"), "a misspelt opt-out is an error");
+    assert!(route("hardening = { merge_slashes = \"yes\" }\n").contains("merge_slashes"));
+    for (path, fine) in [
+        ("/a/%2Fb*", true),
+        ("/a/b.c/.d", true),
+        ("/a/%20b", true),
+        ("/a%2fb", false),
+        ("/%61dmin/*", false),
+        ("/a//b", false),
+        ("/a/../b", false),
+        ("/a/.", false),
+        ("/a%", false),
+        ("/a%0", false),
+        ("/ä", false),
+    ] {
+        let told = told(&format!("[[application.route]]\npath = \"{path}\"\naction = \"read\"\n"));
+        assert_eq!(told.is_empty(), fine, "{path}: {told}");
+        assert!(fine || told.contains("canonical"), "{path}: {told}");
+    }
+    let told = faults(
+        "estate/more.toml",
+        "[[application]]\nid = \"db\"\nhosts = [\"db.acme.localhost\"]\nupstream = \"tcp://127.0.0.1:5432\"\n\
+         [[application.route]]\npath = \"/\"\naction = \"read\"\nhardening = { merge_slashes = true }\n",
+    );
+    assert!(told.join("\n").contains("the `hardening` of its routes"), "{told:?}");
+}
+
 proptest::proptest! {
     /// No text makes the check panic, and what it tells always has a place.
     #[test]

@@ -32,6 +32,9 @@ async fn choose(request: Request) -> Response {
         "/preview/denied" => {
             return Html(safeconduct_console::pages::denied(&sample.denied()).into_string()).into_response();
         }
+        "/preview/locked" => {
+            return Html(safeconduct_console::pages::denied(&sample.locked_out()).into_string()).into_response();
+        }
         "/preview/problem" => {
             return Html(safeconduct_console::pages::problem(&sample.problem(502)).into_string()).into_response();
         }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use futures_util::Stream;
 use safeconduct_access::Visitor;
-use safeconduct_model::{AppId, ConnectorName, DeviceId, PersonId, SessionId, Timestamp};
+use safeconduct_model::{AppId, ConnectorName, DeviceId, LockId, PersonId, SessionId, Timestamp};
 use thiserror::Error;
 
 use crate::view;
@@ -87,6 +87,12 @@ pub trait Backend: Send + Sync + 'static {
     fn connectors<'a>(&'a self, by: &'a Visitor) -> Answer<'a, Vec<view::ConnectorRow>>;
     /// Lets a connector in no more, and ends its links.
     fn revoke_connector<'a>(&'a self, by: &'a Visitor, name: &'a ConnectorName) -> Answer<'a, view::Done>;
+    /// Every lock that holds, and those that ended of late.
+    fn locks<'a>(&'a self, by: &'a Visitor) -> Answer<'a, Vec<view::LockRow>>;
+    /// Places a lock.
+    fn place_lock<'a>(&'a self, by: &'a Visitor, form: &'a view::LockForm) -> Answer<'a, view::LockPlaced>;
+    /// Lifts a lock.
+    fn lift_lock<'a>(&'a self, by: &'a Visitor, id: &'a LockId) -> Answer<'a, view::Done>;
     /// Ends one session and everything that rests on it.
     fn cut_session<'a>(&'a self, by: &'a Visitor, id: &'a SessionId) -> Answer<'a, view::Done>;
     /// Ends every session of a person.

@@ -10,7 +10,7 @@ use axum::{Extension, Router};
 use sample::{CSRF, Sample, visitor};
 use tower::util::ServiceExt;
 
-const PAGES: [&str; 29] = [
+const PAGES: [&str; 31] = [
     "/",
     "/me/security",
     "/me/devices",
@@ -39,10 +39,14 @@ const PAGES: [&str; 29] = [
     "/console/people/ada",
     "/console/devices",
     "/console/connectors",
+    "/console/locks",
+    "/console/locks?kind=person&name=ada",
     "/console/health",
 ];
 
-const POSTS: [&str; 17] = [
+const POSTS: [&str; 19] = [
+    "/console/locks",
+    "/console/locks/0a1b/lift",
     "/console/connectors/berlin/rack-1/revoke",
     "/console/policy/propose",
     "/console/policy/proposals/p-14/publish",
@@ -361,4 +365,32 @@ async fn buttons_say_in_numbers_what_they_will_do() {
     let watch = get(Sample::default(), "/console/watch").await.text;
     assert!(watch.contains("Cut: ends 1 session and 3 connections"));
     assert!(get(Sample::default(), "/console/people/ada").await.text.contains("End 1 session and 3 connections"));
+}
+
+#[test]
+fn who_is_locked_out_reads_the_message_and_what_to_do() {
+    for sample in states() {
+        let page = safeconduct_console::pages::denied(&sample.locked_out()).into_string();
+        check("locked", &page);
+        assert!(page.contains("This is locked.") && page.contains("Ask whoever runs Safeconduct"), "{page}");
+        assert!(!page.contains("Needed:"), "there is nothing that the asker could bring");
+        assert!(sample.hostile || page.contains("Your access is locked: Your laptop was reported stolen."), "{page}");
+    }
+}
+
+#[tokio::test]
+async fn a_lock_that_is_not_placed_keeps_what_was_typed_and_says_why() {
+    let headers = [("sec-fetch-site", "same-origin")];
+    let typed = format!("csrf={CSRF}&kind=device&name=nobody&message=Call+%3C7-300%3E&lasts=8h");
+    let page = post(app(Sample::default(), Some(true)), "/console/locks", &typed, &headers).await;
+    assert_eq!(page.status, StatusCode::UNPROCESSABLE_ENTITY);
+    check("/console/locks", &page.text);
+    assert!(page.text.contains("role=\"alert\"") && page.text.contains("is known here"), "{}", page.text);
+    assert!(page.text.contains("value=\"nobody\"") && page.text.contains("value=\"Call &lt;7-300&gt;\""));
+    assert!(
+        page.text.contains("<option value=\"device\" selected>")
+            && page.text.contains("<option value=\"8h\" selected>")
+    );
+    let filled = get(Sample::default(), "/console/locks?kind=application&name=wiki").await;
+    assert!(filled.text.contains("<option value=\"application\" selected>") && filled.text.contains("value=\"wiki\""));
 }

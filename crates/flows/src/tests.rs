@@ -50,6 +50,7 @@ fn entry(seq: u64, u: &Use) -> Entry {
         },
         place: Place { ip: [10, 0, 0, 1].into(), network: Some("office".into()), country: None, device: None },
         why: Why::default(),
+        lock: None,
     };
     let access = Access {
         ask,

@@ -54,6 +54,7 @@ impl Core {
         ask.place = identity.place(standing.credentials.peer);
         ask.who = identity.who;
         ask.why = identity.why;
+        ask.lock = identity.lock;
         let mode = snapshot.application(&target.id).map_or(Mode::Enforce, |a| a.mode);
         let judged = judge(&snapshot, &ask, attached, now);
         let holds = |verdict: &Verdict| match verdict {

@@ -167,6 +167,7 @@ mod tests {
             what: What { app: "wiki".parse().unwrap(), action: Action::Read, method: "GET".into(), path: "/".into() },
             place: Place { ip: [127, 0, 0, 1].into(), network: None, country: None, device: None },
             why: Why::default(),
+            lock: None,
         }
     }
 

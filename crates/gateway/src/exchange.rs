@@ -186,8 +186,8 @@ impl Exchange<'_> {
             let nowhere = Refused { status: 404, reason: Reason::UnknownApplication, code: "unknown_host" };
             return Err((nowhere, None));
         }
-        let hardening = app.as_ref().map(|a| a.hardening).unwrap_or_default();
-        if let Err(refused) = head.settle(hardening, &core.cookies, &core.bounds) {
+        let opt_outs = app.as_ref().map(|a| a.opt_outs()).unwrap_or_default();
+        if let Err(refused) = head.settle(opt_outs, &core.cookies, &core.bounds) {
             return Err((refused, app));
         }
         let route = match app {
@@ -324,6 +324,7 @@ impl Exchange<'_> {
             place: identity.place(self.client.peer.ip()),
             who: identity.who,
             why: identity.why,
+            lock: identity.lock,
         }
     }
 

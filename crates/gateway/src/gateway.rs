@@ -206,6 +206,7 @@ fn cause(signal: &Signal) -> CutCause {
         Signal::SessionEnded(_) => CutCause::SessionEnded,
         Signal::PersonChanged(_) | Signal::GroupChanged(_) | Signal::GrantChanged(_) => CutCause::PersonChanged,
         Signal::DeviceChanged(_) => CutCause::DeviceChanged,
+        Signal::Locked(_) => CutCause::Locked,
         Signal::PolicyPublished | Signal::AppChanged(_) | Signal::Everything => CutCause::PolicyPublished,
     }
 }

@@ -88,7 +88,7 @@ impl Case<'_> {
             return Err(nowhere);
         }
         let app = core.routes.find(&snapshot, &authority.host).filter(|a| !a.is_tcp()).ok_or(nowhere.clone())?;
-        head.settle(app.hardening, &core.cookies, &core.bounds)?;
+        head.settle(app.opt_outs(), &core.cookies, &core.bounds)?;
         // The other gateway forwards the path as it came: what was not decided on must not be what is forwarded.
         if head.path() != head.raw_path() {
             return Err(Refused::bad("path_not_canonical"));
@@ -160,6 +160,7 @@ impl Case<'_> {
             place: identity.place(self.client),
             who: identity.who,
             why: identity.why,
+            lock: identity.lock,
         }
     }
 

@@ -89,11 +89,12 @@ labels! {
     }
 }
 
-const CAUSES: [(CutCause, &str); 8] = [
+const CAUSES: [(CutCause, &str); 9] = [
     (CutCause::Closed, "closed"),
     (CutCause::SessionEnded, "session_ended"),
     (CutCause::PersonChanged, "person_changed"),
     (CutCause::DeviceChanged, "device_changed"),
+    (CutCause::Locked, "locked"),
     (CutCause::PolicyPublished, "policy_published"),
     (CutCause::TimePassed, "time_passed"),
     (CutCause::UpstreamFailed, "upstream_failed"),

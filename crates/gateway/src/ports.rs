@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use futures_util::future::BoxFuture;
 use safeconduct_ledger::{Pattern, Varying};
 use safeconduct_model::{
-    AppId, Application, DeviceFacts, Failing, Host, PersonId, Place, Principal, Reason, Record, Remedy, RequestId,
-    RuleId, Timestamp, Who, Why,
+    AppId, Application, DeviceFacts, Failing, Host, LockFacts, PersonId, Place, Principal, Reason, Record, Remedy,
+    RequestId, RuleId, Timestamp, Who, Why,
 };
 use safeconduct_policy::Snapshot;
 use thiserror::Error;
@@ -157,6 +157,8 @@ pub struct Identity {
     pub device: Option<DeviceFacts>,
     /// What for.
     pub why: Why,
+    /// The lock that speaks, if one does.
+    pub lock: Option<Box<LockFacts>>,
     /// The named network of the address.
     pub network: Option<String>,
     /// The country of the address.
@@ -168,7 +170,7 @@ impl Identity {
     #[must_use]
     pub fn nobody() -> Self {
         let who = Who { principal: Principal::Nobody, groups: std::collections::BTreeSet::new(), auth: None };
-        Self { who, device: None, why: Why::default(), network: None, country: None }
+        Self { who, device: None, why: Why::default(), lock: None, network: None, country: None }
     }
 
     pub(crate) fn place(&self, ip: IpAddr) -> Place {

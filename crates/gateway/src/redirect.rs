@@ -47,8 +47,8 @@ fn location(core: &Core, head: &mut Head, port: u16) -> Result<String, Refused> 
     if app.is_none() && !core.control.is_portal(&host) {
         return Err(Refused { status: 404, ..Refused::bad("unknown_host") });
     }
-    let hardening = app.map(|a| a.hardening).unwrap_or_default();
-    head.settle(hardening, &core.cookies, &core.bounds)?;
+    let opt_outs = app.as_ref().map(|a| a.opt_outs()).unwrap_or_default();
+    head.settle(opt_outs, &core.cookies, &core.bounds)?;
     let place = if port == 443 { host.to_string() } else { format!("{host}:{port}") };
     Ok(format!("https://{place}{}", head.path_and_query()))
 }

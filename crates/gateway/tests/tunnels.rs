@@ -227,6 +227,41 @@ async fn a_cut_resets_both_sides_and_is_no_end() {
 }
 
 #[tokio::test]
+async fn a_lock_cuts_the_tunnels_of_its_target_and_no_other() {
+    let stage = stage(Setup::default()).await;
+    let mut sender = stage.h2().await;
+    let (mut send, mut body) = stage.open(&mut sender).await;
+    let (head, mut kept_send, mut kept) =
+        stage.ask(&mut sender, "db.test", &[("authorization", "DPoP bob"), ("dpop", "good")]).await;
+    assert_eq!(head.status, 200);
+    send.send_data("hello".into(), false).unwrap();
+    hear(&mut body).await.unwrap().unwrap();
+    let target = safeconduct_model::LockTarget::of("person", "ada").unwrap();
+    let lock = safeconduct_model::Lock {
+        id: "l1".parse().unwrap(),
+        target: target.clone(),
+        message: "Call 7-300.".parse().unwrap(),
+        by: "cli".into(),
+        placed: Timestamp::default(),
+        until: None,
+    };
+    let facts = Some(Box::new(lock.facts(None)));
+    stage.house.control.sessions.lock().unwrap().get_mut("ada").unwrap().lock = facts;
+    let started = Instant::now();
+    stage.house.gateway.signal(&Signal::Locked(target));
+    let error = hear(&mut body).await.expect("no clean end").expect_err("a reset");
+    assert_eq!(error.reason(), Some(Reason::CANCEL));
+    assert!(started.elapsed() < Duration::from_millis(500));
+    stage.house.until(|h| h.control.cuts().iter().any(|c| c.cause == CutCause::Locked)).await;
+    kept_send.send_data("still".into(), false).unwrap();
+    assert_eq!(hear(&mut kept).await.unwrap().unwrap(), "still");
+    assert_eq!(stage.house.gateway.live().len(), 1);
+    let (head, _, _) = stage.ask(&mut sender, "db.test", &[("authorization", "DPoP ada"), ("dpop", "good")]).await;
+    assert_eq!(head.status, 403, "and no new one opens");
+    assert_eq!(stage.house.control.verdicts().pop().unwrap().reason(), Some(Why::Locked));
+}
+
+#[tokio::test]
 async fn a_cut_ends_a_tunnel_that_is_stuck_on_a_client_that_does_not_read() {
     let stage = stage(Setup::default()).await;
     let mut sender = stage.h2().await;

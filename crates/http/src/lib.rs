@@ -17,11 +17,12 @@
 //!
 //! ```
 //! use safeconduct_http::{Bounds, Head, Own};
+//! use safeconduct_model::OptOuts;
 //!
 //! let (mut head, bounds) = (Head::default(), Bounds::default());
 //! let raw = b"GET /a/%62?x=1 HTTP/1.1\r\nHost: Wiki.example.com\r\nX-Forwarded-For: 1.2.3.4\r\nAccept: */*\r\n\r\n";
 //! assert_eq!(head.read_h1(raw, &bounds), Ok(Some(raw.len())));
-//! head.settle(Default::default(), &[], &bounds)?;
+//! head.settle(OptOuts::default(), &[], &bounds)?;
 //! assert_eq!((head.method(), head.path(), head.query()), ("GET", "/a/b", Some("x=1")));
 //!
 //! let mut out = Vec::new();

@@ -1,6 +1,6 @@
 //! The path: decided once, forwarded as decided.
 
-use safeconduct_model::Hardening;
+use safeconduct_model::{Hardening, OptOuts};
 
 /// How often a path is decoded to see what lies hidden in it. One that is not at its end then is refused.
 const DECODINGS: usize = 4;
@@ -41,6 +41,46 @@ pub fn canonical(raw: &[u8], hardening: Hardening) -> Result<String, &'static st
         () if has_dot_segment(&out) => Err("path_dot_segment"),
         () => Ok(out),
     }
+}
+
+/// The canonical form of a raw path under the opt-outs of the route that it belongs to, or the stable code of what is wrong.
+///
+/// A path has one canonical form: opt-outs decide whether it is accepted, never what it is. So the route is found on this form,
+/// and then asked for its opt-outs. And because an application may read what was opted out in more than one way (`%2F` as data
+/// or as a slash, what follows a `;` as a part of the name or not at all), the route must be the same in all of them.
+pub fn canonical_on_route(raw: &[u8], method: &str, opt_outs: OptOuts<'_>) -> Result<String, &'static str> {
+    if let Ok(strict) = canonical(raw, Hardening::default()) {
+        return Ok(strict);
+    }
+    let Ok(path) = canonical(raw, Hardening::OPEN) else {
+        return Err(canonical(raw, opt_outs.everywhere()).err().unwrap_or("path_not_canonical"));
+    };
+    let line = opt_outs.line(method, &path);
+    canonical(raw, opt_outs.of(line))?;
+    let elsewhere = |reading: &String| opt_outs.line(method, reading) != line;
+    if readings(&path).iter().any(elsewhere) { Err("path_of_two_routes") } else { Ok(path) }
+}
+
+/// What an application may take a canonical path for that holds an encoded slash or a semicolon.
+fn readings(path: &str) -> Vec<String> {
+    let named = |path: &str| {
+        let cut = |segment: &str| segment.split(';').next().unwrap_or_default().to_owned();
+        path.split('/').map(cut).collect::<Vec<_>>().join("/")
+    };
+    let merged = |path: &str| {
+        path.chars().fold(String::with_capacity(path.len()), |mut out, c| {
+            if c != '/' || !out.ends_with('/') {
+                out.push(c);
+            }
+            out
+        })
+    };
+    let bare = path.replace("%3B", ";");
+    let split = |path: &str| path.replace("%2F", "/").replace("%5C", "/");
+    let mut all = vec![named(&bare), split(path), named(&split(&bare)), split(&named(&bare))];
+    let whole: Vec<String> = all.iter().map(|path| merged(path)).collect();
+    all.extend(whole);
+    all
 }
 
 /// Whether a raw path is its own canonical form, whatever the opt-outs; the common case, seen in one pass.
@@ -169,6 +209,7 @@ fn has_dot_segment(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use safeconduct_model::RouteRule;
 
     use super::*;
 
@@ -252,6 +293,66 @@ mod tests {
         assert_eq!(canonical(b"/a/..%3bx/b", semicolon), Err("path_dot_segment"));
     }
 
+    fn route(methods: &[&str], path: &str, hardening: Option<Hardening>) -> RouteRule {
+        let methods = methods.iter().map(|m| (*m).to_owned()).collect();
+        RouteRule { methods, path: path.into(), action: None, hardening }
+    }
+
+    #[test]
+    fn an_opt_out_of_a_route_holds_there_and_nowhere_else() {
+        let slash = Hardening { allow_encoded_slash: true, ..Hardening::default() };
+        let semicolon = Hardening { allow_semicolon: true, ..Hardening::default() };
+        let merge = Hardening { merge_slashes: true, ..Hardening::default() };
+        let routes = [
+            route(&[], "/files/secret/*", None),
+            route(&["GET"], "/files/*", Some(slash)),
+            route(&[], "/maven/*", Some(semicolon)),
+            route(&[], "/old/*", Some(merge)),
+            route(&[], "/admin*", None),
+        ];
+        let table = OptOuts::new(Hardening::default(), &routes);
+        let on = |method, raw: &str| canonical_on_route(raw.as_bytes(), method, table);
+        for (method, raw, path) in [
+            ("GET", "/files/group%2fproject", "/files/group%2Fproject"),
+            ("GET", "/%66iles/a%2Fb", "/files/a%2Fb"),
+            ("GET", "/maven/a;v=1/b", "/maven/a;v=1/b"),
+            ("GET", "/old//x", "/old/x"),
+            ("GET", "//old/x", "/old/x"),
+            ("POST", "/plain/a%20b", "/plain/a%20b"),
+        ] {
+            assert_eq!(on(method, raw).as_deref(), Ok(path), "{method} {raw}");
+        }
+        for (method, raw, code) in [
+            ("GET", "/a%2fb", "path_encoded_slash"),
+            ("POST", "/files/a%2fb", "path_encoded_slash"),
+            ("GET", "/files/a;b", "path_semicolon"),
+            ("GET", "/files//b", "path_double_slash"),
+            ("GET", "/maven/a%2fb", "path_encoded_slash"),
+            ("GET", "/files%2fa", "path_encoded_slash"),
+            ("GET", "/other//old/x", "path_double_slash"),
+            // What an application that decodes would take for another route.
+            ("GET", "/files/secret%2fplan", "path_of_two_routes"),
+            ("GET", "/files/%2fsecret%2fplan", "path_of_two_routes"),
+            ("GET", "/files/secret%5Cplan", "path_of_two_routes"),
+            ("GET", "/files/x%2f..%2fsecret", "path_encoded_slash"),
+            ("GET", "/files/a%252fb", "path_double_encoding"),
+        ] {
+            assert_eq!(on(method, raw), Err(code), "{method} {raw}");
+        }
+        // Opted out everywhere, the table still means what it says.
+        let open = OptOuts::new(Hardening::OPEN, &routes[4..]);
+        let on = |raw: &str| canonical_on_route(raw.as_bytes(), "GET", open);
+        assert_eq!(on("/%2fadmin"), Err("path_of_two_routes"));
+        assert_eq!(on("/;x/admin"), Err("path_of_two_routes"));
+        assert_eq!(on("/admin;x=1").as_deref(), Ok("/admin;x=1"));
+        assert_eq!(on("/wiki/admin%2Fx").as_deref(), Ok("/wiki/admin%2Fx"));
+        let exact = [route(&[], "/admin", None)];
+        let open = OptOuts::new(Hardening::OPEN, &exact);
+        assert_eq!(canonical_on_route(b"/admin;x", "GET", open), Err("path_of_two_routes"));
+        assert_eq!(canonical_on_route(b"/admin%3bx", "GET", open), Err("path_of_two_routes"));
+        assert_eq!(canonical_on_route(b"//admin", "GET", open).as_deref(), Ok("/admin"), "this is what is forwarded");
+    }
+
     fn any_hardening() -> impl Strategy<Value = Hardening> {
         any::<(bool, bool, bool)>().prop_map(|(a, b, c)| Hardening {
             allow_encoded_slash: a,
@@ -261,7 +362,38 @@ mod tests {
         })
     }
 
+    fn any_route() -> impl Strategy<Value = RouteRule> {
+        let paths = vec!["/a", "/a*", "/a/*", "/a/b*", "/b/*", "/*", "/a%2Fb*", "/a;b*"];
+        (prop::sample::select(paths), proptest::option::of(any_hardening())).prop_map(|(path, h)| route(&[], path, h))
+    }
+
     proptest! {
+        #[test]
+        fn nt_01_an_opt_out_never_changes_the_route_and_holds_on_its_own_route_alone(
+            raw in r"(/|a|b|//|%2[fF]|;|%3b|%5c|%61|%62|\.\.){0,8}",
+            routes in proptest::collection::vec(any_route(), 0..4),
+            everywhere in any_hardening(),
+        ) {
+            let raw = format!("/{raw}");
+            let table = OptOuts::new(everywhere, &routes);
+            let open = canonical(raw.as_bytes(), Hardening::OPEN);
+            // The same path under any opt-outs, or none: what they change is whether it is accepted.
+            for h in [everywhere, Hardening::default()].into_iter().chain(routes.iter().filter_map(|r| r.hardening)) {
+                let found = canonical(raw.as_bytes(), h);
+                prop_assert!(found.is_err() || found == open, "{} is {:?} and {:?}", raw, found, open);
+            }
+            if let Ok(path) = canonical_on_route(raw.as_bytes(), "GET", table) {
+                prop_assert_eq!(open.as_ref(), Ok(&path));
+                let line = table.line("GET", &path);
+                prop_assert!(canonical(raw.as_bytes(), table.of(line)).is_ok(), "{} on {:?}", raw, line);
+                // The naive reading of an application that decodes first and then looks.
+                let bytes = decoded(path.as_bytes()).0;
+                let text = String::from_utf8_lossy(&bytes).replace('\\', "/");
+                let names: Vec<&str> = text.split('/').map(|s| s.split(';').next().unwrap_or_default()).collect();
+                prop_assert_eq!(table.line("GET", &names.join("/")), line, "{} is read as {}", path, names.join("/"));
+            }
+        }
+
         #[test]
         fn nt_01_the_canonical_form_is_a_fixed_point(
             raw in r"(/|%2[fFeE5]|%3[256]|%6[56]|%5c|\.|\.\.|;|//|%c3%a4|%C0%AE|%00|%41|[a-z%#\\ ]|\PC){0,12}",

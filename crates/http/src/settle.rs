@@ -1,6 +1,6 @@
 //! The canonical form: what policy sees is what the application gets.
 
-use safeconduct_model::Hardening;
+use safeconduct_model::{Hardening, OptOuts};
 
 use crate::head::{Field, Head, Span, Version, text};
 use crate::names::Name;
@@ -33,12 +33,18 @@ pub(crate) struct Settled {
 }
 
 impl Head {
-    /// Makes the request canonical under the opt-outs of its application. `cookies` are those of the gateway: first the one
+    /// Makes the request canonical under the opt-outs of its application and route. `cookies` are those of the gateway: first the one
     /// that carries the session secret, then any others; none of them goes on to the application.
     ///
     /// # Errors
     /// If anything in it could be read in two ways, or meets a bound.
-    pub fn settle(&mut self, hardening: Hardening, cookies: &[String], bounds: &Bounds) -> Result<(), Refused> {
+    pub fn settle<'o>(
+        &mut self,
+        opt_outs: impl Into<OptOuts<'o>>,
+        cookies: &[String],
+        bounds: &Bounds,
+    ) -> Result<(), Refused> {
+        let opt_outs = opt_outs.into();
         let method = self.method();
         let connect = method == "CONNECT";
         match method {
@@ -47,8 +53,9 @@ impl Head {
             "TRACE" => return Err(Refused { status: 405, ..Refused::bad("trace") }),
             _ => {}
         }
-        self.settle_fields(hardening)?;
-        self.settle_target(hardening)?;
+        // The path first: it says on which route the request is, and with that what its fields may be.
+        self.settle_target(opt_outs)?;
+        self.settle_fields(opt_outs)?;
         self.settle_cookies(cookies)?;
         if let (Some(bound), Framing::Length(n)) = (bounds.body_bytes, self.framing)
             && n > bound
@@ -67,7 +74,7 @@ impl Head {
         Ok(())
     }
 
-    fn settle_fields(&mut self, hardening: Hardening) -> Result<(), Refused> {
+    fn settle_fields(&mut self, opt_outs: OptOuts<'_>) -> Result<(), Refused> {
         let mut persistent = self.version != Version::Http10;
         let (mut upgrades, mut websocket, mut expects) = (false, false, false);
         let mut nominations = false;
@@ -88,7 +95,7 @@ impl Head {
             let value = field.value.of(&self.text);
             let dropped = match field.kind {
                 Name::EndToEnd | Name::Cookie => false,
-                Name::Underscore if hardening.drop_underscore_headers => true,
+                Name::Underscore if self.opted_out(opt_outs).drop_underscore_headers => true,
                 Name::Underscore => return Err(Refused::bad("underscore_in_name")),
                 Name::Upgrade => {
                     websocket |= value.eq_ignore_ascii_case(b"websocket");
@@ -143,7 +150,17 @@ impl Head {
         Ok(())
     }
 
-    fn settle_target(&mut self, hardening: Hardening) -> Result<(), Refused> {
+    /// The method that the route table sees: a request for a WebSocket over HTTP/2 is the `GET` that it stands for.
+    fn meant(&self) -> &str {
+        if self.method() == "CONNECT" { "GET" } else { self.method() }
+    }
+
+    /// The opt-outs of the route of a request whose path is settled.
+    fn opted_out(&self, opt_outs: OptOuts<'_>) -> Hardening {
+        opt_outs.of(opt_outs.line(self.meant(), self.path()))
+    }
+
+    fn settle_target(&mut self, opt_outs: OptOuts<'_>) -> Result<(), Refused> {
         let target = self.target.of(&self.text);
         let cut = memchr::memchr(b'?', target);
         let raw = &target[..cut.unwrap_or(target.len())];
@@ -152,7 +169,7 @@ impl Head {
         self.settled.path = if path::is_plain(raw) {
             span
         } else {
-            let canonical = path::canonical(raw, hardening).map_err(Refused::bad)?;
+            let canonical = path::canonical_on_route(raw, self.meant(), opt_outs).map_err(Refused::bad)?;
             self.put(canonical.as_bytes())
         };
         if let Some(query) = query {

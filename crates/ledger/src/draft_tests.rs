@@ -74,7 +74,7 @@ prop_compose! {
         let place = Place { ip: "::1".parse().expect("an address"), network, country: None, device };
         let why = Why { stated: purpose.map(|purpose| Stated { purpose, ticket: None }), grant: None };
         Access {
-            ask: Ask { request, who, what: What { app, action: Action::Read, method, path }, place, why },
+            ask: Ask { request, who, what: What { app, action: Action::Read, method, path }, place, why, lock: None },
             decided: Timestamp::from_millis(decided),
             outcome, mode: Mode::Enforce, revision,
             would: permits.map(|permits| Would { permits, rules: rules.clone() }),

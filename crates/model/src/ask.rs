@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppId, DeviceFacts, GrantId, GroupId, PersonId, RequestId, SessionId, Timestamp, WorkloadId};
+use crate::{AppId, DeviceFacts, GrantId, GroupId, LockFacts, PersonId, RequestId, SessionId, Timestamp, WorkloadId};
 
 /// What someone wants to do, as policy sees it. It holds every fact that a verdict may read, so a record of it can be
 /// decided again.
@@ -23,6 +23,28 @@ pub struct Ask {
     /// What for.
     #[serde(default)]
     pub why: Why,
+    /// The lock that speaks about it, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<Box<LockFacts>>,
+}
+
+impl Ask {
+    /// The lock that shuts the asker, the device or the application out at `now`, whatever the rules say.
+    #[must_use]
+    pub fn shut_by(&self, now: Timestamp) -> Option<&LockFacts> {
+        self.lock_at(now).filter(|lock| lock.withheld.is_none())
+    }
+
+    /// The lock that keeps a grant from counting at `now`, with that grant.
+    #[must_use]
+    pub fn withheld(&self, now: Timestamp) -> Option<(&LockFacts, &GrantFacts)> {
+        let lock = self.lock_at(now)?;
+        Some((lock, lock.withheld.as_ref()?))
+    }
+
+    fn lock_at(&self, now: Timestamp) -> Option<&LockFacts> {
+        self.lock.as_deref().filter(|lock| lock.is_in_force(now))
+    }
 }
 
 /// The asker, as far as it is proven.

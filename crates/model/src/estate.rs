@@ -134,8 +134,11 @@ pub struct RouteRule {
     pub methods: BTreeSet<String>,
     /// The path: exact, or a prefix where it ends with `*`.
     pub path: String,
-    /// What such a request counts as.
-    pub action: Action,
+    /// What such a request counts as; `None` leaves it to the method.
+    pub action: Option<Action>,
+    /// The opt-outs of such requests; `None` leaves them to the application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardening: Option<Hardening>,
 }
 
 impl RouteRule {
@@ -160,6 +163,62 @@ pub struct Hardening {
     pub allow_semicolon: bool,
     /// Drop header fields with an underscore in the name, instead of refusing the request.
     pub drop_underscore_headers: bool,
+}
+
+impl Hardening {
+    /// Every opt-out. A path that is refused even so is refused everywhere.
+    pub const OPEN: Self =
+        Self { allow_encoded_slash: true, merge_slashes: true, allow_semicolon: true, drop_underscore_headers: true };
+
+    /// Every opt-out by the name that the configuration gives it, and whether it is taken.
+    #[must_use]
+    pub const fn named(self) -> [(&'static str, bool); 4] {
+        [
+            ("allow_encoded_slash", self.allow_encoded_slash),
+            ("merge_slashes", self.merge_slashes),
+            ("allow_semicolon", self.allow_semicolon),
+            ("drop_underscore_headers", self.drop_underscore_headers),
+        ]
+    }
+}
+
+/// The opt-outs of an application: its own, and those of the lines of its route table. By default there is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OptOuts<'a> {
+    everywhere: Hardening,
+    routes: &'a [RouteRule],
+}
+
+impl<'a> OptOuts<'a> {
+    /// The same opt-outs for every request of a route table without any of its own, or of none.
+    #[must_use]
+    pub const fn new(everywhere: Hardening, routes: &'a [RouteRule]) -> Self {
+        Self { everywhere, routes }
+    }
+
+    /// Those of the application, for what no line says otherwise about.
+    #[must_use]
+    pub const fn everywhere(&self) -> Hardening {
+        self.everywhere
+    }
+
+    /// The line of the route table that a request belongs to; `None` if no line speaks of it.
+    #[must_use]
+    pub fn line(&self, method: &str, path: &str) -> Option<usize> {
+        self.routes.iter().position(|r| r.speaks_of(method, path))
+    }
+
+    /// The opt-outs of a line.
+    #[must_use]
+    pub fn of(&self, line: Option<usize>) -> Hardening {
+        line.and_then(|at| self.routes.get(at)).and_then(|r| r.hardening).unwrap_or(self.everywhere)
+    }
+}
+
+impl From<Hardening> for OptOuts<'_> {
+    fn from(everywhere: Hardening) -> Self {
+        Self { everywhere, routes: &[] }
+    }
 }
 
 /// An application behind the gateway.
@@ -204,11 +263,17 @@ impl Application {
     /// writing unless the table says otherwise.
     #[must_use]
     pub fn action(&self, method: &str, path: &str, two_way: bool) -> Action {
-        match self.routes.iter().find(|r| r.speaks_of(method, path)) {
-            Some(route) => route.action,
+        match self.routes.iter().find(|r| r.speaks_of(method, path)).and_then(|r| r.action) {
+            Some(action) => action,
             None if two_way => Action::Write,
             None => Action::from_method(method),
         }
+    }
+
+    /// Its opt-outs, by route.
+    #[must_use]
+    pub fn opt_outs(&self) -> OptOuts<'_> {
+        OptOuts::new(self.hardening, &self.routes)
     }
 }
 
@@ -315,7 +380,33 @@ mod tests {
     }
 
     fn route(methods: &[&str], path: &str, action: Action) -> RouteRule {
-        RouteRule { methods: methods.iter().map(|m| (*m).to_owned()).collect(), path: path.into(), action }
+        let methods = methods.iter().map(|m| (*m).to_owned()).collect();
+        RouteRule { methods, path: path.into(), action: Some(action), hardening: None }
+    }
+
+    #[test]
+    fn the_opt_outs_of_a_line_stand_before_those_of_the_application() {
+        let slash = Hardening { allow_encoded_slash: true, ..Hardening::default() };
+        let mut a = app(vec![
+            RouteRule { hardening: Some(slash), ..route(&["GET"], "/files/*", Action::Read) },
+            RouteRule { action: None, hardening: Some(Hardening::default()), ..route(&[], "/strict", Action::Read) },
+            route(&[], "/files/*", Action::Write),
+        ]);
+        a.hardening = Hardening { merge_slashes: true, ..Hardening::default() };
+        let of = |method: &str, path: &str| {
+            let all = a.opt_outs();
+            all.of(all.line(method, path))
+        };
+        assert_eq!(of("GET", "/files/x"), slash, "whole, not added to those of the application");
+        assert_eq!(of("POST", "/files/x"), a.hardening, "a line without its own has those of the application");
+        assert_eq!(of("GET", "/strict"), Hardening::default(), "a line may be stricter");
+        assert_eq!(of("GET", "/"), a.hardening);
+        assert_eq!(
+            a.action("POST", "/strict", false),
+            Action::Write,
+            "a line without an action leaves it to the method"
+        );
+        assert_eq!(Hardening::OPEN.named().iter().filter(|(_, taken)| *taken).count(), 4);
     }
 
     #[test]

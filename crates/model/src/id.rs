@@ -122,6 +122,8 @@ id! {
     SiteId, "site";
     /// A connector, within its site.
     ConnectorId, "connector";
+    /// A lock.
+    LockId, "lock";
     /// One request; also its W3C trace id when it is 32 hexadecimal digits.
     RequestId, "request";
 }

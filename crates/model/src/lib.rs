@@ -19,6 +19,7 @@ mod device;
 mod estate;
 mod fault;
 mod id;
+mod lock;
 mod reason;
 mod record;
 mod site;
@@ -27,17 +28,19 @@ mod time;
 pub use ask::{Action, Ask, Auth, GrantFacts, Method, Place, Principal, Stated, What, Who, Why};
 pub use device::{Check, DeviceFacts, Report};
 pub use estate::{
-    Application, Asset, AssetKind, Class, Group, Hardening, Host, HostError, Mode, Person, RouteRule, TCP_SCHEME,
+    Application, Asset, AssetKind, Class, Group, Hardening, Host, HostError, Mode, OptOuts, Person, RouteRule,
+    TCP_SCHEME,
 };
 pub use fault::Fault;
 pub use id::{
-    AppId, AssetId, ConnectorId, DeviceId, GrantId, GroupId, IdError, PersonId, RequestId, RuleId, SessionId, SiteId,
-    WorkloadId,
+    AppId, AssetId, ConnectorId, DeviceId, GrantId, GroupId, IdError, LockId, PersonId, RequestId, RuleId, SessionId,
+    SiteId, WorkloadId,
 };
+pub use lock::{Lock, LockFacts, LockMessage, LockMessageError, LockTarget, LockTargetError, MAX_MESSAGE};
 pub use reason::{Failing, Reason, Remedy};
 pub use record::{
     Access, Change, Cut, CutCause, Entry, Outcome, Question, Record, Refusal, Said, SessionEvent, SessionEventKind,
     SystemEvent, Would,
 };
 pub use site::{ConnectorName, ConnectorNameError, Site, SpecialAddress, SpecialAddressError, is_special};
-pub use time::{Duration, Timestamp};
+pub use time::{Duration, DurationError, Timestamp};

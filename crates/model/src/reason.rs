@@ -65,6 +65,8 @@ reasons! {
     NoRule = "no_rule", "No rule opens this for you.";
     /// A forbid rule spoke.
     Forbidden = "forbidden", "A rule forbids this.";
+    /// A lock is in force.
+    Locked = "locked", "This is locked.";
     /// A rule failed while it was evaluated.
     EvaluationError = "evaluation_error", "The policy could not be evaluated, so the answer is no.";
     /// No such application.
@@ -138,6 +140,8 @@ pub enum Remedy {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owner: Option<String>,
     },
+    /// Ask who runs Safeconduct: only they can lift what stands in the way.
+    AskOperators,
     /// Nothing that the asker can do.
     Nothing,
 }
@@ -171,6 +175,7 @@ mod tests {
         assert!(Remedy::StepUp { phishing_resistant: true } < Remedy::OtherDevice);
         assert!(Remedy::OtherDevice < Remedy::WaitUntil { at: crate::Timestamp::MAX });
         assert!(Remedy::WaitUntil { at: crate::Timestamp::MAX } < Remedy::AskOwner { owner: None });
-        assert!(Remedy::AskOwner { owner: None } < Remedy::Nothing);
+        assert!(Remedy::AskOwner { owner: None } < Remedy::AskOperators);
+        assert!(Remedy::AskOperators < Remedy::Nothing);
     }
 }

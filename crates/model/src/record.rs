@@ -173,6 +173,8 @@ pub enum CutCause {
     PersonChanged,
     /// The device changed, and policy no longer permits.
     DeviceChanged,
+    /// A lock was placed on what it rests on.
+    Locked,
     /// A new snapshot was published, and it does not permit.
     PolicyPublished,
     /// An instant passed, and policy no longer permits.

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::ops::{Add, Sub};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 /// An instant: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
@@ -36,6 +38,30 @@ impl Timestamp {
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration(if self.0 > earlier.0 { (self.0 - earlier.0).unsigned_abs() } else { 0 })
+    }
+}
+
+/// Why a text is not a span of time.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("`{0}` is no span of time; write a number and a unit, as in 90s, 15min, 8h or 7d")]
+pub struct DurationError(String);
+
+impl FromStr for Duration {
+    type Err = DurationError;
+
+    /// `250ms`, `90s`, `15 min`, `12h`, `7 d`.
+    fn from_str(text: &str) -> Result<Self, DurationError> {
+        let wrong = || DurationError(text.to_owned());
+        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
+        let n: u64 = number.parse().map_err(|_| wrong())?;
+        Ok(match unit.trim() {
+            "ms" => Self::from_millis(n),
+            "s" => Self::from_secs(n),
+            "min" | "m" => Self::from_mins(n),
+            "h" => Self::from_hours(n),
+            "d" => Self::from_days(n),
+            _ => return Err(wrong()),
+        })
     }
 }
 

@@ -83,7 +83,7 @@ impl Snapshot {
         let facts = Facts::of(ask, now, self.calendar());
         let rules = grounds.rules.iter().filter_map(|id| self.rule(id)).map(|rule| Spoke::of(rule)).collect();
         let denial = verdict.denial();
-        let near = self.app(&ask.what.app).filter(|_| denial.is_some()).map(|app| {
+        let near = self.app(&ask.what.app).filter(|_| denial.is_some() && ask.shut_by(now).is_none()).map(|app| {
             let ranked = explain::ranked(self, app, ask, now);
             let near = ranked.into_iter().take(NEAREST).map(|(rule, misses)| {
                 let told: Vec<_> = misses.iter().map(|m| (m.reason, m.told(ask, &facts))).collect();

@@ -199,6 +199,7 @@ fn kind(remedy: &Remedy) -> &'static str {
         Remedy::WaitUntil { .. } => "wait_until",
         Remedy::OtherNetwork => "other_network",
         Remedy::AskOwner { .. } => "ask_owner",
+        Remedy::AskOperators => "ask_operators",
         Remedy::Nothing => "nothing",
     }
 }
@@ -293,6 +294,7 @@ fn fixture(row: Row, people: People<'_>) -> Result<Fixture, Bad> {
             device,
         },
         why: Why { stated, grant },
+        lock: None,
     };
     let (rules, remedies) = (row.rules, row.remedies);
     Ok(Fixture { name: row.name, file: String::new(), line: 0, ask, at, expect, rules, remedies })

@@ -38,6 +38,7 @@ mod fixture;
 #[doc(hidden)]
 pub mod fuzzing;
 mod load;
+mod locked;
 mod numbered;
 mod remedies;
 mod rollout;

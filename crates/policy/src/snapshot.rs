@@ -20,6 +20,7 @@ use crate::engine::{Builder, Engine, Fits, Mode, Prepared, Scratch};
 use crate::explain::{self, Atom};
 use crate::expr::Expr;
 use crate::load::{Loaded, PolicyText, load};
+use crate::locked;
 use crate::numbered::{Lens, Scene, Source};
 use crate::rule::{Effect, Rule, Scope};
 use crate::verdict::{Basis, Denial, Grounds, Permit, Verdict};
@@ -190,11 +191,14 @@ impl Snapshot {
     /// Whether a person may pass, under which rules and until when; or why not and what would help.
     ///
     /// Total: every ask has an answer. Absence denies: no such application, nobody signed in, an ended session, no rule.
-    /// A rule that fails while it is evaluated denies too, whatever the others say.
+    /// A rule that fails while it is evaluated denies too, whatever the others say. A lock denies before any rule is asked.
     pub fn decide(&self, ask: &Ask, now: Timestamp) -> Verdict {
         let Some(app) = self.apps.get(&ask.what.app) else {
             return Verdict::Denial(self.nothing_there());
         };
+        if let Some(denial) = self.shut(ask, now) {
+            return Verdict::Denial(denial);
+        }
         let mut view = self.view(app, ask);
         match self.judge(app, ask, now, view.as_mut()) {
             Ok(grounds) => {
@@ -208,7 +212,7 @@ impl Snapshot {
                 Verdict::Permit(Permit { target, until, basis: Basis::Rules, grounds, obligations })
             }
             Err(refusal) => {
-                let denial = explain::denial(self, app, ask, now, refusal);
+                let denial = self.denial(app, ask, now, refusal);
                 let observed = app.application.mode == Binding::Observe && proven_until(ask, now).is_some();
                 match proven_until(ask, now) {
                     Some(until) if observed => {
@@ -228,8 +232,31 @@ impl Snapshot {
         let Some(app) = self.apps.get(&ask.what.app) else {
             return Err(self.nothing_there());
         };
+        if let Some(denial) = self.shut(ask, now) {
+            return Err(denial);
+        }
         let mut view = self.view(app, ask);
-        self.judge(app, ask, now, view.as_mut()).map_err(|refusal| explain::denial(self, app, ask, now, refusal))
+        self.judge(app, ask, now, view.as_mut()).map_err(|refusal| self.denial(app, ask, now, refusal))
+    }
+
+    /// The denial of a lock that shuts out whoever asks. Who is not signed in learns of no lock: they may sign in first.
+    fn shut(&self, ask: &Ask, now: Timestamp) -> Option<Denial> {
+        let lock = ask.shut_by(now).filter(|_| proven_until(ask, now).is_some())?;
+        Some(locked::denial(lock, Grounds { revision: self.revision, ..Grounds::default() }))
+    }
+
+    /// The denial that the rules come to. If a grant would have opened this that does not count because it is locked, then the
+    /// lock is the reason.
+    fn denial(&self, app: &App, ask: &Ask, now: Timestamp, refusal: Refusal) -> Denial {
+        let denial = explain::denial(self, app, ask, now, refusal);
+        let Some((lock, grant)) = ask.withheld(now) else { return denial };
+        let mut with = ask.clone();
+        with.why.grant = Some(grant.clone());
+        let mut view = self.view(app, &with);
+        match self.judge(app, &with, now, view.as_mut()) {
+            Ok(_) => locked::denial(lock, denial.grounds),
+            Err(_) => denial,
+        }
     }
 
     fn nothing_there(&self) -> Denial {

@@ -135,8 +135,10 @@ impl Verdict {
     }
 
     /// The record of this verdict. `mode` is the mode of the application; `took_us` how long the decision took.
+    /// What a lock says binds in any mode.
     #[must_use]
     pub fn record(&self, ask: &Ask, decided: Timestamp, mode: Mode, took_us: u32) -> Access {
+        let mode = if ask.shut_by(decided).is_some() { Mode::Enforce } else { mode };
         let outcome = match self {
             Self::Permit(Permit { basis: Basis::Rules, until, .. }) => Outcome::Permit { until: *until },
             Self::Permit(Permit { basis: Basis::Observed(denial), .. }) => denial.outcome(),

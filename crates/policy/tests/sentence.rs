@@ -108,6 +108,7 @@ fn ada() -> Ask {
             }),
         },
         why: Why { stated: Some(Stated { purpose: "quarter-end-close".into(), ticket: None }), grant: None },
+        lock: None,
     }
 }
 

@@ -142,6 +142,7 @@ fn ask(dice: &mut Dice, groups: &[Vec<usize>]) -> Result<(Ask, Timestamp), Box<d
                 stated: (dice.below(4) > 0).then(|| Stated { purpose: "close".into(), ticket: None }),
                 grant: None,
             },
+            lock: None,
         },
         now,
     ))

@@ -60,8 +60,11 @@ impl<T: Eq + Hash> Parts<T> {
 }
 
 impl History {
-    /// Adds a verdict; `seq` is its place in the ledger.
+    /// Adds a verdict; `seq` is its place in the ledger. What a lock denied says nothing about the rules, and is left out.
     pub fn push(&mut self, seq: u64, access: &Access) {
+        if access.reason() == Some(Reason::Locked) {
+            return;
+        }
         let Ask { who, what, place, why, .. } = &access.ask;
         let auth = who.auth.as_ref();
         let line = Line {
@@ -156,6 +159,7 @@ impl History {
             what: self.what(row).clone(),
             place,
             why: self.whys.get(row.line.why).clone(),
+            lock: None,
         }
     }
 }

@@ -91,6 +91,7 @@ fn entry(seq: u64, u: &Use) -> Entry {
         what: What { app: u.app.parse().expect("id"), action: u.action, method: "GET".into(), path: "/q".into() },
         place: Place { ip: [10, 0, 0, 1].into(), network: u.network.clone(), country: None, device },
         why: Why { stated: u.purpose.clone().map(|purpose| Stated { purpose, ticket: None }), grant: u.grant.clone() },
+        lock: None,
     };
     let outcome = match u.outcome {
         None => Outcome::Permit { until: decided },
@@ -322,6 +323,22 @@ fn free_texts_cannot_break_out_of_a_rule() {
     assert_eq!(replay(entries(&uses), &snapshot(&p.cedar)).newly_denied.total, 0);
     let text = FixtureText { file: "f.toml".into(), text: p.fixtures.clone() };
     assert!(parse_fixtures(&text, &|_| None).is_ok(), "{}", p.fixtures);
+}
+
+#[test]
+fn what_a_lock_denied_is_neither_mined_nor_replayed() {
+    let locked = |k: i64| Use { outcome: Some(Reason::Locked), mode: Mode::Enforce, ..accountant(4, 9, 120 + k) };
+    let mut with = fortnight();
+    with.extend((0..30).map(locked));
+    let (with_locks, without) = (mined(&with, &Settings::default()), mined(&fortnight(), &Settings::default()));
+    assert_eq!(with_locks.cedar, without.cedar);
+    let mut history = crate::History::default();
+    for entry in entries(&[accountant(1, 3, 600), locked(0), accountant(1, 3, 610)]) {
+        if let Record::Access(access) = entry.record {
+            history.push(entry.seq, &access);
+        }
+    }
+    assert_eq!(history.len(), 2);
 }
 
 #[test]

@@ -98,6 +98,9 @@ enum Command {
     /// What is happening.
     #[command(subcommand)]
     Watch(WatchVerb),
+    /// Locks: shut a person, device, application or the like out at once, whatever the rules say.
+    #[command(subcommand)]
+    Lock(commands::lock::Verb),
     /// Maturity from evidence.
     #[command(subcommand)]
     Assess(AssessVerb),
@@ -473,8 +476,8 @@ fn main() -> ExitCode {
 
 async fn run(command: Command) -> anyhow::Result<Answer> {
     use commands::{
-        assess, bundle, config, connect, connector, device, eval, explain, ledger, lint, login, map, person, policy,
-        protect, prove, reach, up, watch,
+        assess, bundle, config, connect, connector, device, eval, explain, ledger, lint, lock, login, map, person,
+        policy, protect, prove, reach, up, watch,
     };
     match command {
         Command::Demo { port, dir, check, quiet, days, records } => {
@@ -491,6 +494,7 @@ async fn run(command: Command) -> anyhow::Result<Answer> {
         }
         Command::Config(ConfigVerb::Limits { config, json, .. }) => config::limits(&config.config, json),
         Command::Config(ConfigVerb::Check { config }) => config::check(&config.config),
+        Command::Lock(verb) => lock::run(verb).await,
         Command::Connector { verb: Some(verb), .. } => connector::on_the_gateway(verb).await,
         Command::Connector { verb: None, run: Some(run) } => connector::run(run).await,
         Command::Connector { verb: None, run: None } => {

@@ -25,6 +25,7 @@ use crate::devices::{Device, Devices};
 use crate::files::{Built, Stores};
 use crate::handover::HandOvers;
 use crate::keep::StoreKeep;
+use crate::locks::LockBook;
 use crate::programs::Programs;
 use crate::proposals::Proposals;
 use crate::rollouts::Rollouts;
@@ -92,6 +93,7 @@ pub struct House {
     pub(crate) geoip: Option<maxminddb::Reader<Vec<u8>>>,
     pub(crate) authority: Authority,
     pub(crate) connectors: Connectors,
+    pub(crate) locks: LockBook,
     gateway: OnceLock<Arc<Gateway>>,
 }
 
@@ -146,6 +148,7 @@ impl House {
             devices.restore(serde_json::from_value(doc.body).context("a kept device is not readable")?);
         }
         let connectors = Connectors::load(&control).await?;
+        let locks = LockBook::load(&control).await?;
         let keep = StoreKeep::over(Arc::clone(&control));
         let seal = Seal::new(&*secrets::load_or_create(&data.join("keys/seal.key"))?);
         let accounts = Arc::new(Accounts::load(Arc::clone(&keep), seal).await?);
@@ -196,6 +199,7 @@ impl House {
             geoip,
             authority,
             connectors,
+            locks,
             gateway: OnceLock::new(),
         })
     }

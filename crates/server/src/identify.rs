@@ -2,12 +2,13 @@
 
 use std::net::IpAddr;
 
-use safeconduct_access::{Session, grant_for};
+use safeconduct_access::Session;
 use safeconduct_gateway::{ClientCertificate, Credentials, Identity};
 use safeconduct_model::{AppId, Application, DeviceFacts, DeviceId, Principal, Timestamp, Who, Why};
 
 use crate::devices::Proof;
 use crate::house::{Current, House, session_hash};
+use crate::locks::Somebody;
 
 impl House {
     /// Who asks, as far as it is proven. Anything that does not hold leaves nobody.
@@ -80,10 +81,11 @@ impl House {
             return;
         }
         let device = session.device.clone().or(shown);
-        identity.why = Why {
-            stated: session.stated.get(app).cloned(),
-            grant: grant_for(&estate.grants, &session.person, &groups, app, now).map(safeconduct_access::Grant::facts),
-        };
+        let somebody =
+            Somebody { person: &session.person, groups: &groups, session: Some(&session.id), device: device.as_ref() };
+        let (lock, grant) = self.lock_and_grant(current, &somebody, app, now);
+        identity.lock = lock;
+        identity.why = Why { stated: session.stated.get(app).cloned(), grant };
         identity.device = device.and_then(|id| self.device_facts(current, &id));
         identity.who = Who { principal: Principal::Person(session.person.clone()), groups, auth: Some(session.auth()) };
     }

@@ -37,6 +37,7 @@ mod house;
 mod identify;
 mod keep;
 mod limits;
+mod locks;
 mod oidc;
 mod plane;
 mod portal;

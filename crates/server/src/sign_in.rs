@@ -18,6 +18,10 @@ impl House {
     /// Opens a session for a person who proved who they are; its secret for the portal.
     pub(crate) async fn open_session(&self, proven: Proven, device: Option<DeviceId>, ip: IpAddr) -> Result<Token> {
         anyhow::ensure!(self.is_active(&proven.person), "{} is not an active person of the estate", proven.person);
+        if let Err(locked) = self.lock_on_sign_in(&proven.person, device.as_ref()) {
+            self.record_failed_sign_in(proven.person.as_str(), ip);
+            return Err(locked.into());
+        }
         let now = self.now();
         let token = new_token()?;
         let id = new_session_id()?;
@@ -61,6 +65,8 @@ impl House {
     /// Binds a device that proved itself to a session.
     pub(crate) async fn bind_device(&self, id: &SessionId, device: DeviceId) -> Result<Session> {
         let now = self.now();
+        let person = self.sessions().get(id, now).ok_or(SessionError::Ended)?.person.clone();
+        self.lock_on_sign_in(&person, Some(&device))?;
         let session = self.sessions().bind_device(id, device, now)?;
         self.keep_session(&session).await?;
         self.record_session(&session, SessionEventKind::SteppedUp)?.durable().await?;

@@ -48,6 +48,7 @@ fn access(i: u64, at: Timestamp) -> Result<Record, Box<dyn Error>> {
                 device: Some(device),
             },
             why: Why::default(),
+            lock: None,
         },
         decided: at,
         outcome: Outcome::Permit { until: at + Duration::from_mins(5) },

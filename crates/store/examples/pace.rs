@@ -56,6 +56,7 @@ fn standing(i: u64) -> Result<Access, Box<dyn Error>> {
             what,
             place,
             why: Why::default(),
+            lock: None,
         },
         decided: at,
         outcome: Outcome::Permit { until: at + Duration::from_mins(5) },

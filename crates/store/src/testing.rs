@@ -42,7 +42,7 @@ pub(crate) fn access(request: &str, person: &str, app: &str, decided: i64, denie
         Some(reason) => Outcome::Deny { reason, failing: vec![], remedies: vec![] },
     };
     Record::Access(Box::new(Access {
-        ask: Ask { request: request.parse().expect(id), who, what, place, why: Why::default() },
+        ask: Ask { request: request.parse().expect(id), who, what, place, why: Why::default(), lock: None },
         decided: at(decided),
         outcome,
         mode: Mode::Enforce,

@@ -95,6 +95,15 @@ action = "read"
 [[application.route]]
 path = "/admin*"
 action = "admin"
+
+[[application.route]]
+path = "/files/secret/*"
+action = "admin"
+
+[[application.route]]
+methods = ["GET"]
+path = "/files/*"
+hardening = { allow_encoded_slash = true }
 "#;
 
 /// The people as they are at the start; tests take `dora` out of her group and `carl` out of the company.

@@ -59,6 +59,13 @@ fn any_signal() -> impl Strategy<Value = Signal> {
         of("a").prop_map(|t| Signal::AppChanged(t.parse().unwrap())),
         Just(Signal::PolicyPublished),
         Just(Signal::Everything),
+        prop::sample::select(vec!["person p", "device d", "group g", "session s", "grant w", "application a"])
+            .prop_flat_map(|what| (Just(what), 0u8..4))
+            .prop_map(|(what, n)| {
+                let (kind, letter) = what.split_once(' ').unwrap();
+                Signal::Locked(LockTarget::of(kind, &format!("{letter}{n}")).unwrap())
+            }),
+        Just(Signal::Locked(LockTarget::of("site", "here").unwrap())),
     ]
 }
 
@@ -80,7 +87,13 @@ fn touches(signal: &Signal, i: &Interests) -> bool {
         Signal::GroupChanged(id) => i.groups.contains(id),
         Signal::GrantChanged(id) => i.grant.as_ref() == Some(id),
         Signal::AppChanged(id) => i.app == *id,
-        Signal::PolicyPublished | Signal::Everything => true,
+        Signal::Locked(LockTarget::Session(id)) => i.session.as_ref() == Some(id),
+        Signal::Locked(LockTarget::Person(id)) => i.person.as_ref() == Some(id),
+        Signal::Locked(LockTarget::Device(id)) => i.device.as_ref() == Some(id),
+        Signal::Locked(LockTarget::Group(id)) => i.groups.contains(id),
+        Signal::Locked(LockTarget::Grant(id)) => i.grant.as_ref() == Some(id),
+        Signal::Locked(LockTarget::Application(id)) => i.app == *id,
+        Signal::Locked(_) | Signal::PolicyPublished | Signal::Everything => true,
     }
 }
 

@@ -2,9 +2,10 @@
 
 use maud::{Markup, html};
 
+use super::locks;
 use crate::parts::table::{Column, Key, Table};
 use crate::parts::{self, icon, layout, rows, time, words};
-use crate::view::{App, AppRow, Fact, Frame, Link};
+use crate::view::{App, AppRow, Fact, Frame, Link, OptOut};
 
 /// The applications as a table.
 pub(crate) fn table(all: &[AppRow]) -> Table<'_, AppRow> {
@@ -110,7 +111,7 @@ pub fn page(frame: &Frame, view: &App) -> Markup {
         &lead,
         &html! {
             div.two {
-                section.card aria-label="Facts" { (facts(frame, &view.facts)) }
+                section.card aria-label="Facts" { (facts(frame, &view.facts)) (locks::lead("application", r.id.as_str())) }
                 section.card aria-label="Assets and rules" {
                     h2 { "Leads to" }
                     @if view.assets.is_empty() { p.quiet { "No asset is named behind it." } }
@@ -125,10 +126,26 @@ pub fn page(frame: &Frame, view: &App) -> Markup {
                     " " a href=(format!("/console/map?app={}", r.id)) { "On the map" }
                 }
             }
+            section { h2 { "Opt-outs from strict reading" } (opt_outs(&view.opt_outs)) }
             section { h2 { "Who uses it" } (rows::usage(&view.usage, "Who", html! { p.quiet { "Nobody used it in the last 30 days." } }).plain(frame)) }
             section { h2 { "Live sessions" } (rows::sessions(&view.sessions).plain(frame)) }
             section { h2 { "Recent verdicts" } (rows::verdicts(&view.verdicts, html! { p.quiet { "Nothing is recorded yet." } }).plain(frame))
                 p { a href=(format!("/console/watch?app={}", r.id)) { "All verdicts" } } }
         },
     )
+}
+
+/// What is read less strictly than elsewhere, where, and what that means.
+fn opt_outs(all: &[OptOut]) -> Markup {
+    html! {
+        @if all.is_empty() { p.quiet { (icon::glyph("check")) " None: a request that could be read in two ways is refused." } }
+        @else {
+            ul class="plain opt-outs" { @for o in all { li {
+                @if o.taken { span class="chip warn" { (icon::glyph("alarm")) (o.name) } } @else { span class="chip yes" { (icon::glyph("check")) "strict: " (o.name) } }
+                " " @match &o.route { Some(route) => { "on " code.path { (route) } }, None => "on every request" }
+                p.quiet { @if o.taken { (words::opt_out(o.name)) } @else { "Not on this route, though elsewhere in this application." } }
+            } } }
+            p.quiet { "A path that could belong to another route, however the application reads it, is refused all the same." }
+        }
+    }
 }

@@ -3,7 +3,9 @@
 use maud::{Markup, html};
 
 use super::remedy;
-use crate::parts::{self, icon, layout, time};
+use safeconduct_model::Reason;
+
+use crate::parts::{self, icon, layout, time, words};
 use crate::view::{Denied, Problem};
 
 /// A denial: what was missing, and what helps.
@@ -23,7 +25,9 @@ pub fn denied(view: &Denied) -> Markup {
                 p.eyebrow { "Not allowed" @if let Some(p) = &view.person { " for " (p) } }
                 h1 { (title) }
                 p.denial-reason { (view.reason.words()) }
-                @if !view.failing.is_empty() {
+                @if view.reason == Reason::Locked {
+                    @for f in &view.failing { p class="note bad large" { (icon::glyph("bar")) span { (words::capital(&f.found)) } } }
+                } @else if !view.failing.is_empty() {
                     ul.failing { @for f in &view.failing { li { (icon::glyph("cross")) span { "Needed: " b { (f.words) } " " span.found { "Found: " (f.found) } } } } }
                 }
                 @if !view.remedies.is_empty() {

@@ -28,7 +28,7 @@ pub fn page(frame: &Frame, view: &Device) -> Markup {
         &lead,
         &html! {
             div.two {
-                section.card { h2 { "Facts" } (facts(frame, &view.facts)) }
+                section.card { h2 { "Facts" } (facts(frame, &view.facts)) (super::locks::lead("device", view.row.id.as_str())) }
                 section.card {
                     h2 { "Checks" }
                     ul.checks { @for c in &view.checks {

@@ -7,6 +7,7 @@ mod denied;
 pub mod devices;
 pub mod done;
 pub mod health;
+pub mod locks;
 pub mod machine;
 pub mod map;
 pub mod me;

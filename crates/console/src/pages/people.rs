@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::apps::facts;
+use super::locks;
 use crate::parts::table::{Column, Key, Table};
 use crate::parts::{self, icon, layout, rows, time, words};
 use crate::view::{Frame, Link, Person, PersonRow};
@@ -96,7 +97,7 @@ pub fn page(frame: &Frame, view: &Person) -> Markup {
         &r.name,
         &lead,
         &html! {
-            section.card aria-label="Facts" { (facts(frame, &view.facts)) }
+            section.card aria-label="Facts" { (facts(frame, &view.facts)) (locks::lead("person", r.id.as_str())) }
             section {
                 div.section-head {
                     h2 { "Live sessions" }

@@ -39,7 +39,8 @@ pub(crate) fn for_asker(
                     Remedy::WaitUntil { at } => span { "Come back " (time::when(now, *at)) ": it opens at " (time::exact(*at)) "." },
                     Remedy::OtherNetwork => span { "Use another network." },
                     Remedy::AskOwner { owner } => span { @match owner { Some(o) => { "Ask " b { (o) } ", who answers for this application." }, None => "Ask whoever runs Safeconduct: this application has no owner." } },
-                    Remedy::Nothing => span { "There is nothing that you can do about it." },
+                    Remedy::AskOperators => span { "Ask whoever runs Safeconduct: only they can lift it." },
+            Remedy::Nothing => span { "There is nothing that you can do about it." },
                 } }
             }
         }
@@ -60,6 +61,7 @@ pub(crate) fn for_operators(frame: &Frame, remedies: &[Remedy]) -> Markup {
             Remedy::WaitUntil { at } => { "the same request " (parts::time::when(frame.now, *at)) " (" (time::exact(*at)) ")" },
             Remedy::OtherNetwork => "another network",
             Remedy::AskOwner { owner } => { "a rule or grant from " @match owner { Some(o) => (o), None => "an owner; the application has none" } },
+            Remedy::AskOperators => "a lock that is lifted",
             Remedy::Nothing => "nothing",
         } } } } }
     }

@@ -98,7 +98,8 @@ fn fact(frame: &Frame, f: &ReadFact) -> Markup {
 fn no_rule(view: &Verdict) -> Markup {
     html! {
         p.note { (icon::glyph("bar")) span {
-            @if view.answered == Answered::Refused { "The request was refused before policy was asked." }
+            @if let Some(lock) = &view.lock { "No rule was asked: a lock was in force, on the " (parts::link(lock)) }
+            @else if view.answered == Answered::Refused { "The request was refused before policy was asked." }
             @else { "No rule speaks of this person and this application. What no rule opens stays shut." }
         } }
     }

@@ -60,6 +60,7 @@ pub(crate) fn nav(name: &str) -> Markup {
                 "people" => { circle cx="10" cy="7" r="3" fill="none" {} path d="M4 16.5c.5-3.5 3-4.5 6-4.5s5.5 1 6 4.5" fill="none" {} },
                 "devices" => path d="M4 5h12v8H4zM2.5 16h15" fill="none" {},
                 "connectors" => path d="M2.5 10h5M12.5 10h5M7.5 6v8M12.5 6v8" fill="none" {},
+                "locks" => { path d="M5 9h10v7H5z" fill="none" {} path d="M7 9V6.5a3 3 0 0 1 6 0V9" fill="none" {} },
                 "health" => path d="M2.5 10.5h4l2-5 3 9 2-4h4" fill="none" {},
                 _ => circle cx="10" cy="10" r="6" fill="none" {},
             }

@@ -17,11 +17,12 @@ const PLACES: [(&str, &str, &str); 6] = [
 ];
 
 /// The lists of the console.
-const LISTS: [(&str, &str, &str); 5] = [
+const LISTS: [(&str, &str, &str); 6] = [
     ("apps", "Applications", "/console/apps"),
     ("people", "People", "/console/people"),
     ("devices", "Devices", "/console/devices"),
     ("connectors", "Connectors", "/console/connectors"),
+    ("locks", "Locks", "/console/locks"),
     ("health", "Health", "/console/health"),
 ];
 

@@ -94,10 +94,28 @@ pub(crate) const fn cause(c: CutCause) -> &'static str {
         CutCause::SessionEnded => "the session ended",
         CutCause::PersonChanged => "the person's rights changed",
         CutCause::DeviceChanged => "the device changed",
+        CutCause::Locked => "a lock was placed",
         CutCause::PolicyPublished => "a policy was published",
         CutCause::TimePassed => "its time was over",
         CutCause::UpstreamFailed => "the application failed",
         CutCause::Shutdown => "the server stopped",
+    }
+}
+
+/// What an opt-out means, in a sentence.
+pub(crate) const fn opt_out(name: &str) -> &'static str {
+    match name.as_bytes() {
+        b"allow_encoded_slash" => {
+            "A path with an encoded slash (%2F, %5C) is passed on as it is. Routes and rules take it for data; the application may take it for a slash."
+        }
+        b"merge_slashes" => "Slashes in a row are made one. This is what is decided on, and what the application gets.",
+        b"allow_semicolon" => {
+            "A path with a semicolon is passed on. Routes and rules take it for a part of the name; the application may cut the name there."
+        }
+        b"drop_underscore_headers" => {
+            "Header fields with an underscore in the name are left out, where the request would be refused."
+        }
+        _ => "",
     }
 }
 

@@ -12,7 +12,7 @@ use super::Shared;
 use super::guard::{Checked, Operator, page, trouble};
 use crate::parts::rows;
 use crate::parts::table::{Export, Table};
-use crate::view::{Answered, Done, Frame, MapQuery, WatchQuery};
+use crate::view::{Answered, Done, Frame, LockForm, LockPlaced, MapQuery, WatchQuery};
 use crate::{Trouble, pages, parts};
 
 type Shares = State<Shared>;
@@ -213,6 +213,43 @@ pub(crate) async fn revoke_connector(
     let name = format!("{site}/{name}");
     let name = id!(s, name);
     done(&s, &f, s.backend.revoke_connector(&by, &name).await)
+}
+
+pub(crate) async fn locks(State(s): Shares, Operator(f, by): Operator) -> Response {
+    let asked = |name: &str| f.param(name).unwrap_or_default().to_owned();
+    let form = LockForm { kind: asked("kind"), name: asked("name"), ..LockForm::default() };
+    match s.backend.locks(&by).await {
+        Ok(v) => table(&f, &pages::locks::rows(&v), || pages::locks::page(&f, &v, &form, None)),
+        Err(e) => trouble(&s, e),
+    }
+}
+
+pub(crate) async fn place_lock(State(s): Shares, Operator(f, by): Operator, mut form: Checked) -> Response {
+    let form = LockForm {
+        kind: form.take("kind"),
+        name: form.take("name"),
+        message: form.take("message"),
+        lasts: form.take("lasts"),
+    };
+    let placed = match s.backend.place_lock(&by, &form).await {
+        Ok(LockPlaced::Done(what)) => return done(&s, &f, Ok(what)),
+        Ok(LockPlaced::Again { error }) => s.backend.locks(&by).await.map(|all| (all, error)),
+        Err(e) => Err(e),
+    };
+    match placed {
+        Ok((all, error)) => page(StatusCode::UNPROCESSABLE_ENTITY, pages::locks::page(&f, &all, &form, Some(&error))),
+        Err(e) => trouble(&s, e),
+    }
+}
+
+pub(crate) async fn lift_lock(
+    State(s): Shares,
+    Operator(f, by): Operator,
+    Path(id): Path<String>,
+    _form: Checked,
+) -> Response {
+    let id = id!(s, id);
+    done(&s, &f, s.backend.lift_lock(&by, &id).await)
 }
 
 pub(crate) async fn cut(

@@ -64,6 +64,8 @@ fn console_routes() -> Router<Shared> {
         .route("/console/devices/{id}", get(console::device))
         .route("/console/connectors", get(console::connectors))
         .route("/console/connectors/{site}/{name}/revoke", post(console::revoke_connector))
+        .route("/console/locks", get(console::locks).post(console::place_lock))
+        .route("/console/locks/{id}/lift", post(console::lift_lock))
         .route("/console/sessions/{id}/cut", post(console::cut))
         .route("/console/health", get(console::health))
 }

@@ -3,6 +3,7 @@
 mod assess;
 mod connectors;
 mod denied;
+mod locks;
 mod machine;
 mod map;
 mod me;
@@ -21,6 +22,7 @@ use safeconduct_model::{AppId, AssetId, DeviceId, GroupId, PersonId, RuleId, Tim
 pub use assess::{Assess, Criterion, EvidenceMix, Kind, MaturityRow, Pillar, Stage, Truth};
 pub use connectors::{ConnectorRow, ConnectorState};
 pub use denied::{Denied, Problem};
+pub use locks::{LockForm, LockPlaced, LockRow};
 pub use machine::{Machine, MachineAsked};
 pub use map::{Asker, Flow, Map, MapApp, MapAsset, MapQuery, Via};
 pub use me::{
@@ -34,7 +36,7 @@ pub use policy::{
 };
 pub use protect::{AssetRow, Exposure, Protect};
 pub use things::{
-    App, AppRow, CheckResult, Device, DeviceRow, Fact, Health, Part, PartState, Person, PersonRow, Usage,
+    App, AppRow, CheckResult, Device, DeviceRow, Fact, Health, OptOut, Part, PartState, Person, PersonRow, Usage,
 };
 pub use verdict::{Again, Box5, Lease, Proof, ReadFact, SpokenRule, Verdict, W};
 pub use watch::{Answered, CutRow, SessionRow, VerdictRow, Watch, WatchQuery};

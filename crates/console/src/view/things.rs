@@ -66,12 +66,25 @@ pub struct App {
     pub assets: Vec<(Link, Class)>,
     /// Rules that speak of it.
     pub rules: Vec<Link>,
+    /// What it opts out of.
+    pub opt_outs: Vec<OptOut>,
     /// Who uses it.
     pub usage: Vec<Usage>,
     /// Live sessions on it.
     pub sessions: Vec<SessionRow>,
     /// Recent verdicts.
     pub verdicts: Vec<VerdictRow>,
+}
+
+/// A strict rule of the gateway that an application, or a route of it, opts out of.
+#[derive(Clone, Debug)]
+pub struct OptOut {
+    /// The route, as methods and path; `None` for every request that no route says otherwise about.
+    pub route: Option<String>,
+    /// The name of the opt-out in the configuration.
+    pub name: &'static str,
+    /// Whether it is taken; a route may also be stricter than its application.
+    pub taken: bool,
 }
 
 /// A person in a list.

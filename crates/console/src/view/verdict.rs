@@ -33,6 +33,8 @@ pub struct Verdict {
     pub boxes: Vec<Box5>,
     /// The rules that spoke, or that came nearest.
     pub rules: Vec<SpokenRule>,
+    /// The lock that denied it, with its target and its message.
+    pub lock: Option<Link>,
     /// What would have made it allowed, cheapest first.
     pub remedies: Vec<Remedy>,
     /// The lease, if it was allowed.

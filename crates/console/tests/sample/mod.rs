@@ -13,8 +13,8 @@ use futures_util::stream;
 use safeconduct_access::Visitor;
 use safeconduct_console::{Answer, Backend, Events, Trouble, view::*};
 use safeconduct_model::{
-    Action, AppId, AssetKind, Auth, Check, Class, ConnectorName, CutCause, DeviceId, Duration, Failing, Method, Mode,
-    PersonId, Reason, Remedy, SessionId, Timestamp,
+    Action, AppId, AssetKind, Auth, Check, Class, ConnectorName, CutCause, DeviceId, Duration, Failing, LockId, Method,
+    Mode, PersonId, Reason, Remedy, SessionId, Timestamp,
 };
 
 /// The instant at which the sample is looked at.
@@ -984,6 +984,7 @@ impl Backend for Sample {
                 cedar: self.cedar(),
                 failing: if allowed { vec![] } else { self.failing() },
             }],
+            lock: None,
             remedies: if allowed { vec![] } else { self.remedies() },
             lease: allowed.then(|| Lease {
                 rests_on: vec![
@@ -1089,6 +1090,15 @@ impl Backend for Sample {
             facts: self.list(self.facts()),
             assets: self.list(vec![(Link::asset(&id("ledger-data"), self.n("General ledger")), Class::Critical)]),
             rules: self.list(vec![Link::rule(&id("q3-close"))]),
+            opt_outs: self.list(vec![
+                OptOut { route: None, name: "merge_slashes", taken: true },
+                OptOut {
+                    route: Some(self.n("GET, HEAD /api/v4/projects/*")),
+                    name: "allow_encoded_slash",
+                    taken: true,
+                },
+                OptOut { route: Some(self.n("/hooks/*")), name: "merge_slashes", taken: false },
+            ]),
             usage: self.usage(),
             sessions: self.sessions(),
             verdicts: self.verdicts().into_iter().take(6).collect(),
@@ -1153,6 +1163,57 @@ impl Backend for Sample {
     }
     fn revoke_connector<'a>(&'a self, _: &'a Visitor, _: &'a ConnectorName) -> Answer<'a, Done> {
         done("berlin/rack-1 is revoked.")
+    }
+    fn locks<'a>(&'a self, _: &'a Visitor) -> Answer<'a, Vec<LockRow>> {
+        let row = |n: u64, kind, on: Link, message: &str, until: Option<Timestamp>| LockRow {
+            id: format!("3fa09c{n:04x}").parse().expect("id"),
+            kind,
+            on,
+            message: self.n(message),
+            by: Link::to(self.n("Lin Wei"), "/console/people/lin"),
+            placed: mins(n * 47),
+            until,
+            in_force: until.is_none_or(|u| mins(0) < u),
+        };
+        let until = |mins_ahead| Some(mins(0) + Duration::from_mins(mins_ahead));
+        let rows = vec![
+            row(
+                1,
+                "person",
+                Link::to(self.n("Marek Novák"), "/console/people/marek"),
+                "Your laptop was reported stolen. Call the security desk, 7-300.",
+                None,
+            ),
+            row(
+                2,
+                "device",
+                Link::to(self.n("Bo's laptop"), "/console/devices/lt-12"),
+                "Bring it to room 2.14.",
+                until(400),
+            ),
+            row(
+                3,
+                "application",
+                Link::to(self.n("Payroll"), "/console/apps/payroll"),
+                "Closed while it is restored.",
+                until(35),
+            ),
+            row(4, "connector", Link::plain(self.n("berlin/rack-3")), "Moved to a new rack.", Some(mins(90))),
+        ];
+        ok(if self.empty { vec![] } else { rows })
+    }
+    fn place_lock<'a>(&'a self, _: &'a Visitor, form: &'a LockForm) -> Answer<'a, LockPlaced> {
+        ok(match form.name.as_str() {
+            "nobody" => LockPlaced::Again { error: "no person nobody is known here; correct the name.".to_owned() },
+            _ => LockPlaced::Done(Done {
+                title: "The person Marek Novák is locked, until it is lifted.".to_owned(),
+                details: vec!["What was live and rests on it was cut.".to_owned()],
+                next: Link::to("All locks", "/console/locks"),
+            }),
+        })
+    }
+    fn lift_lock<'a>(&'a self, _: &'a Visitor, _: &'a LockId) -> Answer<'a, Done> {
+        done("The lock on the person Marek Novák is lifted.")
     }
     fn cut_session<'a>(&'a self, _: &'a Visitor, _: &'a SessionId) -> Answer<'a, Done> {
         done("Cut 1 session of Ada Lovelace: 3 connections ended.")
@@ -1395,6 +1456,24 @@ impl Sample {
             back: "https://q3-finance.halden.example/reports/q3?x=1&y=2".into(),
             request: "4bf92f3577b34da6a3ce929d0e0e4736".into(),
             now: Timestamp::from_millis(NOW),
+        }
+    }
+
+    /// A denial by a lock.
+    pub fn locked_out(self) -> Denied {
+        let found = "your access is locked: Your laptop was reported stolen. Call the security desk, 7-300.";
+        Denied {
+            reason: Reason::Locked,
+            failing: vec![Failing {
+                condition: "lock 3fa09c0001".into(),
+                words: "no lock in force".into(),
+                found: self.n(found),
+            }],
+            remedies: vec![
+                Remedy::WaitUntil { at: Timestamp::from_millis(NOW) + Duration::from_hours(8) },
+                Remedy::AskOperators,
+            ],
+            ..self.denied()
         }
     }
 

@@ -197,6 +197,7 @@ fn ask(knock: &Knock<'_>, identity: Identity) -> Ask {
         place: identity.place(knock.client.peer.ip()),
         who: identity.who,
         why: identity.why,
+        lock: identity.lock,
     }
 }
 

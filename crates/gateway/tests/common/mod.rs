@@ -65,7 +65,7 @@ pub fn identity(person: &str, device: Option<DeviceFacts>) -> Identity {
     };
     let groups = if person == "eve" { BTreeSet::new() } else { ["staff".parse().unwrap()].into() };
     let who = Who { principal: Principal::Person(person.parse().unwrap()), groups, auth: Some(auth) };
-    Identity { who, device, why: Why::default(), network: None, country: None }
+    Identity { who, device, why: Why::default(), lock: None, network: None, country: None }
 }
 
 pub fn application(id: &str, upstream: &str, class: Class) -> Application {

@@ -182,6 +182,7 @@ impl Case {
             },
             place: Place { ip: IpAddr::from([127, 0, 0, 1]), network: self.network.clone(), country: None, device },
             why: Why { stated: self.purpose.clone().map(|purpose| Stated { purpose, ticket: None }), grant: None },
+            lock: None,
         }
     }
 

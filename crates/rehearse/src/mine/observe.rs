@@ -120,6 +120,8 @@ impl Observed {
 
     fn take(&mut self, entry: &Entry, today: Option<&mut Today<'_>>) {
         match &entry.record {
+            // What a lock denied says nothing about who needs what.
+            Record::Access(access) if access.reason() == Some(Reason::Locked) => {}
             Record::Access(access) if access.ask.what.app == self.app && !access.again => {
                 self.push(entry.seq, access, today);
             }

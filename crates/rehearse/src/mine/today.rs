@@ -93,7 +93,7 @@ impl<'s> Today<'s> {
 
 /// Where verdicts do not bind yet, everybody who is signed in gets through, and only what a rule forbids is no right.
 fn lets_pass(answer: &Answer, observed: bool) -> bool {
-    let shut = [Reason::Forbidden, Reason::EvaluationError, Reason::SignInRequired];
+    let shut = [Reason::Forbidden, Reason::Locked, Reason::EvaluationError, Reason::SignInRequired];
     answer.permitted || (observed && answer.reason.is_some_and(|r| !shut.contains(&r)))
 }
 
@@ -125,6 +125,7 @@ pub(crate) fn rights(snapshot: &Snapshot, app: &Application, directory: &Directo
             what: What { app: app.id.clone(), action: Action::Read, method: String::new(), path: String::new() },
             place: Place { ip: IpAddr::from([127, 0, 0, 1]), network: None, country: None, device: None },
             why: Why::default(),
+            lock: None,
         };
         let speaking = rules.iter().filter(|r| r.covers_principal(&ask));
         found.extend(speaking.flat_map(|r| r.actions.iter()).map(|a| (principal.clone(), *a)));

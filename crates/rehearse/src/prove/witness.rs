@@ -138,6 +138,7 @@ pub(crate) fn realise(region: &Region, env: Env<'_>, world: World<'_>) -> Result
         what: What { app: env.app.id.clone(), action: env.action, method, path },
         place: Place { ip, network: (zone != OTHER).then_some(zone), country, device: device(&flags, now) },
         why,
+        lock: None,
     };
     Ok(Some(Moment { ask, now }))
 }

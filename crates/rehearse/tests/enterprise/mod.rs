@@ -231,6 +231,7 @@ fn access(who: &Staff, job: &Job, at: Timestamp, seq: u64) -> Entry {
             }),
         },
         why: Why { stated: job.purpose.map(|p| Stated { purpose: p.into(), ticket: None }), grant: None },
+        lock: None,
     };
     let access = Access {
         ask,

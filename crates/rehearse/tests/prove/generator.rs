@@ -305,6 +305,7 @@ pub(crate) fn request(dice: &mut Dice, apps: usize, groups: usize) -> (Ask, Time
             stated: dice.one_in(2).then(|| Stated { purpose: (*dice.pick(&purposes)).into(), ticket: None }),
             grant: None,
         },
+        lock: None,
     };
     (ask, now)
 }

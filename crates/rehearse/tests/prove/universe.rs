@@ -230,7 +230,7 @@ fn universe(parts: &[usize]) -> Vec<Moment> {
             let what = What { app: app.parse().expect("id"), action, method: "GET".into(), path: "/".into() };
             let place = Place { ip: [10, 0, 0, 1].into(), network: None, country: None, device: None };
             let request = "r".parse().expect("id");
-            all.push((Ask { request, who: who.clone(), what, place, why: Why::default() }, MONDAY));
+            all.push((Ask { request, who: who.clone(), what, place, why: Why::default(), lock: None }, MONDAY));
         }
     }
     // The clock first: other settings count from it.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use safeconduct_model::{Ask, Entry, Fault, Record, Remedy, Timestamp};
+use safeconduct_model::{Ask, Entry, Fault, Reason, Record, Remedy, Timestamp};
 use safeconduct_policy::{Explanation, Spoke};
 use safeconduct_store::Entries;
 
@@ -91,6 +91,9 @@ fn words(ask: &Ask, told: &Explanation) {
         (None, None) => say("permitted"),
         (Some(reason), _) => say(format!("denied: {} ({reason})", reason.words())),
     }
+    if let Some(lock) = ask.lock.as_ref().filter(|_| told.reason == Some(Reason::Locked)) {
+        say(format!("  by lock {} on {}: {}", lock.lock, lock.on, lock.message));
+    }
     for rule in &told.rules {
         say(format!("  by {}", place(rule)));
         say(format!("     {}", rule.sentence));
@@ -140,6 +143,7 @@ fn remedy(remedy: &Remedy) -> String {
         Remedy::OtherNetwork => "use another network".into(),
         Remedy::AskOwner { owner: Some(owner) } => format!("ask {owner}, who answers for the application"),
         Remedy::AskOwner { owner: None } => "ask whoever answers for the application".into(),
+        Remedy::AskOperators => "ask whoever runs Safeconduct".into(),
         Remedy::Nothing => "nothing".into(),
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod eval;
 pub(crate) mod explain;
 pub(crate) mod ledger;
 pub(crate) mod lint;
+pub(crate) mod lock;
 pub(crate) mod login;
 pub(crate) mod map;
 pub(crate) mod person;

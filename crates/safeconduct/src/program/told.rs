@@ -64,6 +64,7 @@ impl Told {
             Remedy::OtherNetwork => "use another network".to_owned(),
             Remedy::AskOwner { owner: Some(owner) } => format!("ask {owner}, who answers for it"),
             Remedy::AskOwner { owner: None } => "ask whoever answers for it".to_owned(),
+            Remedy::AskOperators => "ask whoever runs Safeconduct".to_owned(),
             Remedy::Nothing => return None,
         })
     }

@@ -4,6 +4,7 @@
 #[allow(dead_code, unused_imports, reason = "the tests use a part of the browser of the demo")]
 #[path = "../../src/demo/browser/mod.rs"]
 mod browser;
+mod locks;
 mod stage;
 
 use std::collections::BTreeSet;

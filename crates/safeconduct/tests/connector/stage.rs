@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::browser::{Browser, Net};
+use crate::browser::{Browser, Net, Page};
 
 const DOMAIN: &str = "acme.localhost";
 
@@ -80,17 +80,33 @@ impl Stage {
     pub(crate) async fn browsers(&self, n: usize) -> Vec<Browser> {
         let mut browsers = Vec::new();
         for _ in 0..n {
-            let link = self.safeconduct(&["person", "setup-link", "admin"]).1.trim().to_owned();
-            let browser = Browser::new(self.net.clone());
-            let page = browser.open(&link).await.expect("the link opens");
-            let fields = [("person", "admin"), ("name", "admin"), ("csrf", page.token())];
-            let page = browser.submit(&link, &fields).await.expect("the form is taken");
-            assert!(page.status.is_success(), "{} {}", page.status, page.body);
-            browser.open(&format!("{}/", self.address("wiki"))).await.expect("the session arrives");
-            browsers.push(browser);
+            browsers.push(self.browser("admin").await);
         }
         assert!(self.portal.starts_with("https://portal."));
         browsers
+    }
+
+    /// A browser of a person, signed in at the wiki.
+    pub(crate) async fn browser(&self, person: &str) -> Browser {
+        let (browser, page) = self.signs_in(person).await;
+        assert!(page.status.is_success(), "{} {}", page.status, page.body);
+        browser.open(&format!("{}/", self.address("wiki"))).await.expect("the session arrives");
+        browser
+    }
+
+    /// A browser with which a person uses a one-time link, and the page that comes of it.
+    pub(crate) async fn signs_in(&self, person: &str) -> (Browser, Page) {
+        let link = self.safeconduct(&["person", "setup-link", person]).1.trim().to_owned();
+        let browser = Browser::new(self.net.clone());
+        let page = browser.open(&link).await.expect("the link opens");
+        let fields = [("person", person), ("name", person), ("csrf", page.token())];
+        let page = browser.submit(&link, &fields).await.expect("the form is taken");
+        (browser, page)
+    }
+
+    /// The folder of the configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir.path().join("house")
     }
 
     pub(crate) fn token(&self, site: &str) -> String {
@@ -327,6 +343,13 @@ id = "operators"
 [[person]]
 id = "admin"
 groups = ["operators"]
+
+[[group]]
+id = "staff"
+
+[[person]]
+id = "ada"
+groups = ["staff"]
 "#;
 
 const SURFACE: &str = r#"[[site]]
@@ -354,4 +377,10 @@ const RULES: &str = r#"@id("all")
 @owner("admin")
 @why("Daily work")
 permit(principal in Group::"operators", action, resource);
+
+@id("staff")
+@owner("admin")
+@why("Daily work")
+permit(principal in Group::"staff", action in [Action::"read", Action::"write"], resource)
+unless { resource == Application::"safeconduct" };
 "#;

@@ -67,10 +67,15 @@ impl House {
         let live = |h: &Self| h.connectors().into_iter().find(|r| r.known.name == *name).map_or(0, |r| r.links.len());
         let cut = live(self);
         self.mark_revoked(by, name, self.now()).await?;
+        self.review_connectors();
+        Ok(cut)
+    }
+
+    /// Cuts the links of every connector that may not be linked any more.
+    pub(crate) fn review_connectors(&self) {
         if let Some(sites) = self.connectors.sites.get() {
             sites.review();
         }
-        Ok(cut)
     }
 }
 

@@ -89,6 +89,9 @@ pub(crate) enum RollError {
     /// It was revoked.
     #[error("this connector was revoked; join it again with a new token")]
     Revoked,
+    /// It is locked, or its site is.
+    #[error("this connector is locked; ask whoever runs the gateway")]
+    Locked,
     /// Something failed on our side.
     #[error("the gateway could not do it at this moment")]
     Failed(#[from] anyhow::Error),
@@ -176,6 +179,10 @@ impl House {
         if !self.current().config.estate.sites.contains_key(&open.site) {
             return Err(RollError::NoSite(open.site));
         }
+        // The token stays good for the time after the lock.
+        if self.is_connector_locked(&join.name) {
+            return Err(RollError::Locked);
+        }
         match self.connectors.roll.get(&join.name) {
             Some(known) if known.revoked.is_none() && clock::system() < known.until => {
                 return Err(RollError::Taken(join.name));
@@ -252,6 +259,7 @@ impl House {
         let known = self.connectors.roll.get(&leaf.name)?;
         let holds = known.revoked.is_none() && known.key == digest(&leaf.public_key);
         let has_site = self.current().config.estate.sites.contains_key(&leaf.name.site);
-        (holds && has_site).then_some(Member { name: leaf.name, until: leaf.until })
+        let locked = self.is_connector_locked(&leaf.name);
+        (holds && has_site && !locked).then_some(Member { name: leaf.name, until: leaf.until })
     }
 }

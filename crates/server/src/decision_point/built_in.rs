@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 
-use safeconduct_access::{Grant, grant_for};
 use safeconduct_model::{
     Action, AppId, Ask, Auth, Check, DeviceFacts, Duration, Method, PersonId, Place, Principal, Reason, RequestId,
     Stated, Timestamp, What, Who, Why,
@@ -16,6 +15,7 @@ use safeconduct_policy::store::{Decision, Evaluation, MAX_PAGE, Page, Row, Searc
 use serde_json::{Map, Value};
 
 use crate::house::{Current, House, new_request_id};
+use crate::locks::Somebody;
 
 /// Results of a page where nothing is said.
 const PAGE: usize = 100;
@@ -149,15 +149,21 @@ fn ask(
     let (settings, estate, context) = (&current.config.settings, &current.config.estate, &asked.context);
     let groups = estate.groups_of(&person).filter(|_| house.is_active(&person));
     let auth = part(context, "auth")?.map(|given| auth(given, now)).transpose()?;
-    let why = Why {
-        stated: text(context, "purpose")?.map(|purpose| stated(purpose, text(context, "ticket"))).transpose()?,
-        grant: groups.as_ref().and_then(|g| grant_for(&estate.grants, &person, g, &app, now)).map(Grant::facts),
-    };
+    let stated = text(context, "purpose")?.map(|purpose| stated(purpose, text(context, "ticket"))).transpose()?;
     let ip = part(context, "net")?.map(|net| text(net, "ip")).transpose()?.flatten();
     let ip = ip.ok_or("`context.net.ip` is missing")?;
     let ip: std::net::IpAddr = ip.parse().map_err(|_| "`context.net.ip` is not an address")?;
     let ip = ip.to_canonical();
     let given = part(context, "device")?.map(|given| device(given, settings, now)).transpose()?.flatten();
+    let (lock, grant) = match &groups {
+        Some(groups) => {
+            let device = given.as_ref().map(|d| &d.id);
+            let session = auth.as_ref().map(|a| &a.session);
+            house.lock_and_grant(current, &Somebody { person: &person, groups, session, device }, &app, now)
+        }
+        None => (None, None),
+    };
+    let why = Why { stated, grant };
     let who = match groups {
         Some(groups) => Who { principal: Principal::Person(person), groups, auth },
         None => Who { principal: Principal::Nobody, groups: BTreeSet::new(), auth: None },
@@ -179,6 +185,7 @@ fn ask(
             device: given,
         },
         why,
+        lock,
     })
 }
 

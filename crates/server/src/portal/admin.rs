@@ -6,15 +6,18 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use safeconduct_api::{
-    Actor, Administration, Answer, ApiError, ConnectorRow, ConnectorToken, Events, Health, NewDevice, ProvesBy,
-    PublishFrom, Published, SessionRow, VerdictQuery,
+    Actor, Administration, Answer, ApiError, ConnectorRow, ConnectorToken, Events, Health, NewDevice, NewLock,
+    ProvesBy, PublishFrom, Published, SessionRow, VerdictQuery,
 };
-use safeconduct_model::{ConnectorName, DeviceId, Fault, PersonId, Reason, SessionEventKind, SessionId, SiteId};
+use safeconduct_model::{
+    ConnectorName, DeviceId, Duration, Fault, Lock, LockId, PersonId, Reason, SessionEventKind, SessionId, SiteId,
+};
 use safeconduct_store::{AccessFilter, Page, Verdict};
 
 use crate::connectors;
 use crate::devices::{Device, DeviceError, Proof};
 use crate::house::House;
+use crate::locks::{self, LockError};
 use crate::rooms::health::{self, Works};
 
 /// How many verdicts are listed where nobody says.
@@ -215,6 +218,31 @@ impl Administration for Desk {
         })
     }
 
+    fn locks(&self) -> Answer<'_, Vec<Lock>> {
+        Box::pin(async move { Ok(self.0.locks().all().cloned().collect()) })
+    }
+
+    fn place_lock<'a>(&'a self, actor: Actor, new: NewLock) -> Answer<'a, Lock> {
+        Box::pin(async move {
+            let operator = match &actor {
+                Actor::Cli => None,
+                Actor::Operator(person) => Some(person),
+            };
+            let wanted = locks::NewLock {
+                target: new.target,
+                message: new.message,
+                lasts: new.seconds.map(Duration::from_secs),
+                // Only who sits at this machine may shut out everybody, and lift it there again.
+                force: new.force && operator.is_none(),
+            };
+            self.0.place_lock(&name(&actor), operator, wanted).await.map_err(|e| lock_refused(&e))
+        })
+    }
+
+    fn lift_lock<'a>(&'a self, actor: Actor, id: LockId) -> Answer<'a, Lock> {
+        Box::pin(async move { self.0.lift_lock(&name(&actor), &id).await.map_err(|e| lock_refused(&e)) })
+    }
+
     fn health(&self) -> Answer<'_, Health> {
         Box::pin(async move {
             let parts = health::parts(&self.0).await;
@@ -235,6 +263,18 @@ impl Desk {
 fn refused(faults: &[Fault]) -> ApiError {
     let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
     ApiError::refused(lines.join("\n"))
+}
+
+fn lock_refused(error: &LockError) -> ApiError {
+    let words = format!("{error}.");
+    match error {
+        LockError::NotThere(_) => ApiError::not_found(words),
+        LockError::NoId(_) | LockError::NotKept(_) | LockError::NotRecorded(_) | LockError::StillHolds(_) => {
+            tracing::warn!(error = words, "a lock could not be placed or lifted whole");
+            ApiError::unavailable(words)
+        }
+        _ => ApiError::refused(words),
+    }
 }
 
 fn failed(error: &anyhow::Error) -> ApiError {

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::devices::{Device, DeviceError, Proof};
 use crate::house::House;
+use crate::locks::LockedOut;
 use crate::portal::SHOWN_DEVICE;
 use crate::sign_in::encode;
 
@@ -299,6 +300,9 @@ fn device_error(error: &DeviceError) -> ApiError {
 fn told(error: &anyhow::Error) -> ApiError {
     if let Some(session) = error.downcast_ref::<SessionError>() {
         return ApiError::refused(format!("{session}."));
+    }
+    if let Some(locked) = error.downcast_ref::<LockedOut>() {
+        return ApiError::refused(locked.to_string());
     }
     if let Some(device) = error.downcast_ref::<DeviceError>() {
         return device_error(device);

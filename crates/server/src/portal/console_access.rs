@@ -84,9 +84,9 @@ pub(crate) fn may_look(house: &House, session: &Session, ip: IpAddr, now: Timest
 }
 
 fn ask(request: RequestId, identity: Identity, action: Action, method: &str, path: &str, ip: IpAddr) -> Ask {
-    let Identity { who, device, why, network, country } = identity;
+    let Identity { who, device, why, lock, network, country } = identity;
     let what = What { app: console(), action, method: method.to_owned(), path: path.to_owned() };
-    Ask { request, who, what, place: Place { ip, network, country, device }, why }
+    Ask { request, who, what, place: Place { ip, network, country, device }, why, lock }
 }
 
 fn sign_in(location: &str) -> Response<Body> {

@@ -24,6 +24,7 @@ use safeconduct_model::{DeviceId, Duration, Host, Reason, RequestId};
 use tower::ServiceExt;
 
 use crate::house::{House, new_token, session_hash};
+use crate::locks::Somebody;
 use crate::sign_in::encode;
 
 tokio::task_local! {
@@ -279,6 +280,12 @@ impl Portal {
         let person = current.config.estate.people.get(&session.person).filter(|p| p.active)?;
         let shown = asked.certificate.as_ref().and_then(|c| self.house.device_shown(c));
         if !self.house.device_holds(&session, shown.as_ref()) {
+            return None;
+        }
+        let groups = current.config.estate.groups_of(&session.person)?;
+        let (device, session_id) = (session.device.as_ref().or(shown.as_ref()), Some(&session.id));
+        let somebody = Somebody { person: &session.person, groups: &groups, session: session_id, device };
+        if self.house.lock_on(&somebody, now).is_some() {
             return None;
         }
         let operator = console_access::may_look(&self.house, &session, asked.ip, now);

@@ -191,7 +191,7 @@ impl House {
         key: &Thumbprint,
         machine: Machine,
     ) -> Result<Secrets, TradeError> {
-        if !self.is_active(&proof.person) {
+        if !self.is_active(&proof.person) || self.lock_on_sign_in(&proof.person, None).is_err() {
             return Err(TradeError::Grant);
         }
         let (access, refresh) = (new_token()?, new_token()?);

@@ -67,10 +67,10 @@ fn note(estate: &safeconduct_config::Estate, app: &Application) -> String {
 /// What policy says to reading and writing the start page now.
 fn opens(snapshot: &Snapshot, app: &AppId, ip: IpAddr, now: Timestamp, identity: &dyn Fn() -> Identity) -> Opens {
     let ask = |action: Action, method: &str| {
-        let Identity { who, device, why, network, country } = identity();
+        let Identity { who, device, why, lock, network, country } = identity();
         let request = "look".parse().expect("a fixed id is valid");
         let what = What { app: app.clone(), action, method: method.to_owned(), path: "/".to_owned() };
-        snapshot.decide(&Ask { request, who, what, place: Place { ip, network, country, device }, why }, now)
+        snapshot.decide(&Ask { request, who, what, place: Place { ip, network, country, device }, why, lock }, now)
     };
     may(ask(Action::Read, "GET"), ask(Action::Write, "POST"))
 }

@@ -11,6 +11,7 @@ mod figures;
 mod five;
 pub(crate) mod health;
 pub(crate) mod links;
+pub(crate) mod locks;
 mod machine;
 mod map;
 mod me;
@@ -34,7 +35,7 @@ use std::time::Duration as StdDuration;
 
 use safeconduct_access::Visitor;
 use safeconduct_console::{Answer, Backend, Events, Trouble, view};
-use safeconduct_model::{AppId, ConnectorName, DeviceId, Duration, PersonId, SessionId, Timestamp};
+use safeconduct_model::{AppId, ConnectorName, DeviceId, Duration, LockId, PersonId, SessionId, Timestamp};
 
 use crate::house::House;
 use crate::portal::CLIENT;
@@ -187,6 +188,15 @@ impl Backend for Rooms {
     }
     fn revoke_connector<'a>(&'a self, by: &'a Visitor, name: &'a ConnectorName) -> Answer<'a, view::Done> {
         Box::pin(connectors::revoke(&self.house, by, name))
+    }
+    fn locks<'a>(&'a self, _: &'a Visitor) -> Answer<'a, Vec<view::LockRow>> {
+        Box::pin(async move { Ok(locks::list(&self.house)) })
+    }
+    fn place_lock<'a>(&'a self, by: &'a Visitor, form: &'a view::LockForm) -> Answer<'a, view::LockPlaced> {
+        Box::pin(locks::place(&self.house, by, form))
+    }
+    fn lift_lock<'a>(&'a self, by: &'a Visitor, id: &'a LockId) -> Answer<'a, view::Done> {
+        Box::pin(locks::lift(&self.house, by, id))
     }
     fn cut_session<'a>(&'a self, by: &'a Visitor, id: &'a SessionId) -> Answer<'a, view::Done> {
         Box::pin(cut::session(&self.house, by, id))

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_console::Trouble;
 use safeconduct_console::view::{CheckResult, Device, DeviceRow, Fact, Link, Person, PersonRow};
-use safeconduct_model::{Check, DeviceFacts, DeviceId, Method, PersonId, Principal, Timestamp};
+use safeconduct_model::{Check, DeviceFacts, DeviceId, LockTarget, Method, PersonId, Principal, Timestamp};
 
 use crate::devices::{self, Proof};
 use crate::house::House;
 use crate::rooms::digest::day_of;
 use crate::rooms::five::method;
 use crate::rooms::links::{Naming, count, plural};
+use crate::rooms::locks;
 use crate::rooms::map::usage;
 use crate::rooms::things::{RECENT, configured};
 use crate::rooms::watch::{self, Wanted};
@@ -97,6 +98,10 @@ fn person_facts(house: &House, person: &safeconduct_model::Person) -> Vec<Fact> 
         configured("mail", Link::plain(person.email.clone().unwrap_or_else(|| "none".to_owned()))),
     ];
     let all = estate.groups_of(&person.id).unwrap_or_default();
+    facts.extend(locks::facts(house, &LockTarget::Person(person.id.clone())));
+    for group in &all {
+        facts.extend(locks::facts(house, &LockTarget::Group(group.clone())));
+    }
     for group in all.difference(&person.groups) {
         facts.push(configured("group, through another", house.group(group)));
     }
@@ -174,7 +179,7 @@ pub(crate) async fn device(rooms: &Rooms, id: &DeviceId) -> Result<Device, Troub
     };
     Ok(Device {
         row: device_row(&**house, &device, &facts, last, now),
-        facts: device_facts(&**house, &device),
+        facts: [device_facts(&**house, &device), locks::facts(house, &LockTarget::Device(id.clone()))].concat(),
         checks: Check::ALL.into_iter().map(check).collect(),
         fresh_until: facts.fresh_until(),
         sessions: watch::sessions(house, |s| s.device.as_ref() == Some(id)),

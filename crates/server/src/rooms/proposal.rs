@@ -195,9 +195,16 @@ fn ask_of(house: &House, view: &LiveView) -> Option<Ask> {
     let current = house.current();
     let app = current.snapshot.application(&view.app)?;
     let action = app.action(&view.method, &view.path, view.kind != LiveKind::Exchange);
-    let Identity { who, device, why, network, country } = house.identity_of(&session, &view.app, view.ip, now);
+    let Identity { who, device, why, lock, network, country } = house.identity_of(&session, &view.app, view.ip, now);
     let what = What { app: view.app.clone(), action, method: view.method.clone(), path: view.path.clone() };
-    Some(Ask { request: view.request.clone(), who, what, place: Place { ip: view.ip, network, country, device }, why })
+    Some(Ask {
+        request: view.request.clone(),
+        who,
+        what,
+        place: Place { ip: view.ip, network, country, device },
+        why,
+        lock,
+    })
 }
 
 /// What publication would do to the live connections: each is decided again under the candidate.

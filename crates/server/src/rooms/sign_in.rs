@@ -5,12 +5,13 @@ use safeconduct_api::Cookie;
 use safeconduct_console::Trouble;
 use safeconduct_console::view::{Outcome, PasswordForm, Provider, Setup, SetupForm, SignIn, StepUp};
 use safeconduct_directory::{PasswordStep, Proven, SETUP_LINK_LIFE, SignInError};
-use safeconduct_model::{SessionEventKind, Timestamp};
+use safeconduct_model::{DeviceId, SessionEventKind, Timestamp};
 use safeconduct_store::{MAX_PAGE, Page};
 
 use safeconduct_authn::one_time::Token;
 
 use crate::house::House;
+use crate::locks::LockedOut;
 use crate::portal::SHOWN_DEVICE;
 use crate::portal::ceremonies::signed_in;
 use crate::rooms::links::Naming;
@@ -73,7 +74,11 @@ async fn prove(house: &House, form: &PasswordForm) -> Result<Option<Proven>, Sig
 pub(crate) async fn with_password(house: &House, form: &PasswordForm) -> Result<Outcome, Trouble> {
     match prove(house, form).await {
         Ok(Some(proven)) if house.is_active(&proven.person) => {
-            let opened = open(house, proven).await?;
+            let opened = match open(house, proven).await {
+                // Who proved who they are may know that they are locked out, and what to do.
+                Err(error) => return locked_out(&error).map(again).ok_or_else(|| unkept(&error)),
+                Ok(opened) => opened,
+            };
             let signed = signed_in(&opened, &house.return_to(&form.return_to));
             Ok(Outcome::Redirect { to: signed.location, cookies: headers(&signed.cookies) })
         }
@@ -95,9 +100,18 @@ pub(crate) async fn with_password(house: &House, form: &PasswordForm) -> Result<
     }
 }
 
-async fn open(house: &House, proven: Proven) -> Result<Token, Trouble> {
-    let device = SHOWN_DEVICE.try_with(Clone::clone).ok().flatten();
-    house.open_session(proven, device, client_ip()).await.map_err(|e| unkept(&e))
+async fn open(house: &House, proven: Proven) -> anyhow::Result<Token> {
+    house.open_session(proven, shown_device(), client_ip()).await
+}
+
+/// The device whose certificate the client showed.
+fn shown_device() -> Option<DeviceId> {
+    SHOWN_DEVICE.try_with(Clone::clone).ok().flatten()
+}
+
+/// What is told to somebody whom a lock keeps out.
+fn locked_out(error: &anyhow::Error) -> Option<String> {
+    error.downcast_ref::<LockedOut>().map(ToString::to_string)
 }
 
 fn headers(cookies: &[Cookie]) -> Vec<String> {
@@ -124,12 +138,17 @@ pub(crate) async fn set_up(house: &House, token: &str, form: &SetupForm) -> Resu
     if !typed.is_empty() && typed != person.as_str() {
         return Ok(again(format!("This link was made for `{person}`. Type this id, or ask for a link of your own.")));
     }
+    // A link that is not used stays good for the time after the lock.
+    if let Err(locked) = house.lock_on_sign_in(&person, shown_device().as_ref()) {
+        house.record_failed_sign_in(person.as_str(), client_ip());
+        return Ok(again(locked.to_string()));
+    }
     let proven = match house.setup_links.redeem(token, house.now()).await {
         Ok(proven) => proven,
         Err(SignInError::NotOpen) => return Err(not_found()),
         Err(error) => return Ok(again(said(&error))),
     };
-    let opened = open(house, proven).await?;
+    let opened = open(house, proven).await.map_err(|e| unkept(&e))?;
     let cookie = Cookie::new(Cookie::SESSION, opened.reveal(), None);
     Ok(Outcome::Redirect { to: "/me/security".to_owned(), cookies: headers(&[cookie]) })
 }

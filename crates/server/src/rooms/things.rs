@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use safeconduct_config::CONSOLE;
 use safeconduct_console::Trouble;
-use safeconduct_console::view::{App, AppRow, Fact, Link, Share};
-use safeconduct_model::{AppId, Application, Host, Mode, PersonId, Principal, Timestamp};
+use safeconduct_console::view::{App, AppRow, Fact, Link, OptOut, Share};
+use safeconduct_model::{AppId, Application, Host, LockTarget, Mode, PersonId, Principal, Timestamp};
 
 use crate::house::{Current, House};
 use crate::rooms::digest::{Digest, day_of};
 use crate::rooms::links::{Naming, count};
+use crate::rooms::locks;
 use crate::rooms::map::{asker, fold, groups_of, usage};
 use crate::rooms::today::under_todays_policy;
 use crate::rooms::watch::{self, Wanted};
@@ -91,6 +92,25 @@ pub(crate) async fn apps(rooms: &Rooms) -> Result<Vec<AppRow>, Trouble> {
     Ok(current.config.estate.applications.values().map(of).collect())
 }
 
+/// What an application opts out of: everywhere, then by route where that differs.
+fn opt_outs(app: &Application) -> Vec<OptOut> {
+    let everywhere = app.hardening.named();
+    let mut found: Vec<OptOut> = Vec::new();
+    found.extend(everywhere.iter().filter(|(_, taken)| *taken).map(|(name, taken)| OptOut {
+        route: None,
+        name,
+        taken: *taken,
+    }));
+    for route in &app.routes {
+        let Some(own) = route.hardening else { continue };
+        let methods = route.methods.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let at = format!("{methods} {}", route.path);
+        let differs = own.named().into_iter().zip(everywhere).filter(|(own, everywhere)| own != everywhere);
+        found.extend(differs.map(|((name, taken), _)| OptOut { route: Some(at.trim().to_owned()), name, taken }));
+    }
+    found
+}
+
 /// One application.
 pub(crate) async fn app(rooms: &Rooms, id: &AppId) -> Result<App, Trouble> {
     let house = &rooms.house;
@@ -111,7 +131,7 @@ pub(crate) async fn app(rooms: &Rooms, id: &AppId) -> Result<App, Trouble> {
         Mode::Observe => "observe: whoever is signed in gets through, and what policy would say is recorded",
         Mode::Enforce => "enforce: policy decides",
     };
-    let facts = vec![
+    let mut facts = vec![
         configured("hosts", Link::plain(hosts)),
         configured("upstream", Link::plain(app.upstream.clone())),
         configured("mode", Link::plain(mode)),
@@ -119,6 +139,10 @@ pub(crate) async fn app(rooms: &Rooms, id: &AppId) -> Result<App, Trouble> {
         configured("owner", app.owner.as_ref().map_or_else(|| Link::plain("nobody named"), |o| house.person(o))),
         configured("route table", Link::plain(format!("{} lines", app.routes.len()))),
     ];
+    facts.extend(locks::facts(house, &LockTarget::Application(id.clone())));
+    if let Some(site) = &app.connector {
+        facts.extend(locks::facts(house, &LockTarget::Site(site.clone())));
+    }
     let nothing = AppUse::default();
     Ok(App {
         row: row(house, &current, app, used.get(id).unwrap_or(&nothing)),
@@ -129,6 +153,7 @@ pub(crate) async fn app(rooms: &Rooms, id: &AppId) -> Result<App, Trouble> {
         rules: (current.snapshot.rules().iter().filter(|r| r.covers_application(app)))
             .map(|r| Link::rule(&r.id))
             .collect(),
+        opt_outs: opt_outs(app),
         usage: usage(folded.iter().map(|f| (asker(&**house, &f.who).name, f.counts)).collect()),
         sessions: watch::sessions(house, |s| on_it.contains(&s.id)),
         verdicts,

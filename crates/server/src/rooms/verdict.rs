@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use safeconduct_console::Trouble;
 use safeconduct_console::view::{Again, Answered, Box5, Effect, Lease, Link, Proof, SpokenRule, Verdict, W};
-use safeconduct_model::{Access, Action, CutCause, Entry, Failing, Mode, Outcome, Record, Refusal, RuleId, Timestamp};
+use safeconduct_model::{
+    Access, Action, CutCause, Entry, Failing, Mode, Outcome, Reason, Record, Refusal, RuleId, Timestamp,
+};
 use safeconduct_policy::{Rule, Snapshot};
 use safeconduct_store::Entries;
 
@@ -99,6 +101,7 @@ fn of_access(
         reason,
         boxes: boxes(access, app, zone, house),
         rules: rules(access, snapshot),
+        lock: lock(access),
         remedies,
         lease: lease(house, access, ended),
         proof,
@@ -132,8 +135,17 @@ fn is_at_hand(access: &Access, snapshot: &Snapshot) -> bool {
         && verdict.denial().map_or(&[][..], |d| &d.failing) == failing
 }
 
+/// The lock that denied, if one did.
+fn lock(access: &Access) -> Option<Link> {
+    let lock = access.ask.lock.as_ref().filter(|_| access.reason() == Some(Reason::Locked))?;
+    Some(Link::to(format!("{}: {}", lock.on, lock.message), "/console/locks"))
+}
+
 /// The rules that spoke; of a denial that none spoke, the rule that came nearest.
 fn rules(access: &Access, snapshot: &Snapshot) -> Vec<SpokenRule> {
+    if access.reason() == Some(Reason::Locked) {
+        return vec![];
+    }
     let at_hand = is_at_hand(access, snapshot);
     let text = |rule: Option<&Arc<Rule>>| rule.filter(|_| at_hand).map_or_else(String::new, |r| r.text.clone());
     let failing: &[Failing] = match &access.outcome {
@@ -221,6 +233,7 @@ fn of_refusal(house: &House, current: &Current, entry: &Entry, refusal: &Refusal
             boxed(W::Why, Link::plain("nothing was stated")),
         ],
         rules: vec![],
+        lock: None,
         remedies: vec![],
         lease: None,
         proof,

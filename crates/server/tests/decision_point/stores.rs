@@ -164,3 +164,31 @@ async fn a_store_that_does_not_validate_is_a_fault_and_the_old_one_keeps_answeri
     assert_eq!(rules, ["staff-read", "all-read"]);
     stage.take_down().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_person_is_denied_to_whoever_asks_about_them_and_found_in_no_search() {
+    let stage = Stage::put_up().await;
+    let asked = json!({
+        "subject": { "type": "person", "id": "admin" }, "action": { "name": "read" },
+        "resource": { "type": "application", "id": "wiki" },
+        "context": { "auth": { "mfa": true, "age": 5 }, "net": { "ip": "10.0.0.1" } },
+    });
+    let evaluation = "/stores/safeconduct/access/v1/evaluation";
+    assert_eq!(stage.post(evaluation, &asked).await.1["decision"], json!(true));
+    let body = json!({ "target": { "person": "admin" }, "message": "Call 7-300.", "force": true }).to_string();
+    let socket = stage.dir.path().join("data").join(safeconduct_server::SOCKET);
+    let mut local = tokio::net::UnixStream::connect(socket).await.expect("the socket is there");
+    let head = "POST /api/v1/locks HTTP/1.1\r\nhost: local\r\nconnection: close\r\ncontent-type: application/json";
+    let request = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    tokio::io::AsyncWriteExt::write_all(&mut local, request.as_bytes()).await.expect("sent");
+    let mut answer = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut local, &mut answer).await.expect("an answer");
+    assert_eq!(status(&answer), 201, "{answer}");
+    let (_, no) = stage.post(evaluation, &asked).await;
+    assert_eq!((&no["decision"], &no["context"]["reason"]), (&json!(false), &json!("locked")), "{no}");
+    let mut who = asked.clone();
+    who["subject"] = json!({ "type": "person" });
+    let (_, page) = stage.post("/stores/safeconduct/access/v1/search/subject", &who).await;
+    assert_eq!(page["results"], json!([]));
+    stage.take_down().await;
+}

@@ -3,6 +3,7 @@
 
 mod acme;
 mod bench;
+mod locks;
 mod probes;
 mod reload;
 mod traces;

@@ -13,6 +13,7 @@ pub(crate) const TESTS: &[Test] = tests![
     nt_01_no_spelling_of_a_denied_path_reaches_a_web_server,
     nt_01_generated_paths_are_seen_alike_by_policy_and_five_web_servers,
     nt_01_generated_paths_are_seen_alike_with_every_opt_out,
+    nt_01_an_opt_out_of_a_route_opens_that_route_alone,
     nt_02_no_query_changes_the_decision,
     nt_03_fragments_and_control_bytes_are_refused_by_all,
     nt_01_characters_that_no_path_holds_are_encoded_or_refused_with_a_record,
@@ -175,6 +176,24 @@ fn generated(house: &House, prefix: &str, many: u64, strict: bool) -> Result<()>
             kept = Some(visit);
         }
         ensure!(permitted >= 10, "{label}: only {permitted} of {many} paths got through, which shows little");
+    }
+    Ok(())
+}
+
+/// pomerium#6638: a safe default without a way out breaks applications; the way out is one route wide.
+fn nt_01_an_opt_out_of_a_route_opens_that_route_alone(house: &House) -> Result<()> {
+    let (heard, _) = house.say("routes", house.get("routes", "/files/group%2fname", ""))?;
+    ensure!(heard.status() == 200, "{heard:?}");
+    let views = agree(house, "routes", heard.header("x-request-id").context("an id")?, true)?;
+    ensure!(views.wire.path() == "/files/group%2Fname", "forwarded as {}", views.wire.path());
+    for path in
+        ["/public/a%2fb", "/files%2fa", "/files/a;b", "/files//a", "/files/secret%2fplan", "/files/a%2f..%2fsecret"]
+    {
+        let mark = house.mark("route");
+        let (heard, from) = house.say("routes", house.get("routes", path, &format!("x-nt: {mark}\r\n")))?;
+        ensure!(heard.status() == 400, "{path}: {heard:?}");
+        ensure!(house.ledger.from(from, 1)?.len() == 1, "{path}: one record");
+        house.unheard(&mark).with_context(|| path.to_owned())?;
     }
     Ok(())
 }

@@ -197,6 +197,7 @@ impl Simulation {
             what: What { app: app.parse().expect("application ids are ids"), action, method: method.to_owned(), path },
             place: Place { ip: desk.ip, network: self.network(desk.ip), country: None, device: desk.device.clone() },
             why,
+            lock: None,
         };
         Event { at, what: Happening::Ask(Box::new(ask)) }
     }
