@@ -139,7 +139,13 @@ async fn serve(start: Start, built: files::Built, mut inherited: Inherited) -> R
     let (mut sockets, mut others) = (Sockets::default(), Vec::new());
     sockets.keep("https", &listener)?;
     let probed = settings.listen.health.filter(|at| wanted.port() != 0 || at.port() == 0);
-    for (name, at) in [("plain", settings.listen.plain), ("redirect", settings.listen.redirect), ("health", probed)] {
+    let asked = settings.decision_point.as_ref().map(|point| point.listen);
+    for (name, at) in [
+        ("plain", settings.listen.plain),
+        ("redirect", settings.listen.redirect),
+        ("health", probed),
+        ("decision_point", asked),
+    ] {
         others.push(match at {
             None => None,
             Some(at) => {
@@ -149,14 +155,12 @@ async fn serve(start: Start, built: files::Built, mut inherited: Inherited) -> R
             }
         });
     }
-    let [plain, redirect, health] = others.try_into().map_err(|_| anyhow::anyhow!("three listeners were asked for"))?;
+    let others = others.try_into().map_err(|_| anyhow::anyhow!("four listeners were asked for"))?;
+    let [plain, redirect, health, point] = others;
+    let point = point.map(decision_point::Bound::of).transpose()?;
     inherited
         .wait(StdDuration::from_millis(settings.limits.drain.millis() + settings.limits.hand_over.millis()))
         .await?;
-    let point = match &settings.decision_point {
-        None => None,
-        Some(point) => Some(decision_point::bind(point.listen).await?),
-    };
 
     let key = LedgerKey::load_or_create(&data.join("keys/ledger.key"))?;
     let options = Options {

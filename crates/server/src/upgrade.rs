@@ -189,7 +189,8 @@ impl Inherited {
             socket.bind(at)?;
             socket.listen(backlog)
         };
-        fresh().with_context(|| format!("[listen] {name}: cannot listen on {at}"))
+        let key = if name == "decision_point" { "[decision_point] listen" } else { &*format!("[listen] {name}") };
+        fresh().with_context(|| format!("{key}: cannot listen on {at}"))
     }
 
     /// Waits until nothing is left of the old process, for as long as that may take to drain and a little more.
