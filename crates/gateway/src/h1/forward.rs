@@ -144,9 +144,7 @@ where
                 None => sending.await,
                 Some(feed) => {
                     let feeding = async {
-                        let fed = self.feed(&mut decoder, &feed).await;
-                        drop(feed);
-                        match fed {
+                        match self.feed(&mut decoder, feed).await {
                             Ok(()) => std::future::pending().await,
                             Err(refused) => ForwardError::Client(refused),
                         }
