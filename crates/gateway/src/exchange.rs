@@ -368,6 +368,7 @@ impl Exchange<'_> {
         let (status, reason) = match error {
             ForwardError::Lost => (403, Reason::Forbidden),
             ForwardError::Site(no) => no.status(),
+            ForwardError::NoWebSocket => (502, Reason::UpstreamNoWebsocket),
             ForwardError::ConnectTimeout | ForwardError::FirstByteTimeout => (504, Reason::UpstreamTimeout),
             _ => (502, Reason::UpstreamUnavailable),
         };

@@ -39,7 +39,11 @@ where
         decided: Decided,
         shutdown: &CancellationToken,
     ) -> Next {
-        if is_h2(&decided.lease.standing.target.upstream) {
+        let over_h2 = is_h2(&decided.lease.standing.target.upstream);
+        if over_h2 && self.head.upgrade() == Upgrade::WebSocket {
+            return self.websocket_h2(id, host, decided).await;
+        }
+        if over_h2 {
             return self.forward_h2(id, host, decided, shutdown).await;
         }
         let Decided { lease, receipt } = decided;
@@ -180,7 +184,7 @@ where
         }
     }
 
-    async fn unrecorded(
+    pub(super) async fn unrecorded(
         &mut self,
         id: RequestId,
         host: &str,

@@ -3,6 +3,7 @@
 mod forward;
 mod portal;
 mod respond;
+mod websocket;
 
 use std::io;
 use std::panic::AssertUnwindSafe;

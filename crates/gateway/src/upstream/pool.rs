@@ -78,18 +78,26 @@ impl Pools {
     /// Opens a connection to the application of a standing. There is no other way to open one, and no standing without a permit.
     pub(crate) async fn connect(&self, standing: &Standing) -> Result<Up, ForwardError> {
         let app = &*standing.target;
-        let opening = async {
-            // An application of a site is never dialled from here.
-            if app.connector.is_some() {
-                let sites = self.sites.as_deref().ok_or(ForwardError::Site(NoWay::Away))?;
-                let Reached { io, leaving } = sites.dial(app).await.map_err(ForwardError::Site)?;
-                return Ok((Io::Other(io), Some(leaving)));
-            }
-            Ok((self.dial(app).await?, None))
-        };
+        let opening = self.reach(app);
         let (io, leaving) = timeout(self.limits.connect, opening).await.map_err(|_| ForwardError::ConnectTimeout)??;
+        Ok(self.carried(app, io, leaving))
+    }
+
+    /// What carries an exchange with an application.
+    pub(super) fn carried(&self, app: &Application, io: Io, leaving: Option<CancellationToken>) -> Up {
         let key = key(app).into();
-        Ok(Up { io, input: BytesMut::new(), reused: false, patience: Patience::default(), key, leaving })
+        Up { io, input: BytesMut::new(), reused: false, patience: Patience::default(), key, leaving }
+    }
+
+    /// Opens a stream to an application, wherever it is.
+    pub(super) async fn reach(&self, app: &Application) -> Result<(Io, Option<CancellationToken>), ForwardError> {
+        // An application of a site is never dialled from here.
+        if app.connector.is_some() {
+            let sites = self.sites.as_deref().ok_or(ForwardError::Site(NoWay::Away))?;
+            let Reached { io, leaving } = sites.dial(app).await.map_err(ForwardError::Site)?;
+            return Ok((Io::Other(io), Some(leaving)));
+        }
+        Ok((self.dial(app).await?, None))
     }
 
     /// The connection over HTTP/2 that all exchanges with an application share; opened if there is none.
