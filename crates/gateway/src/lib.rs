@@ -66,6 +66,7 @@ mod relay;
 mod routes;
 mod scratch;
 mod sites;
+mod span;
 mod standing;
 mod tls;
 pub mod trace;

@@ -204,11 +204,17 @@ impl Application {
     /// writing unless the table says otherwise.
     #[must_use]
     pub fn action(&self, method: &str, path: &str, two_way: bool) -> Action {
-        match self.routes.iter().find(|r| r.speaks_of(method, path)) {
+        match self.route(method, path) {
             Some(route) => route.action,
             None if two_way => Action::Write,
             None => Action::from_method(method),
         }
+    }
+
+    /// The line of the route table that speaks of a request.
+    #[must_use]
+    pub fn route(&self, method: &str, path: &str) -> Option<&RouteRule> {
+        self.routes.iter().find(|r| r.speaks_of(method, path))
     }
 }
 

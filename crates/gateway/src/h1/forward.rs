@@ -81,6 +81,7 @@ where
             }
         };
         if self.answer.is_websocket() {
+            self.status = self.answer.status();
             return self.upgrade(&id, up, upward, lease).await;
         }
         lease.answered(self.answer.status());

@@ -24,11 +24,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer;
 use crate::body::Body;
-use crate::exchange::{Client, Exchange, Memory, Route, Tracing};
+use crate::exchange::{Client, Exchange, Memory, Route};
 use crate::lease::Lease;
 use crate::patience::Patience;
 use crate::relay::relay;
 use crate::scratch;
+use crate::span::{Told, Tracing};
 use crate::tunnel::{Opened, Socket};
 use crate::upstream::Up;
 use crate::worker::Worker;
@@ -55,6 +56,8 @@ pub(crate) struct Conn<S> {
     answer: Answer,
     /// The status that was answered last.
     status: u16,
+    /// What that answer said of itself.
+    told: Option<Told>,
     /// Memory for what is written.
     out: Vec<u8>,
     patience: Patience,
@@ -110,6 +113,7 @@ where
         head: Head::default(),
         answer: Answer::default(),
         status: 0,
+        told: None,
         out: Vec::new(),
         patience: Patience::default(),
         memory: Memory::default(),
@@ -235,7 +239,8 @@ where
         let behind = self.client.behind(&self.head, core);
         let trace = self.client.trace(&id, &self.head, core);
         self.trace = trace.as_ref().map(crate::trace::Trace::lines).unwrap_or_default();
-        let tracing = Tracing::begin(core, trace.as_ref(), &self.head).map(|t| (t, id.clone()));
+        self.told = None;
+        let mut tracing = Tracing::begin(core, trace.as_ref(), &self.head, &id, self.client.scheme());
         let routed = match behind {
             Err(refused) => Err((refused, None)),
             Ok(behind) => {
@@ -251,9 +256,15 @@ where
                 let exchange = Exchange { worker: &worker, client: self.client(), id };
                 let refusal = exchange.refuse(&refused, app.as_ref());
                 self.respond(refusal, true).await;
+                if let Some(tracing) = tracing {
+                    tracing.end(core, self.status, self.told);
+                }
                 return Next::Close;
             }
         };
+        if let Some(tracing) = &mut tracing {
+            tracing.routed(authority.host.as_str(), route.application(), &self.head);
+        }
         let close = !self.head.persistent() || shutdown.is_cancelled();
         let next = match route {
             Route::Tunnel(app) => self.tunnel(id, &authority, &app, close).await,
@@ -274,8 +285,8 @@ where
                 }
             }
         };
-        if let Some((tracing, id)) = tracing {
-            tracing.end(core, &id, self.status, None);
+        if let Some(tracing) = tracing {
+            tracing.end(core, self.status, self.told);
         }
         self.patience.set(core.limits.idle);
         next

@@ -61,7 +61,6 @@ where
         fields.insert(http::header::CONNECTION, http::HeaderValue::from_static("upgrade"));
         fields.insert(http::header::UPGRADE, http::HeaderValue::from_static("websocket"));
         fields.insert(http::header::SEC_WEBSOCKET_ACCEPT, accept);
-        self.status = StatusCode::SWITCHING_PROTOCOLS.as_u16();
         let written = tokio::select! {
             biased;
             () = lease.entry().lost() => false,
