@@ -24,6 +24,40 @@ pub struct Limit {
     pub met: &'static str,
     /// The test that meets it.
     pub tested: &'static str,
+    /// From when on a changed value counts.
+    pub counts: Counts,
+}
+
+/// From when on a changed value of a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counts {
+    /// From the next time that somebody meets it; what waits already waits as it began.
+    AtOnce,
+    /// For connections that are opened from now on.
+    NewConnections,
+    /// From the next start of the process on.
+    NextStart,
+}
+
+impl Counts {
+    /// As the page says it.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::AtOnce => "at once",
+            Self::NewConnections => "new connections",
+            Self::NextStart => "next start",
+        }
+    }
+
+    fn of(name: &str) -> Self {
+        match name {
+            "h2_streams" | "h2_pending_resets" | "h2_error_resets" | "h2_ping" => Self::NewConnections,
+            // The system took the one with the listening socket, and the queue of the ledger is as long as it was made.
+            "backlog" | "ledger_queue" => Self::NextStart,
+            _ => Self::AtOnce,
+        }
+    }
 }
 
 /// A value of the table: whole numbers, spans of time, and whole numbers that may be absent.
@@ -105,7 +139,16 @@ macro_rules! limits {
                     what: $what,
                     met: $met,
                     tested: $tested,
+                    counts: Counts::of(stringify!($name)),
                 },)*]
+            }
+
+            /// What `other` has otherwise: each limit, its value here, and its value there.
+            #[must_use]
+            pub fn changes(&self, other: &Self) -> Vec<(Limit, String, String)> {
+                let values = self.values().into_iter().zip(other.values());
+                let all = Self::table().into_iter().zip(values);
+                all.filter(|(_, (here, there))| here != there).map(|(row, (here, there))| (row, here, there)).collect()
             }
 
             /// The effective values, in the order of the table.
@@ -172,9 +215,11 @@ pub fn page() -> String {
     let mut page = String::from(HEAD);
     for l in Limits::table() {
         let tested = if l.tested.is_empty() { "–".to_owned() } else { format!("`{}`", l.tested) };
+        let counts = l.counts.words();
         let row = [l.name, l.unit, &l.default, &l.bounds.0, &l.bounds.1, l.what, l.met, &tested];
         let [name, unit, default, low, high, what, met, tested] = row;
-        let _ = writeln!(page, "| `{name}` | {what} | {unit} | {default} | {low} – {high} | {met} | {tested} |");
+        let _ =
+            writeln!(page, "| `{name}` | {what} | {unit} | {default} | {low} – {high} | {met} | {counts} | {tested} |");
     }
     page
 }
@@ -186,8 +231,11 @@ All of them hold before anyone is identified, so nobody needs an account to meet
 key and a value out of bounds are errors at start. `safeconduct config limits` prints the values that are in effect, and
 `safeconduct config limits --page` prints this page: it is the table of the program, and a test holds the two together.
 
-A process takes its limits at start. A changed value is told in the log and takes effect at the next start.
+A changed value is taken with the file, within a second or at once with SIGHUP, without a restart and without a lost connection. It
+counts for whoever meets the limit next; the limits of HTTP/2 connections are agreed when a connection is opened and count for new ones.
+Two need a start, and the log says so: `backlog`, which the system took with the listening socket, and `ledger_queue`. Nothing that is
+open is closed because a limit became smaller. A process takes 1024 changes of its limits; then it says that the next needs a start.
 
-| name | what is bounded | unit | default | bounds | what the client sees when it is met | the test that meets it |
-|---|---|---|---|---|---|---|
+| name | what is bounded | unit | default | bounds | what the client sees when it is met | a change counts | the test that meets it |
+|---|---|---|---|---|---|---|---|
 ";

@@ -79,7 +79,7 @@ pub use body::{Body, BodyError, boxed, empty, full};
 pub use gateway::{Gateway, GatewayConfig};
 pub use hops::Hops;
 pub use judge::{Elsewhere, Judgement};
-pub use limits::Limits;
+pub use limits::{Limits, TooManyChanges};
 pub use live::{LiveKind, LiveView};
 pub use metrics::Metrics;
 pub use ports::{

@@ -73,10 +73,6 @@ pub struct Running {
     pub setup_link: Option<String>,
     gateway: Arc<Gateway>,
     follower: Option<Follower>,
-    /// How long probes are told before the listeners close.
-    announce: StdDuration,
-    /// How long what is open may go on when a new process takes over.
-    hand_over: StdDuration,
     /// Whether one does.
     taken: Arc<Taken>,
     /// Cancelled first: `/readyz` says no.
@@ -261,8 +257,6 @@ async fn serve(start: Start, built: files::Built, mut inherited: Inherited) -> R
         setup_link,
         gateway,
         follower: Some(follower),
-        announce: StdDuration::from_millis(settings.limits.announce.millis()),
-        hand_over: StdDuration::from_millis(settings.limits.hand_over.millis()),
         taken,
         leaving,
         stop,
@@ -300,14 +294,16 @@ impl Running {
     /// Stops: probes are told, then nothing new is accepted, open exchanges may end, live streams are cut, everything is written.
     pub async fn stop(mut self) -> Result<()> {
         let handed = self.taken.is_asked();
+        let limits = self.house.current().config.settings.limits.clone();
         self.house.record_system("stop", if handed { "a new process takes over" } else { "asked to stop" });
         self.leaving.cancel();
         if !handed {
-            tokio::time::sleep(self.announce).await;
+            tokio::time::sleep(StdDuration::from_millis(limits.announce.millis())).await;
         }
         self.stop.cancel();
         self.tasks.close();
-        if handed && timeout(self.hand_over, self.tasks.wait()).await.is_err() {
+        let hand_over = StdDuration::from_millis(limits.hand_over.millis());
+        if handed && timeout(hand_over, self.tasks.wait()).await.is_err() {
             self.gateway.cut_all();
         }
         self.tasks.wait().await;

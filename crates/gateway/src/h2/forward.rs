@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Buf;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
-use safeconduct_http::{Answer, Decoder, Head, Own, Refused, ResponseFraming, Upgrade, binds_connection};
+use safeconduct_http::{Answer, Bounds, Decoder, Head, Own, Refused, ResponseFraming, Upgrade, binds_connection};
 use safeconduct_model::{Application, Class};
 
 use super::Shared;
@@ -18,6 +18,7 @@ use crate::body::{Body, boxed, empty};
 use crate::exchange::{Decided, Exchange, Refusing};
 use crate::gateway::Core;
 use crate::lease::Lease;
+use crate::limits::Limits;
 use crate::scratch;
 use crate::upstream::{ForwardError, Up, is_h2, is_idempotent, may_repeat};
 
@@ -204,7 +205,7 @@ impl Exchanging {
         if lease.entry().poll_lost(cx).is_ready() {
             return Poll::Ready(Err(ForwardError::Lost));
         }
-        let (bounds, limits) = (&core.answer_bounds, &core.limits);
+        let (bounds, limits): (&Bounds, &Limits) = (&core.answer_bounds, &core.limits);
         if !self.upload.is_done() {
             match self.upload.poll(cx, &mut self.up.io, lease.entry()) {
                 // The time for the answer runs from the last byte of the request.

@@ -47,7 +47,7 @@ pub(crate) async fn serve<S>(worker: Arc<Worker>, io: S, client: Client, shutdow
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let limits = Arc::clone(&worker.core.limits);
+    let limits = worker.core.limits.clone();
     let peer = client.peer;
     let rest = Arc::new(Rest::default());
     let cut = CancellationToken::new();

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{ForwardError, Io, Target, UpstreamTls, h2};
-use crate::limits::Limits;
+use crate::limits::Now;
 use crate::live::lock;
 use crate::patience::Patience;
 use crate::scratch;
@@ -43,7 +43,7 @@ impl Up {
 
 /// The resting connections of one thread.
 pub(crate) struct Pools {
-    limits: Arc<Limits>,
+    limits: Now,
     sites: Option<Arc<dyn Sites>>,
     tls: Option<UpstreamTls>,
     idle: Mutex<HashMap<Arc<str>, Vec<Idle>>>,
@@ -57,7 +57,7 @@ struct Idle {
 }
 
 impl Pools {
-    pub(crate) fn new(limits: Arc<Limits>, sites: Option<Arc<dyn Sites>>, tls: Option<UpstreamTls>) -> Self {
+    pub(crate) fn new(limits: Now, sites: Option<Arc<dyn Sites>>, tls: Option<UpstreamTls>) -> Self {
         Self { limits, sites, tls, idle: Mutex::default(), shared: Mutex::default() }
     }
 
