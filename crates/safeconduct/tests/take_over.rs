@@ -113,21 +113,22 @@ fn every_listener_is_handed_over_and_none_refuses_a_connection_meanwhile() {
     let mut old = Up::start(dir.path(), &[]);
     let [https, health, point] = old.places();
     let over = Arc::new(AtomicBool::new(false));
-    let asking: Vec<_> = [(https, ""), (health, ""), (point, "GET /x HTTP/1.1\r\nhost: p\r\nconnection: close\r\n\r\n")]
-        .into_iter()
-        .map(|(at, asked)| {
-            let over = Arc::clone(&over);
-            std::thread::spawn(move || {
-                let mut asks = 0_u32;
-                while !over.load(Ordering::Relaxed) {
-                    answers(at, asked.as_bytes())?;
-                    asks += 1;
-                    std::thread::sleep(Duration::from_millis(1));
-                }
-                Ok::<_, String>(asks)
+    let asking: Vec<_> =
+        [(https, ""), (health, ""), (point, "GET /x HTTP/1.1\r\nhost: p\r\nconnection: close\r\n\r\n")]
+            .into_iter()
+            .map(|(at, asked)| {
+                let over = Arc::clone(&over);
+                std::thread::spawn(move || {
+                    let mut asks = 0_u32;
+                    while !over.load(Ordering::Relaxed) {
+                        answers(at, asked.as_bytes())?;
+                        asks += 1;
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    Ok::<_, String>(asks)
+                })
             })
-        })
-        .collect();
+            .collect();
     std::thread::sleep(Duration::from_millis(200));
     let new = Up::start(dir.path(), &["--take-over"]);
     assert_eq!(new.places(), [https, health, point], "the very sockets");
