@@ -132,8 +132,9 @@ where
         Next::Relay(streams) => {
             let Conn { mut io, mut input, .. } = conn;
             let (up, lease) = *streams;
-            let Up { io: mut upstream, input: mut from_upstream, .. } = up;
+            let Up { io: mut upstream, input: mut from_upstream, open, .. } = up;
             Some(Box::pin(async move {
+                let _open = open;
                 relay(&mut io, &mut input, &mut upstream, &mut from_upstream, &lease, true).await;
             }))
         }

@@ -14,12 +14,13 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use safeconduct_http::{Framing, Head, Refused, names};
 use tokio::time::timeout;
 
-use super::{ForwardError, Io, Target};
+use super::{ForwardError, Io, Open, Target};
 use crate::body::{Body, BodyError, boxed};
 use crate::exchange::{Client, Exchange};
 use crate::lease::Lease;
 use crate::limits::Limits;
 use crate::live::Entry;
+use crate::metrics::AppMetrics;
 
 /// A connection to an application over HTTP/2. Clones share it.
 pub(crate) type Shared = SendRequest<Body>;
@@ -29,7 +30,7 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 const STREAM_WINDOW: u32 = 256 << 10;
 
 /// Begins HTTP/2 on a connection.
-pub(super) async fn begin(io: Io, limits: &Limits) -> Result<Shared, ForwardError> {
+pub(super) async fn begin(io: Io, limits: &Limits, metrics: &Arc<AppMetrics>) -> Result<Shared, ForwardError> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -40,10 +41,12 @@ pub(super) async fn begin(io: Io, limits: &Limits) -> Result<Shared, ForwardErro
         .keep_alive_timeout(limits.h2_ping);
     let failed = |e: hyper::Error| ForwardError::Connect(e.to_string());
     let (sender, driver) = builder.handshake(TokioIo::new(io)).await.map_err(failed)?;
+    let open = Open::new(metrics);
     tokio::spawn(async move {
         if let Err(error) = driver.await {
             tracing::debug!(%error, "a connection to an application over HTTP/2 ended");
         }
+        drop(open);
     });
     Ok(sender)
 }

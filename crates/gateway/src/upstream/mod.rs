@@ -12,7 +12,7 @@ use safeconduct_model::Application;
 use thiserror::Error;
 
 pub(crate) use io::Io;
-pub(crate) use pool::{Pools, Up};
+pub(crate) use pool::{Open, Pools, Up};
 pub(crate) use target::{Target, is_h2};
 pub(crate) use tls::UpstreamTls;
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ForwardError, Io, Target, UpstreamTls, h2};
 use crate::limits::Now;
 use crate::live::lock;
+use crate::metrics::AppMetrics;
 use crate::patience::Patience;
 use crate::scratch;
 use crate::sites::{NoWay, Reached, Sites};
@@ -33,6 +34,39 @@ pub(crate) struct Up {
     key: Arc<str>,
     /// Cancelled when the connector that carries it leaves: it ends its exchange and begins no other.
     leaving: Option<CancellationToken>,
+    /// Goes with the stream, whatever that is used for.
+    pub(crate) open: Open,
+}
+
+/// Counts a connection to an application, for as long as it is open.
+pub(crate) struct Open {
+    metrics: Arc<AppMetrics>,
+    rests: bool,
+}
+
+impl Open {
+    pub(super) fn new(metrics: &Arc<AppMetrics>) -> Self {
+        metrics.connected();
+        Self { metrics: Arc::clone(metrics), rests: false }
+    }
+
+    fn rest(&mut self) {
+        self.rests = true;
+        self.metrics.rested();
+    }
+
+    fn resume(&mut self) {
+        if std::mem::take(&mut self.rests) {
+            self.metrics.resumed();
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.resume();
+        self.metrics.disconnected();
+    }
 }
 
 impl Up {
@@ -69,6 +103,7 @@ impl Pools {
         while let Some(Idle { mut up, since }) = resting.pop() {
             if since.elapsed() < self.limits.upstream_idle_for && !up.leaves() && up.io.is_quiet() {
                 up.reused = true;
+                up.open.resume();
                 return Some(up);
             }
         }
@@ -80,13 +115,13 @@ impl Pools {
         let app = &*standing.target;
         let opening = self.reach(app);
         let (io, leaving) = timeout(self.limits.connect, opening).await.map_err(|_| ForwardError::ConnectTimeout)??;
-        Ok(self.carried(app, io, leaving))
+        Ok(self.carried(standing, io, leaving))
     }
 
     /// What carries an exchange with an application.
-    pub(super) fn carried(&self, app: &Application, io: Io, leaving: Option<CancellationToken>) -> Up {
-        let key = key(app).into();
-        Up { io, input: BytesMut::new(), reused: false, patience: Patience::default(), key, leaving }
+    pub(super) fn carried(&self, standing: &Standing, io: Io, leaving: Option<CancellationToken>) -> Up {
+        let (key, open) = (key(&standing.target).into(), Open::new(&standing.metrics));
+        Up { io, input: BytesMut::new(), reused: false, patience: Patience::default(), key, leaving, open }
     }
 
     /// Opens a stream to an application, wherever it is.
@@ -109,7 +144,7 @@ impl Pools {
         {
             return Ok(known);
         }
-        let opening = async { h2::begin(self.dial(app).await?, &self.limits).await };
+        let opening = async { h2::begin(self.dial(app).await?, &self.limits, &standing.metrics).await };
         let opened = timeout(self.limits.connect, opening).await.map_err(|_| ForwardError::ConnectTimeout)??;
         let mut shared = lock(&self.shared);
         if shared.len() >= UPSTREAMS {
@@ -146,6 +181,7 @@ impl Pools {
         }
         let resting = idle.entry(Arc::clone(&up.key)).or_default();
         if resting.len() < self.limits.upstream_idle {
+            up.open.rest();
             resting.push(Idle { up, since: Instant::now() });
         }
     }

@@ -73,7 +73,7 @@ pub(crate) async fn open(
             return Ok(Said::No(answer.status, fields));
         }
         let socket = Socket { up, down, rest: Bytes::new(), said_all: false, _sender: sender, _gone: gone };
-        let up = worker.pools.carried(app, Io::Other(Box::new(socket)), leaving);
+        let up = worker.pools.carried(&lease.standing, Io::Other(Box::new(socket)), leaving);
         Ok(Said::Yes(fields, Box::new(up)))
     };
     tokio::select! {
