@@ -1303,6 +1303,13 @@ impl Backend for Sample {
             ticket: true,
         })
     }
+    fn explained<'a>(&'a self, _: &'a Visitor, request: &'a str) -> Answer<'a, Denied> {
+        if self.empty || request == "gone" {
+            Box::pin(async { Err(Trouble::NotFound) })
+        } else {
+            ok(self.denied())
+        }
+    }
     fn state_purpose<'a>(&'a self, _: &'a Visitor, form: &'a PurposeForm) -> Answer<'a, Outcome> {
         if form.ticket.is_empty() {
             ok(Outcome::Again { error: self.n("A ticket is needed.") })
