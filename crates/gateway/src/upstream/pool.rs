@@ -82,7 +82,20 @@ pub(crate) struct Pools {
     tls: Option<UpstreamTls>,
     idle: Mutex<HashMap<Arc<str>, Vec<Idle>>>,
     /// Connections over HTTP/2.
-    shared: Mutex<HashMap<Arc<str>, h2::Shared>>,
+    shared: Mutex<HashMap<Arc<str>, Common>>,
+}
+
+/// A connection over HTTP/2 that exchanges share.
+struct Common {
+    sender: h2::Shared,
+    /// As of [`Up`]: what runs may end, nothing begins.
+    leaving: Option<CancellationToken>,
+}
+
+impl Common {
+    fn is_usable(&self) -> bool {
+        !self.sender.is_closed() && !self.leaving.as_ref().is_some_and(CancellationToken::is_cancelled)
+    }
 }
 
 struct Idle {
@@ -138,20 +151,25 @@ impl Pools {
     /// The connection over HTTP/2 that all exchanges with an application share; opened if there is none.
     pub(crate) async fn shared(&self, standing: &Standing) -> Result<h2::Shared, ForwardError> {
         let app = &*standing.target;
-        let known = lock(&self.shared).get(app.upstream.as_str()).filter(|s| !s.is_closed()).cloned();
+        let known = lock(&self.shared).get(&*key(app)).filter(|c| c.is_usable()).map(|c| c.sender.clone());
         if let Some(mut known) = known
             && known.ready().await.is_ok()
         {
             return Ok(known);
         }
-        let opening = async { h2::begin(self.dial(app).await?, &self.limits, &standing.metrics).await };
+        let opening = async {
+            let (io, leaving) = self.reach(app).await?;
+            let sender = h2::begin(io, &self.limits, &standing.metrics).await?;
+            Ok::<_, ForwardError>(Common { sender, leaving })
+        };
         let opened = timeout(self.limits.connect, opening).await.map_err(|_| ForwardError::ConnectTimeout)??;
+        let sender = opened.sender.clone();
         let mut shared = lock(&self.shared);
         if shared.len() >= UPSTREAMS {
-            shared.retain(|_, s| !s.is_closed());
+            shared.retain(|_, c| c.is_usable());
         }
-        shared.insert(app.upstream.as_str().into(), opened.clone());
-        Ok(opened)
+        shared.insert(key(app).into(), opened);
+        Ok(sender)
     }
 
     /// Dials an application from here.
@@ -188,6 +206,7 @@ impl Pools {
 
     /// Closes what rested too long.
     pub(crate) fn tidy(&self) {
+        lock(&self.shared).retain(|_, c| c.is_usable());
         lock(&self.idle).retain(|_, resting| {
             resting.retain_mut(|i| {
                 i.since.elapsed() < self.limits.upstream_idle_for && !i.up.leaves() && i.up.io.is_quiet()
