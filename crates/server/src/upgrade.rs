@@ -246,6 +246,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_listener_holds_as_many_connections_as_its_backlog_says() {
+        for backlog in [4, 16] {
+            let at = SocketAddr::from(([127, 0, 0, 1], 0));
+            let listener = Inherited::default().listen("https", at, backlog).expect("a listener");
+            let at = listener.local_addr().expect("an address");
+            let mut held = Vec::new();
+            // The system answers no more than it holds, and one.
+            while held.len() <= 64
+                && let Ok(Ok(stream)) =
+                    tokio::time::timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(at)).await
+            {
+                held.push(stream);
+            }
+            assert_eq!(held.len(), backlog as usize + 1);
+        }
+    }
+
+    #[tokio::test]
     async fn one_that_does_not_take_them_is_forgotten_and_nobody_is_asked_to_go() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
