@@ -23,7 +23,6 @@ const DOMAIN: &str = "acme.localhost";
 pub(crate) struct Stage {
     pub(crate) application: Application,
     pub(crate) feed: Feed,
-    pub(crate) safe: Safe,
     dir: tempfile::TempDir,
     net: Net,
     portal: String,
@@ -60,7 +59,7 @@ impl Stage {
         // The last line that is always there comes after the socket.
         up.line(|l| l.starts_with("It listens on").then_some(())).await;
         let net = Net::new(&config.join("data/ca.pem"), ([127, 0, 0, 1], port).into()).expect("a net");
-        Self { application, feed, safe, dir, net, portal, serial: AtomicUsize::new(0), _up: up }
+        Self { application, feed, dir, net, portal, serial: AtomicUsize::new(0), _up: up }
     }
 
     /// A number that no load had before.
@@ -317,10 +316,10 @@ impl Feed {
 }
 
 /// An application over TLS and HTTP/2, with a certificate of an authority of its own.
-pub(crate) struct Safe {
+struct Safe {
     at: SocketAddr,
     /// What its certificate is signed by, PEM.
-    pub(crate) authority: String,
+    authority: String,
 }
 
 impl Safe {
