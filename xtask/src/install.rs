@@ -9,7 +9,7 @@ use crate::step::Steps;
 use crate::terminal::say;
 
 /// A program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 13] = [
+const PROGRAMS: [(&str, &str); 15] = [
     ("chromium", "chromium"),
     ("chromedriver", "chromium-driver"),
     ("certutil", "libnss3-tools"),
@@ -23,6 +23,9 @@ const PROGRAMS: [(&str, &str); 13] = [
     ("python3", "python3"),
     ("pip3", "python3-pip"),
     ("pebble", "pebble"),
+    ("psql", "postgresql-client"),
+    // Debian keeps the server itself in no folder of the path; this comes with it.
+    ("pg_createcluster", "postgresql"),
 ];
 /// Where Debian keeps programs of administrators, which the path of others does not name.
 const ADMINISTRATORS: &str = "/usr/sbin";
@@ -117,11 +120,12 @@ mod tests {
                 "/usr/bin/cvc5",
                 "/opt/pip3",
                 "/opt/pebble",
+                "/usr/bin/psql",
             ]
             .iter()
             .any(|f| file == Path::new(f))
         };
-        assert_eq!(missing("/usr/bin:/opt", there), ["chromium-driver", "libnss3-tools", "python3"]);
+        assert_eq!(missing("/usr/bin:/opt", there), ["chromium-driver", "libnss3-tools", "python3", "postgresql"]);
         assert_eq!(missing("/usr/bin:/opt", |_| true), [""; 0]);
     }
 }

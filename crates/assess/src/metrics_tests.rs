@@ -174,6 +174,7 @@ fn the_time_to_revoke_is_measured_where_something_caused_it() {
             cause,
             lasted: Duration::from_secs(9),
             delay: delay.map(Duration::from_millis),
+            bytes: None,
         })
     };
     for (i, ms) in (1..=100).enumerate() {

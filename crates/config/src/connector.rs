@@ -25,6 +25,8 @@ pub struct ConnectorFile {
     pub state: String,
     /// The file that holds the join token, relative to the file; needed once.
     pub join_file: Option<String>,
+    /// Authorities of applications over TLS, beside the public ones: a file of certificates, PEM.
+    pub ca_file: Option<String>,
     /// The only networks in which it dials; `None` where the gateway's list alone says so.
     pub only: Option<Vec<IpNet>>,
 }
@@ -57,13 +59,14 @@ fn read(mut root: Table<'_>, faults: &mut Faults) -> Option<ConnectorFile> {
     let state = root.parsed::<String>("state", "", faults).unwrap_or_else(|| "connector-state".to_owned());
     let join_file = root.parsed::<String>("join_file", "", faults);
     let before = faults.0.len();
+    let ca_file = root.parsed::<String>("ca_file", "", faults);
     let only = root.list::<IpNet>("only", "write networks as in [\"10.1.0.0/16\"]", faults);
     // An empty list would read as "nothing" to one and as "no bound" to another.
     if faults.0.len() == before && only.as_ref().is_some_and(Vec::is_empty) {
         faults.tell(&root.at, "`only` names no network", "name one, or remove the line");
     }
     root.done(faults);
-    Some(ConnectorFile { gateways, site: site?, name, state, join_file, only })
+    Some(ConnectorFile { gateways, site: site?, name, state, join_file, ca_file, only })
 }
 
 /// Where a gateway listens: `https://host[:port]`.

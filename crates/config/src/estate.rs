@@ -159,9 +159,9 @@ fn application(mut t: Table<'_>, faults: &mut Faults) -> Option<Written<Applicat
     for r in t.tables("route", faults) {
         routes.extend(route(r, everywhere, faults));
     }
-    if connector.is_some() && upstream.as_ref().is_some_and(|u| !u.0.starts_with("http://")) {
-        let what = "a connector dials http://host:port alone";
-        faults.tell(&t.at, what, "write http:// as it is reached from the connector, or remove `connector`");
+    if connector.is_some() && upstream.as_ref().is_some_and(|u| u.0.starts_with(TCP_SCHEME)) {
+        let what = "a connector carries no tunnels: it dials http, https, h2 and h2c";
+        faults.tell(&t.at, what, "write the address as it is reached from the connector, or remove `connector`");
     }
     let tcp = upstream.as_ref().is_some_and(|u| u.0.starts_with(TCP_SCHEME));
     let told = id.as_ref().map(AppId::to_string).unwrap_or_default();

@@ -34,7 +34,7 @@ pub use check::{Config, Texts};
 pub use connector::{ConnectorFile, GatewayAddress, GatewayAddressError};
 pub use decision_point::{BUILT_IN, DecisionClient, DecisionPoint, DecisionStore, Surface, TokenDigest};
 pub use estate::{CONSOLE, Estate};
-pub use limits::{Limit, Limits, page as limits_page};
+pub use limits::{Counts, Limit, Limits, page as limits_page};
 pub use listen::{Listen, MAX_THREADS};
 pub use reader::Text;
 pub use settings::{Link, Network, OidcProvider, Settings, TlsFiles};

@@ -38,4 +38,4 @@ mod warrant;
 pub mod words;
 
 pub use token::{JoinToken, JoinTokenError};
-pub use warrant::{HouseKey, Warrant, WarrantError};
+pub use warrant::{HouseKey, Warrant, WarrantError, WarrantTls};

@@ -24,12 +24,26 @@ pub struct Warrant {
     pub app: AppId,
     /// Host and port, as they are named at the site.
     pub at: String,
+    /// TLS to the application; without it, the connection is plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<WarrantTls>,
     /// The special addresses that are meant.
     pub special: Vec<SpecialAddress>,
     /// When it was signed. A connector that has seen a newer one for the application takes no older one.
     pub signed: Timestamp,
     /// When it ends.
     pub until: Timestamp,
+}
+
+/// How an application is reached over TLS. A connector that does not know of it refuses the warrant: never is such an
+/// application spoken to in plain text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WarrantTls {
+    /// The name that its certificate must carry.
+    pub name: String,
+    /// Whether HTTP/2 is spoken inside, else HTTP/1.1.
+    pub h2: bool,
 }
 
 /// Why a warrant does not count.
@@ -70,11 +84,12 @@ impl Warrant {
     /// The warrant for an application of a site; `None` if it is not one of this site, or its upstream has no address.
     #[must_use]
     pub fn of(app: &Application, site: &Site, now: Timestamp) -> Option<Self> {
-        let at = app.upstream.strip_prefix("http://")?.trim_end_matches('/');
+        let (at, tls) = place(&app.upstream)?;
         (app.connector.as_ref() == Some(&site.id)).then(|| Self {
             site: site.id.clone(),
             app: app.id.clone(),
-            at: at.to_owned(),
+            at,
+            tls,
             special: site.special.clone(),
             signed: now,
             until: now + WARRANT_LIFE,
@@ -84,7 +99,8 @@ impl Warrant {
     /// Whether another warrant says the same, whenever it was signed.
     #[must_use]
     pub fn says_as(&self, other: &Self) -> bool {
-        (&self.site, &self.app, &self.at, &self.special) == (&other.site, &other.app, &other.at, &other.special)
+        (&self.site, &self.app, &self.at, &self.tls, &self.special)
+            == (&other.site, &other.app, &other.at, &other.tls, &other.special)
     }
 
     /// The text that travels. `sign` is the house's key.
@@ -114,6 +130,26 @@ impl Warrant {
     }
 }
 
+/// Host and port of an upstream, and whether TLS is spoken there; nothing for one that is no HTTP.
+fn place(upstream: &str) -> Option<(String, Option<WarrantTls>)> {
+    let (scheme, rest) = upstream.split_once("://")?;
+    let (port, tls, h2) = match scheme {
+        "http" => (80, false, false),
+        "h2c" => (80, false, true),
+        "https" => (443, true, false),
+        "h2" => (443, true, true),
+        _ => return None,
+    };
+    let authority = rest.trim_end_matches('/');
+    let with_port = authority.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+    let (host, at) = match with_port {
+        Some((host, _)) => (host, authority.to_owned()),
+        None => (authority, format!("{authority}:{port}")),
+    };
+    let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Some((at, tls.then_some(WarrantTls { name, h2 })))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +162,7 @@ mod tests {
             site: "berlin".parse().unwrap(),
             app: "wiki".parse().unwrap(),
             at: "wiki.internal:80".into(),
+            tls: None,
             special: vec!["127.0.0.1:80".parse().unwrap()],
             signed: NOW,
             until: NOW + WARRANT_LIFE,
@@ -159,6 +196,24 @@ mod tests {
         ] {
             assert_eq!(open(&text, &key, "berlin", "wiki", now).is_ok(), holds, "{now}");
         }
+    }
+
+    #[test]
+    fn an_upstream_says_where_and_whether_over_tls() {
+        let tls = |name: &str, h2| Some(WarrantTls { name: name.into(), h2 });
+        for (upstream, at, expected) in [
+            ("http://wiki.internal", "wiki.internal:80", None),
+            ("h2c://wiki.internal:50051/", "wiki.internal:50051", None),
+            ("https://wiki.internal", "wiki.internal:443", tls("wiki.internal", false)),
+            ("h2://[::1]:8443", "[::1]:8443", tls("::1", true)),
+        ] {
+            assert_eq!(place(upstream), Some((at.to_owned(), expected)), "{upstream}");
+        }
+        assert_eq!(place("tcp://db:5432"), None);
+        let over_tls = Warrant { tls: tls("wiki.internal", false), ..warrant() };
+        assert!(!over_tls.says_as(&warrant()));
+        let text = serde_json::to_string(&warrant()).unwrap();
+        assert!(!text.contains("tls"), "one without TLS is what older connectors know: {text}");
     }
 
     #[test]

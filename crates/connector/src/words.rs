@@ -77,6 +77,8 @@ pub enum Refusal {
     Name,
     /// The application took no connection.
     Unreachable,
+    /// The application shows no certificate that counts here.
+    Untrusted,
     /// The application took too long.
     Slow,
     /// It takes no more streams.
@@ -85,8 +87,16 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every refusal there is.
-    pub const ALL: [Self; 7] =
-        [Self::Request, Self::Warrant, Self::Address, Self::Name, Self::Unreachable, Self::Slow, Self::Draining];
+    pub const ALL: [Self; 8] = [
+        Self::Request,
+        Self::Warrant,
+        Self::Address,
+        Self::Name,
+        Self::Unreachable,
+        Self::Untrusted,
+        Self::Slow,
+        Self::Draining,
+    ];
 
     /// The word on the wire.
     #[must_use]
@@ -97,6 +107,7 @@ impl Refusal {
             Self::Address => "address",
             Self::Name => "name",
             Self::Unreachable => "unreachable",
+            Self::Untrusted => "untrusted",
             Self::Slow => "slow",
             Self::Draining => "draining",
         }
@@ -114,7 +125,7 @@ impl Refusal {
         match self {
             Self::Request => http::StatusCode::BAD_REQUEST,
             Self::Warrant | Self::Address => http::StatusCode::FORBIDDEN,
-            Self::Name | Self::Unreachable => http::StatusCode::BAD_GATEWAY,
+            Self::Name | Self::Unreachable | Self::Untrusted => http::StatusCode::BAD_GATEWAY,
             Self::Slow => http::StatusCode::GATEWAY_TIMEOUT,
             Self::Draining => http::StatusCode::SERVICE_UNAVAILABLE,
         }

@@ -114,6 +114,8 @@ pub trait Backend: Send + Sync + 'static {
     fn step_up<'a>(&'a self, by: &'a Visitor) -> Answer<'a, view::StepUp>;
     /// The purposes that an application accepts.
     fn why<'a>(&'a self, by: &'a Visitor, app: &'a AppId) -> Answer<'a, view::Why>;
+    /// Why a request of the visitor was denied. `NotFound` for every other.
+    fn explained<'a>(&'a self, by: &'a Visitor, request: &'a str) -> Answer<'a, view::Denied>;
     /// States a purpose.
     fn state_purpose<'a>(&'a self, by: &'a Visitor, form: &'a view::PurposeForm) -> Answer<'a, view::Outcome>;
     /// Whether a one-time link is still good. `NotFound` if not.

@@ -65,7 +65,11 @@ impl Gateway {
         let mut tidied = Instant::now();
         while !shutdown.is_cancelled() {
             ticks.tick().await;
+            if ticks.period() != self.core.limits.lease_tick {
+                ticks = interval(self.core.limits.lease_tick);
+            }
             if first {
+                self.core.settle_tunnels();
                 self.expire();
                 self.core.live.press(self.core.limits.cut_grace);
             }

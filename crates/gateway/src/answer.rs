@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use crate::body::{Body, empty, full};
 use crate::ports::{Control, DenialPage, Problem};
+use crate::span::Told;
+use crate::trace::Outcome;
 
 /// What the pages of the gateway may load: their own style, script and pictures, from the same host, nothing inline.
 const CSP: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; font-src 'self'; \
@@ -41,6 +43,10 @@ pub(crate) struct Denied<'a> {
 
 impl Denied<'_> {
     pub(crate) fn answer(&self, control: &dyn Control, request: &Head) -> Response<Body> {
+        Told::put(self.written(control, request), Outcome::Denied, self.denial.reason)
+    }
+
+    fn written(&self, control: &dyn Control, request: &Head) -> Response<Body> {
         let id = &self.ask.request;
         let signed_out = self.denial.reason == Reason::SignInRequired;
         let status = match self.denial.reason {
@@ -93,15 +99,15 @@ pub(crate) fn problem(
     let code = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if request.is_some_and(is_page_load) {
         let page = Problem { request: id.clone(), status: code.as_u16(), reason, app: app.cloned() };
-        return html(code, control.problem_page(&page), id);
+        return Told::put(html(code, control.problem_page(&page), id), Outcome::Failed, reason);
     }
-    json(code, &Denial::plain(reason, Vec::new()), id)
+    Told::put(json(code, &Denial::plain(reason, Vec::new()), id), Outcome::Failed, reason)
 }
 
 /// A refusal of bytes that are not a request. It says as little as possible, and the connection ends.
 pub(crate) fn refusal(id: &RequestId, status: u16, reason: Reason) -> Response<Body> {
     let code = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-    json(code, &Denial::plain(reason, Vec::new()), id)
+    Told::put(json(code, &Denial::plain(reason, Vec::new()), id), Outcome::Refused, reason)
 }
 
 /// The answer when everything else failed: it needs nobody.
@@ -126,7 +132,7 @@ pub(crate) fn json(status: StatusCode, denial: &Denial, id: &RequestId) -> Respo
         "remedies": denial.remedies,
         "request": id,
     }});
-    finish(with_type(status, "application/json", body.to_string()), id)
+    Told::put(finish(with_type(status, "application/json", body.to_string()), id), Outcome::Denied, denial.reason)
 }
 
 fn html(status: StatusCode, page: String, id: &RequestId) -> Response<Body> {

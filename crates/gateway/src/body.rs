@@ -66,21 +66,30 @@ impl<T: Unpin> hyper::body::Body for Holding<T> {
 const FED_FRAMES: usize = 2;
 
 /// Where the pieces of a body are put.
-pub(crate) struct Feed(tokio::sync::mpsc::Sender<Result<Frame<Bytes>, BodyError>>);
+pub(crate) struct Feed(tokio::sync::mpsc::Sender<Option<Frame<Bytes>>>);
 
-/// A body whose pieces come from somewhere else.
-struct Fed(tokio::sync::mpsc::Receiver<Result<Frame<Bytes>, BodyError>>);
+/// A body whose pieces come from somewhere else. It is whole only if that is said: a feed that is dropped broke off.
+struct Fed {
+    pieces: tokio::sync::mpsc::Receiver<Option<Frame<Bytes>>>,
+    whole: bool,
+}
 
-/// A body, and where its pieces are put. It ends when the feed is dropped.
+/// A body, and where its pieces are put.
 pub(crate) fn fed() -> (Feed, Body) {
     let (give, take) = tokio::sync::mpsc::channel(FED_FRAMES);
-    (Feed(give), Fed(take).boxed_unsync())
+    (Feed(give), Fed { pieces: take, whole: false }.boxed_unsync())
 }
 
 impl Feed {
     /// Puts a piece in, once there is room. Says whether anybody still takes.
-    pub(crate) async fn give(&self, frame: Result<Frame<Bytes>, BodyError>) -> bool {
-        self.0.send(frame).await.is_ok()
+    pub(crate) async fn give(&self, frame: Frame<Bytes>) -> bool {
+        self.0.send(Some(frame)).await.is_ok()
+    }
+
+    /// Says that the body is whole.
+    pub(crate) async fn end(self) {
+        // Whoever takes no more need not know.
+        let _ = self.0.send(None).await;
     }
 }
 
@@ -89,6 +98,39 @@ impl hyper::body::Body for Fed {
     type Error = BodyError;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.get_mut().0.poll_recv(cx)
+        let this = self.get_mut();
+        if this.whole {
+            return Poll::Ready(None);
+        }
+        Poll::Ready(match std::task::ready!(this.pieces.poll_recv(cx)) {
+            Some(Some(frame)) => Some(Ok(frame)),
+            Some(None) => {
+                this.whole = true;
+                None
+            }
+            None => Some(Err("the body broke off".into())),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_fed_body_is_whole_only_if_that_is_said() {
+        let piece = || Frame::data(Bytes::from_static(b"half"));
+        let (feed, body) = fed();
+        assert!(feed.give(piece()).await);
+        feed.end().await;
+        assert_eq!(body.collect().await.expect("whole").to_bytes(), "half");
+        let (feed, body) = fed();
+        assert!(feed.give(piece()).await);
+        drop(feed);
+        assert!(body.collect().await.is_err(), "what breaks off is no body");
     }
 }

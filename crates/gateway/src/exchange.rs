@@ -19,8 +19,9 @@ use crate::gateway::{Core, micros};
 use crate::lease::Lease;
 use crate::live::{About, LiveKind};
 use crate::ports::{ClientCertificate, CookieToken, Credentials, Identity, PortalRequest, Receipt, RecordRefused};
+use crate::span::Told;
 use crate::standing::{Fits, Given, Standing};
-use crate::trace::{Span, Trace};
+use crate::trace::{Outcome, Trace};
 use crate::upstream::ForwardError;
 use crate::worker::Worker;
 
@@ -81,32 +82,6 @@ impl Client {
     }
 }
 
-/// What is told of an exchange to a collector of traces.
-pub(crate) struct Tracing {
-    trace: Option<Trace>,
-    from: Timestamp,
-    began: Instant,
-    method: String,
-}
-
-impl Tracing {
-    /// Begins a span; nothing if nobody collects this trace.
-    pub(crate) fn begin(core: &Core, trace: Option<&Trace>, head: &Head) -> Option<Self> {
-        let trace = trace.filter(|t| t.own.sampled && core.spans.is_some())?.clone();
-        let method = head.method().to_owned();
-        Some(Self { trace: Some(trace), from: core.control.now(), began: Instant::now(), method })
-    }
-
-    /// Ends it with the head of the answer.
-    pub(crate) fn end(self, core: &Core, request: &RequestId, status: u16, app: Option<&Application>) {
-        let (Some(spans), Some(Trace { own, parent, .. })) = (&core.spans, self.trace) else { return };
-        let took_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let (from, method, app) = (self.from, self.method, app.map(|a| a.id.clone()));
-        let span = Span { own, parent, request: request.clone(), from, took_us, method, status, app, reason: None };
-        core.metrics.span(spans.take(span));
-    }
-}
-
 /// What a connection remembers of its requests, so that the next one of the same kind need not look it up.
 #[derive(Default)]
 pub(crate) struct Memory {
@@ -151,6 +126,16 @@ pub(crate) enum Route {
     Tunnel(Arc<Application>),
     /// To ourselves; the application on whose host it is, if it is one.
     Portal(Option<Arc<Application>>),
+}
+
+impl Route {
+    /// The application that answers, if one does.
+    pub(crate) fn application(&self) -> Option<&Arc<Application>> {
+        match self {
+            Self::Application(app) | Self::Tunnel(app) => Some(app),
+            Self::Portal(_) => None,
+        }
+    }
 }
 
 /// Where a request goes, the host that it came for, and that as text.
@@ -372,6 +357,7 @@ impl Exchange<'_> {
         let (status, reason) = match error {
             ForwardError::Lost => (403, Reason::Forbidden),
             ForwardError::Site(no) => no.status(),
+            ForwardError::NoWebSocket => (502, Reason::UpstreamNoWebsocket),
             ForwardError::ConnectTimeout | ForwardError::FirstByteTimeout => (504, Reason::UpstreamTimeout),
             _ => (502, Reason::UpstreamUnavailable),
         };
@@ -379,7 +365,11 @@ impl Exchange<'_> {
             tracing::info!(app = %app.id, request = %self.id, %error, "the upstream failed");
             self.core().note(lease.end_record(CutCause::UpstreamFailed, None));
         }
-        answer::problem(&*self.core().control, Some(head), &self.id, status, reason, Some(&app.id))
+        let told = answer::problem(&*self.core().control, Some(head), &self.id, status, reason, Some(&app.id));
+        match error {
+            ForwardError::Lost => Told::put(told, Outcome::Denied, reason),
+            _ => told,
+        }
     }
 
     /// The request as the portal gets it: its own cookies, in the order of arrival, and nothing that a proxy would set.

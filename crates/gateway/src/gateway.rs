@@ -1,18 +1,17 @@
 //! The gateway itself: what all connections share.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use safeconduct_access::{LeaseId, Signal};
-use safeconduct_http::Bounds;
 use safeconduct_model::{CutCause, Record, SystemEvent, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::assertion::Signer;
 use crate::hops::Hops;
-use crate::limits::Limits;
+use crate::limits::{AnswerBounds, Limits, Now, RequestBounds, TooManyChanges};
 use crate::live::{LiveTable, LiveView};
 use crate::metrics::Metrics;
 use crate::places::Places;
@@ -67,10 +66,10 @@ pub struct Gateway {
 /// What every connection shares.
 pub(crate) struct Core {
     pub(crate) control: Arc<dyn Control>,
-    pub(crate) limits: Arc<Limits>,
+    pub(crate) limits: Now,
     /// The bounds of a request, and those of an answer.
-    pub(crate) bounds: Bounds,
-    pub(crate) answer_bounds: Bounds,
+    pub(crate) bounds: RequestBounds,
+    pub(crate) answer_bounds: AnswerBounds,
     pub(crate) hops: Hops,
     pub(crate) spans: Option<Spans>,
     pub(crate) signer: Option<Signer>,
@@ -91,6 +90,8 @@ pub(crate) struct Core {
     pub(crate) sites: Option<Arc<dyn Sites>>,
     /// A place for each tunnel.
     pub(crate) tunnels: Arc<tokio::sync::Semaphore>,
+    /// How many places there are for tunnels.
+    tunnel_places: AtomicUsize,
     /// Cancelled when patience ends.
     pub(crate) stop_now: CancellationToken,
 }
@@ -99,7 +100,7 @@ impl Gateway {
     /// A gateway that asks `control`.
     #[must_use]
     pub fn new(config: GatewayConfig, control: Arc<dyn Control>) -> Self {
-        let limits = Arc::new(config.limits);
+        let limits = Now::new(config.limits);
         Self {
             core: Arc::new(Core {
                 control,
@@ -114,8 +115,9 @@ impl Gateway {
                 routes: Routes::default(),
                 tasks: TaskTracker::new(),
                 ticking: AtomicBool::new(false),
-                bounds: limits.of_requests(),
-                answer_bounds: limits.of_answers(),
+                tunnel_places: AtomicUsize::new(limits.tunnels),
+                bounds: limits.requests(),
+                answer_bounds: limits.answers(),
                 counts: Arc::default(),
                 handshakes: Arc::default(),
                 behind: Arc::default(),
@@ -124,6 +126,12 @@ impl Gateway {
                 limits,
             }),
         }
+    }
+
+    /// Lets other limits hold from now on; what is open already keeps what it got. Says whether they are others. The backlog
+    /// of listeners stays as it was.
+    pub fn set_limits(&self, limits: Limits) -> Result<bool, TooManyChanges> {
+        self.core.limits.change(limits)
     }
 
     /// What the gateway counts.
@@ -182,6 +190,18 @@ impl Gateway {
 }
 
 impl Core {
+    /// Makes as many places for tunnels as the limit says. Only who looks after leases calls it. Those of tunnels that are open go when they end.
+    pub(crate) fn settle_tunnels(&self) {
+        let (wanted, places) = (self.limits.tunnels, self.tunnel_places.load(Ordering::Acquire));
+        if wanted > places {
+            self.tunnels.add_permits(wanted - places);
+            self.tunnel_places.store(wanted, Ordering::Release);
+        } else if wanted < places {
+            let gone = self.tunnels.forget_permits(places - wanted);
+            self.tunnel_places.store(places - gone, Ordering::Release);
+        }
+    }
+
     /// Records that something is wrong with us.
     pub(crate) fn alarm(&self, detail: &str) {
         tracing::warn!(detail, "alarm");

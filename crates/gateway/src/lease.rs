@@ -1,9 +1,10 @@
 //! A lease: one exchange or stream that rests on a standing.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use safeconduct_model::{Cut, CutCause, Duration, Record};
+use safeconduct_model::{Carried, Cut, CutCause, Duration, Record};
 
 use crate::gateway::{Core, lasted};
 use crate::live::{Ended, Entry, LiveKind};
@@ -49,6 +50,10 @@ impl Lease {
             cause,
             lasted: lasted(&*self.core.control, self.entry.about.since),
             delay,
+            bytes: Some(Carried {
+                up: self.entry.up.load(Ordering::Relaxed),
+                down: self.entry.down.load(Ordering::Relaxed),
+            }),
         })
     }
 }
@@ -57,7 +62,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.standing.detach(&self.entry);
         self.core.metrics.closed(living(self.entry.about.kind));
-        let carried = |n: &std::sync::atomic::AtomicU64| n.load(std::sync::atomic::Ordering::Relaxed);
+        let carried = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
         self.standing.metrics.ended(self.began.elapsed(), carried(&self.entry.up), carried(&self.entry.down));
         // An exchange that ended by itself is told by its verdict; a stream tells its end in any case.
         let streamed = self.entry.about.kind != LiveKind::Exchange && self.entry.opened();

@@ -67,6 +67,7 @@ mod relay;
 mod routes;
 mod scratch;
 mod sites;
+mod span;
 mod standing;
 mod stop;
 mod tls;
@@ -80,7 +81,7 @@ pub use body::{Body, BodyError, boxed, empty, full};
 pub use gateway::{Gateway, GatewayConfig};
 pub use hops::Hops;
 pub use judge::{Elsewhere, Judgement};
-pub use limits::Limits;
+pub use limits::{Limits, TooManyChanges};
 pub use live::{LiveKind, LiveView};
 pub use metrics::Metrics;
 pub use ports::{

@@ -1,8 +1,16 @@
 //! Every bound of the gateway, on one page. All of them hold before anyone is identified.
 
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use safeconduct_http::Bounds;
+use thiserror::Error;
+
+/// How many changes of its limits one process takes. What held before is kept, so that whoever reads a limit waits for nobody
+/// and copies nothing.
+const CHANGES: usize = 1_024;
 
 /// The bounds. Each has a name, a unit and a default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,5 +122,129 @@ impl Default for Limits {
             cut_grace: Duration::from_millis(200),
             backlog: 1_024,
         }
+    }
+}
+
+/// The limits changed too often.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("the limits of this process changed {CHANGES} times; more changes take effect at the next start")]
+pub struct TooManyChanges;
+
+/// The limits that hold now, for everybody who reads them.
+#[derive(Clone)]
+pub(crate) struct Now(Arc<History>);
+
+struct History {
+    versions: Box<[OnceLock<Box<Version>>]>,
+    /// The one that holds.
+    at: AtomicUsize,
+}
+
+struct Version {
+    limits: Limits,
+    requests: Bounds,
+    answers: Bounds,
+}
+
+impl Now {
+    pub(crate) fn new(limits: Limits) -> Self {
+        let versions: Box<[_]> = (0..=CHANGES).map(|_| OnceLock::new()).collect();
+        let first = versions.first().and_then(|v| v.set(Version::of(limits)).err());
+        debug_assert!(first.is_none(), "nobody set it before");
+        Self(Arc::new(History { versions, at: AtomicUsize::new(0) }))
+    }
+
+    /// Lets other limits hold from now on. Says whether they are others.
+    pub(crate) fn change(&self, limits: Limits) -> Result<bool, TooManyChanges> {
+        if **self == limits {
+            return Ok(false);
+        }
+        let mut version = Version::of(limits);
+        loop {
+            let next = self.0.at.load(Ordering::Acquire) + 1;
+            let place = self.0.versions.get(next).ok_or(TooManyChanges)?;
+            match place.set(version) {
+                Ok(()) => {
+                    self.0.at.store(next, Ordering::Release);
+                    return Ok(true);
+                }
+                // Somebody else changes them at this instant: this change comes after that one.
+                Err(back) => {
+                    version = back;
+                    std::thread::yield_now();
+                }
+            }
+        }
+    }
+
+    fn version(&self) -> &Version {
+        let version = self.0.versions.get(self.0.at.load(Ordering::Acquire)).and_then(OnceLock::get);
+        version.expect("a version is set before it is named")
+    }
+
+    /// The bounds of a request, as they hold now.
+    pub(crate) fn requests(&self) -> RequestBounds {
+        RequestBounds(self.clone())
+    }
+
+    /// The bounds of an answer, as they hold now.
+    pub(crate) fn answers(&self) -> AnswerBounds {
+        AnswerBounds(self.clone())
+    }
+}
+
+impl Version {
+    fn of(limits: Limits) -> Box<Self> {
+        Box::new(Self { requests: limits.of_requests(), answers: limits.of_answers(), limits })
+    }
+}
+
+impl Deref for Now {
+    type Target = Limits;
+
+    fn deref(&self) -> &Limits {
+        &self.version().limits
+    }
+}
+
+/// How large a request may be now.
+pub(crate) struct RequestBounds(Now);
+
+impl Deref for RequestBounds {
+    type Target = Bounds;
+
+    fn deref(&self) -> &Bounds {
+        &self.0.version().requests
+    }
+}
+
+/// How large an answer may be now.
+pub(crate) struct AnswerBounds(Now);
+
+impl Deref for AnswerBounds {
+    type Target = Bounds;
+
+    fn deref(&self) -> &Bounds {
+        &self.0.version().answers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_seen_by_all_who_read_and_only_so_many_are_taken() {
+        let now = Now::new(Limits::default());
+        let (requests, other) = (now.requests(), now.clone());
+        assert_eq!(now.change(Limits::default()), Ok(false), "nothing changed");
+        let before: &Limits = &other;
+        for n in 0..CHANGES {
+            assert_eq!(now.change(Limits { head_bytes: 5_000 + n, ..Limits::default() }), Ok(true));
+            assert_eq!((other.head_bytes, requests.head_bytes), (5_000 + n, 5_000 + n));
+        }
+        assert_eq!(before.head_bytes, Limits::default().head_bytes, "what was read goes on to be read");
+        assert_eq!(now.change(Limits::default()), Err(TooManyChanges));
+        assert_eq!(other.head_bytes, 5_000 + CHANGES - 1);
     }
 }

@@ -82,10 +82,6 @@ labels! {
         WebSocket = "websocket",
         /// A tunnel of any TCP protocol.
         Tunnel = "tunnel",
-        /// A connection to an application, in use or at rest.
-        Upstream = "upstream",
-        /// A connection to an application that rests in a pool.
-        UpstreamResting = "upstream_resting",
     }
 }
 
@@ -145,6 +141,11 @@ struct AppShard {
     whole: Histogram,
     up: AtomicU64,
     down: AtomicU64,
+    /// Connections to the application: how many were opened and closed, how often one was laid to rest and taken up.
+    connected: AtomicU64,
+    disconnected: AtomicU64,
+    rested: AtomicU64,
+    resumed: AtomicU64,
 }
 
 impl Default for AppShard {
@@ -157,6 +158,10 @@ impl Default for AppShard {
             whole: Histogram::default(),
             up: AtomicU64::new(0),
             down: AtomicU64::new(0),
+            connected: AtomicU64::new(0),
+            disconnected: AtomicU64::new(0),
+            rested: AtomicU64::new(0),
+            resumed: AtomicU64::new(0),
         }
     }
 }
@@ -347,6 +352,28 @@ impl Metrics {
                 }
             }
         }
+        self.write_upstreams(text, &apps);
+    }
+
+    fn write_upstreams(&self, text: &mut Text, apps: &[(&str, &AppMetrics)]) {
+        let opened = |metrics: &AppMetrics| metrics.sum(|s| Some(&s.connected));
+        let apps = apps.iter().filter(|(_, metrics)| opened(metrics) > 0);
+        let name = "safeconduct_upstream_connections";
+        text.family(
+            name,
+            Kind::Gauge,
+            "Connections to applications that are open, and those of them that rest in a pool.",
+        );
+        for (app, metrics) in apps.clone() {
+            let (open, idle) = metrics.connections();
+            text.sample(name, &[("app", app), ("state", "open")], open);
+            text.sample(name, &[("app", app), ("state", "idle")], idle);
+        }
+        let name = "safeconduct_upstream_connections_opened_total";
+        text.family(name, Kind::Counter, "Connections to applications that were opened.");
+        for (app, metrics) in apps {
+            text.sample(name, &[("app", app)], opened(metrics));
+        }
     }
 
     fn write_connections(&self, text: &mut Text) {
@@ -378,11 +405,7 @@ impl Metrics {
             text.sample(name, &[("code", code)], count);
         }
         let name = "safeconduct_live";
-        text.family(
-            name,
-            Kind::Gauge,
-            "What lives now: connections, exchanges, WebSockets, tunnels, upstream connections.",
-        );
+        text.family(name, Kind::Gauge, "What lives now: connections of clients, exchanges, WebSockets, tunnels.");
         for (what, label) in Living::ALL {
             text.sample(name, &[("kind", label)], self.living(*what));
         }
@@ -454,6 +477,36 @@ impl AppMetrics {
         shard.whole.record(took);
         add(Some(&shard.up), up);
         add(Some(&shard.down), down);
+    }
+
+    /// A connection to the application was opened.
+    pub fn connected(&self) {
+        add(Some(&here(&self.0).connected), 1);
+    }
+
+    /// One was closed, on whatever thread.
+    pub fn disconnected(&self) {
+        add(Some(&here(&self.0).disconnected), 1);
+    }
+
+    /// One was laid to rest in a pool.
+    pub fn rested(&self) {
+        add(Some(&here(&self.0).rested), 1);
+    }
+
+    /// One that rested was taken up, or closed.
+    pub fn resumed(&self) {
+        add(Some(&here(&self.0).resumed), 1);
+    }
+
+    /// How many connections to the application are open, and how many of them rest.
+    #[must_use]
+    pub fn connections(&self) -> (u64, u64) {
+        let left = |began: u64, ended: u64| began.saturating_sub(ended);
+        (
+            left(self.sum(|s| Some(&s.connected)), self.sum(|s| Some(&s.disconnected))),
+            left(self.sum(|s| Some(&s.rested)), self.sum(|s| Some(&s.resumed))),
+        )
     }
 
     /// Bytes of something that lives long, told while it lives.

@@ -186,6 +186,35 @@ pub(crate) fn write(trace: Option<&Trace>, request: &RequestId, lines: &mut Vec<
     }
 }
 
+/// What came of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was permitted, and the application answered.
+    Permitted,
+    /// Policy denied it, or the permit was lost.
+    Denied,
+    /// It was refused before policy was asked: malformed, over a bound, or for nothing that is here.
+    Refused,
+    /// It was permitted, and the application failed.
+    Failed,
+    /// It was ours: the portal and its pages.
+    Own,
+}
+
+impl Outcome {
+    /// The stable name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Permitted => "permitted",
+            Self::Denied => "denied",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Own => "own",
+        }
+    }
+}
+
 /// One exchange, as a collector of traces gets it. It names no person, no address and no path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -203,8 +232,18 @@ pub struct Span {
     pub method: String,
     /// The status of the answer.
     pub status: u16,
+    /// `https` or `http`, as the client spoke.
+    pub scheme: &'static str,
+    /// The version of HTTP that the client spoke: `1.0`, `1.1` or `2`.
+    pub version: &'static str,
+    /// The host that was asked for, if it is one of ours.
+    pub host: Option<String>,
     /// The application, if the host was known.
     pub app: Option<AppId>,
+    /// The line of the application's route table that spoke of it: text of the configuration, never of a client.
+    pub route: Option<String>,
+    /// What came of it.
+    pub outcome: Outcome,
     /// Why it was denied or refused.
     pub reason: Option<Reason>,
 }

@@ -34,7 +34,7 @@ impl Worker {
     pub(crate) fn new(core: &Arc<Core>) -> Arc<Self> {
         Arc::new(Self {
             core: Arc::clone(core),
-            pools: Pools::new(Arc::clone(&core.limits), core.sites.clone(), core.upstream_tls.clone()),
+            pools: Pools::new(core.limits.clone(), core.sites.clone(), core.upstream_tls.clone()),
             standings: Mutex::default(),
             hasher: RandomState::new(),
             heads: Mutex::default(),

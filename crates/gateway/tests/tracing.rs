@@ -3,9 +3,10 @@
 
 mod common;
 
-use common::{Setup, house};
+use common::{ADA, Setup, application, house};
 use safeconduct_gateway::Hops;
-use safeconduct_gateway::trace::Spans;
+use safeconduct_gateway::trace::{Outcome, Spans};
+use safeconduct_model::{Action, Class, Reason, RouteRule};
 
 const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -61,4 +62,50 @@ async fn a_span_tells_of_an_exchange_and_a_full_queue_delays_nobody() {
     let mut text = safeconduct_gateway::metrics::Text::default();
     house.gateway.metrics().write(&mut text);
     assert!(text.finish().contains("safeconduct_spans_total{outcome=\"dropped\"} 2"));
+}
+
+#[tokio::test]
+async fn a_span_names_application_route_outcome_and_reason_over_both_versions() {
+    let (spans, mut collected) = Spans::new(64, 1);
+    let mut api = application("api", "http://127.0.0.1:1", Class::Moderate);
+    api.routes = vec![RouteRule { methods: ["GET".into()].into(), path: "/secret/*".into(), action: Action::Read }];
+    let house = house(Setup { spans: Some(spans), more: vec![api], ..Setup::default() }).await;
+    let api = |cookie: &str| format!("GET /secret/42 HTTP/1.1\r\nhost: api.test\r\n{cookie}connection: close\r\n\r\n");
+    house.get("/a", "").await;
+    house.get("/admin", "").await;
+    house.raw(api(ADA)).await;
+    house.raw(api("")).await;
+    house.raw("GET / HTTP/1.1\r\nhost: nobody.test\r\n\r\n").await;
+    house.raw("GET / HTTP/1.1\r\nhost: portal.test\r\nconnection: close\r\n\r\n").await;
+    let stream = tokio::net::TcpStream::connect(house.addr).await.unwrap();
+    let (mut client, driver) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(driver);
+    for (host, cookie) in [("wiki", "sc=ada"), ("api", "sc=ada"), ("wiki", "sc=eve"), ("nobody", "")] {
+        let request = http::Request::get(format!("http://{host}.test/secret/42")).header("cookie", cookie);
+        client.send_request(request.body(()).unwrap(), true).unwrap().0.await.unwrap();
+    }
+    let mut told = Vec::new();
+    while let Ok(span) = collected.try_recv() {
+        assert!(!format!("{span:?}").contains("42"), "no path: {span:?}");
+        let app = span.app.map(|a| a.to_string()).unwrap_or_default();
+        told.push((span.version, app, span.route.unwrap_or_default(), span.outcome, span.reason, span.status));
+    }
+    let row = |version, app: &str, outcome, reason, status| {
+        let route = if app == "api" { "/secret/*" } else { "" };
+        (version, app.to_owned(), route.to_owned(), outcome, reason, status)
+    };
+    use Outcome::{Denied, Failed, Own, Permitted, Refused};
+    let expected = [
+        row("1.1", "wiki", Permitted, None, 200),
+        row("1.1", "wiki", Denied, Some(Reason::PathNotAllowed), 403),
+        row("1.1", "api", Failed, Some(Reason::UpstreamUnavailable), 502),
+        row("1.1", "api", Denied, Some(Reason::SignInRequired), 401),
+        row("1.1", "", Refused, Some(Reason::UnknownApplication), 404),
+        row("1.1", "", Own, None, 200),
+        row("2", "wiki", Permitted, None, 200),
+        row("2", "api", Failed, Some(Reason::UpstreamUnavailable), 502),
+        row("2", "wiki", Denied, Some(Reason::NoRule), 403),
+        row("2", "", Refused, Some(Reason::UnknownApplication), 404),
+    ];
+    assert_eq!(told, expected);
 }

@@ -439,3 +439,28 @@ async fn the_end_of_the_gateway_cuts_what_is_left() {
     tokio::time::timeout(SOON, stage.house.serving).await.expect("it ends").unwrap();
     assert_eq!(stage.house.control.cuts()[0].cause, CutCause::Shutdown);
 }
+
+#[tokio::test]
+async fn the_places_for_tunnels_follow_the_limit() {
+    let limits = Limits { tunnels: 1, lease_tick: Duration::from_millis(10), ..Limits::default() };
+    let stage = stage(Setup { limits: limits.clone(), ..Setup::default() }).await;
+    let settle = || tokio::time::sleep(Duration::from_millis(60));
+    let mut sender = stage.h2().await;
+    let one = stage.open(&mut sender).await;
+    assert_eq!(stage.refused("db.test", &ADA).await.0, 503);
+    assert_eq!(stage.house.gateway.set_limits(Limits { tunnels: 2, ..limits.clone() }), Ok(true));
+    settle().await;
+    let two = stage.open(&mut sender).await;
+    assert_eq!(stage.refused("db.test", &ADA).await.0, 503);
+    // Fewer than are open: none is closed, and the places go with those that end.
+    assert_eq!(stage.house.gateway.set_limits(limits), Ok(true));
+    settle().await;
+    assert_eq!(stage.house.gateway.live().len(), 2);
+    drop(one);
+    stage.house.until(|h| h.gateway.live().len() == 1).await;
+    settle().await;
+    assert_eq!(stage.refused("db.test", &ADA).await.0, 503, "the second still holds the only place");
+    drop(two);
+    stage.house.until(|h| h.gateway.live().is_empty()).await;
+    let _three = stage.open(&mut sender).await;
+}

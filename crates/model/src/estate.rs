@@ -263,7 +263,7 @@ impl Application {
     /// writing unless the table says otherwise.
     #[must_use]
     pub fn action(&self, method: &str, path: &str, two_way: bool) -> Action {
-        match self.routes.iter().find(|r| r.speaks_of(method, path)).and_then(|r| r.action) {
+        match self.route(method, path).and_then(|r| r.action) {
             Some(action) => action,
             None if two_way => Action::Write,
             None => Action::from_method(method),
@@ -274,6 +274,12 @@ impl Application {
     #[must_use]
     pub fn opt_outs(&self) -> OptOuts<'_> {
         OptOuts::new(self.hardening, &self.routes)
+    }
+
+    /// The line of the route table that speaks of a request.
+    #[must_use]
+    pub fn route(&self, method: &str, path: &str) -> Option<&RouteRule> {
+        self.routes.iter().find(|r| r.speaks_of(method, path))
     }
 }
 

@@ -39,8 +39,8 @@ pub use id::{
 pub use lock::{Lock, LockFacts, LockMessage, LockMessageError, LockTarget, LockTargetError, MAX_MESSAGE};
 pub use reason::{Failing, Reason, Remedy};
 pub use record::{
-    Access, Change, Cut, CutCause, Entry, Outcome, Question, Record, Refusal, Said, SessionEvent, SessionEventKind,
-    SystemEvent, Would,
+    Access, Carried, Change, Cut, CutCause, Entry, Outcome, Question, Record, Refusal, Said, SessionEvent,
+    SessionEventKind, SystemEvent, Would,
 };
 pub use site::{ConnectorName, ConnectorNameError, Site, SpecialAddress, SpecialAddressError, is_special};
 pub use time::{Duration, DurationError, Timestamp};

@@ -83,6 +83,8 @@ reasons! {
     InternalError = "internal_error", "Something failed on our side, so the answer is no.";
     /// The upstream did not answer.
     UpstreamUnavailable = "upstream_unavailable", "The application does not answer.";
+    /// The upstream speaks HTTP/2 and offers no WebSockets over it.
+    UpstreamNoWebsocket = "upstream_no_websocket", "The application takes no WebSocket over HTTP/2.";
     /// No connector of the application's site is there.
     ConnectorUnavailable = "connector_unavailable", "The place where the application runs is not connected.";
     /// The upstream took too long.

@@ -159,6 +159,18 @@ pub struct Cut {
     /// From the change that caused it to its end; `None` if nothing caused it but time or the peers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delay: Option<Duration>,
+    /// What it carried; `None` in records of versions that did not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<Carried>,
+}
+
+/// What a connection carried: bodies of an exchange, everything of a WebSocket or a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// Bytes from the client to the application.
+    pub up: u64,
+    /// Bytes from the application to the client.
+    pub down: u64,
 }
 
 /// Why a live connection ended.

@@ -100,7 +100,7 @@ mod tests {
     fn every_test_that_the_page_of_limits_names_exists() {
         let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut texts = String::new();
-        let mut folders: Vec<_> = ["gateway", "server/tests"].map(|f| crates.join(f)).into();
+        let mut folders: Vec<_> = ["gateway", "server", "store"].map(|f| crates.join(f)).into();
         while let Some(folder) = folders.pop() {
             for file in std::fs::read_dir(folder).expect("a folder of ours").filter_map(Result::ok) {
                 match file.path() {
@@ -109,7 +109,7 @@ mod tests {
                 }
             }
         }
-        for limit in Settings::table().iter().filter(|l| !l.tested.is_empty()) {
+        for limit in Settings::table() {
             assert!(texts.contains(&format!("fn {}(", limit.tested)), "{}: no test {}", limit.name, limit.tested);
         }
     }

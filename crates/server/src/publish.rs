@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use safeconduct_access::Signal;
-use safeconduct_config::Texts;
+use safeconduct_config::{Counts, Texts};
 use safeconduct_ledger::{Bundle, LastBound};
 use safeconduct_model::{Fault, SessionEventKind};
 
@@ -14,7 +14,7 @@ use crate::proposals::{Proposal, State, told, with_proposal};
 use crate::signed;
 
 /// The settings that only a start reads.
-const AT_START: &str = "listeners, threads, limits, collector of traces, ACME, TLS files, portal host, data folder, GeoIP file and trusted keys take effect at the next start";
+const AT_START: &str = "listeners, threads, collector of traces, ACME, TLS files, portal host, data folder, GeoIP file and trusted keys take effect at the next start";
 /// Why an unsigned change is refused.
 pub(crate) const ONLY_SIGNED: &str = "[policy] trusted_keys lets only signed policies bind";
 /// What to do then.
@@ -146,14 +146,7 @@ impl House {
             let point = c.decision_point.as_ref().map(|d| (d.listen, d.tls, d.url.clone(), d.client_ca.clone()));
             (
                 (c.listen.clone(), c.threads, c.portal.clone(), c.data.clone(), point),
-                (
-                    c.limits.clone(),
-                    c.acme.clone(),
-                    c.traces.clone(),
-                    c.tls.clone(),
-                    c.geoip.clone(),
-                    c.trusted_keys.clone(),
-                ),
+                (c.acme.clone(), c.traces.clone(), c.tls.clone(), c.geoip.clone(), c.trusted_keys.clone()),
             )
         };
         if fixed(&built.config.settings) != fixed(&current.config.settings) {
@@ -169,7 +162,9 @@ impl House {
             self.keep_bundle(bundle).await?;
         }
         self.number(revision, &built).await?;
+        let limits = (current.config.settings.limits.clone(), built.config.settings.limits.clone());
         self.bind(Current::of(built, self.now()));
+        self.take_limits(&limits.0, &limits.1);
         if providers_changed {
             match crate::oidc::providers(&self.dir, &self.origin, &self.accounts, &self.current) {
                 Ok(providers) => self.providers.store(Arc::new(providers)),
@@ -178,6 +173,29 @@ impl House {
         }
         self.end_sessions_of_the_gone().await;
         Ok(Some(revision))
+    }
+
+    /// Lets changed limits hold, and says of each from when on it counts.
+    fn take_limits(&self, old: &safeconduct_config::Limits, new: &safeconduct_config::Limits) {
+        let changes = old.changes(new);
+        if changes.is_empty() {
+            return;
+        }
+        let taken = self.gateway().map(|gateway| gateway.set_limits(crate::limits::of(new)));
+        if let Some(Err(error)) = taken {
+            return tracing::warn!(%error, "the limits stay as they were");
+        }
+        for counts in [Counts::AtOnce, Counts::NewConnections, Counts::NextStart] {
+            let told = changes.iter().filter(|(limit, ..)| limit.counts == counts);
+            let told: Vec<_> = told.map(|(limit, was, is)| format!("{} {was} -> {is}", limit.name)).collect();
+            let limits = told.join(", ");
+            match (counts, told.is_empty()) {
+                (_, true) => {}
+                (Counts::AtOnce, _) => tracing::info!(limits, "limits changed, and count at once"),
+                (Counts::NewConnections, _) => tracing::info!(limits, "limits changed, and count for new connections"),
+                (Counts::NextStart, _) => tracing::warn!(limits, "limits changed that count at the next start"),
+            }
+        }
     }
 
     async fn number(&self, revision: u64, built: &Built) -> Result<(), Vec<Fault>> {

@@ -73,10 +73,6 @@ pub struct Running {
     pub setup_link: Option<String>,
     gateway: Arc<Gateway>,
     follower: Option<Follower>,
-    /// How long probes are told before the listeners close.
-    announce: StdDuration,
-    /// How long what is open may go on when a new process takes over.
-    hand_over: StdDuration,
     /// Whether one does.
     taken: Arc<Taken>,
     /// Cancelled first: `/readyz` says no.
@@ -139,7 +135,13 @@ async fn serve(start: Start, built: files::Built, mut inherited: Inherited) -> R
     let (mut sockets, mut others) = (Sockets::default(), Vec::new());
     sockets.keep("https", &listener)?;
     let probed = settings.listen.health.filter(|at| wanted.port() != 0 || at.port() == 0);
-    for (name, at) in [("plain", settings.listen.plain), ("redirect", settings.listen.redirect), ("health", probed)] {
+    let asked = settings.decision_point.as_ref().map(|point| point.listen);
+    for (name, at) in [
+        ("plain", settings.listen.plain),
+        ("redirect", settings.listen.redirect),
+        ("health", probed),
+        ("decision_point", asked),
+    ] {
         others.push(match at {
             None => None,
             Some(at) => {
@@ -149,14 +151,12 @@ async fn serve(start: Start, built: files::Built, mut inherited: Inherited) -> R
             }
         });
     }
-    let [plain, redirect, health] = others.try_into().map_err(|_| anyhow::anyhow!("three listeners were asked for"))?;
+    let others = others.try_into().map_err(|_| anyhow::anyhow!("four listeners were asked for"))?;
+    let [plain, redirect, health, point] = others;
+    let point = point.map(decision_point::Bound::of).transpose()?;
     inherited
         .wait(StdDuration::from_millis(settings.limits.drain.millis() + settings.limits.hand_over.millis()))
         .await?;
-    let point = match &settings.decision_point {
-        None => None,
-        Some(point) => Some(decision_point::bind(point.listen).await?),
-    };
 
     let key = LedgerKey::load_or_create(&data.join("keys/ledger.key"))?;
     let options = Options {
@@ -257,8 +257,6 @@ async fn serve(start: Start, built: files::Built, mut inherited: Inherited) -> R
         setup_link,
         gateway,
         follower: Some(follower),
-        announce: StdDuration::from_millis(settings.limits.announce.millis()),
-        hand_over: StdDuration::from_millis(settings.limits.hand_over.millis()),
         taken,
         leaving,
         stop,
@@ -296,14 +294,16 @@ impl Running {
     /// Stops: probes are told, then nothing new is accepted, open exchanges may end, live streams are cut, everything is written.
     pub async fn stop(mut self) -> Result<()> {
         let handed = self.taken.is_asked();
+        let limits = self.house.current().config.settings.limits.clone();
         self.house.record_system("stop", if handed { "a new process takes over" } else { "asked to stop" });
         self.leaving.cancel();
         if !handed {
-            tokio::time::sleep(self.announce).await;
+            tokio::time::sleep(StdDuration::from_millis(limits.announce.millis())).await;
         }
         self.stop.cancel();
         self.tasks.close();
-        if handed && timeout(self.hand_over, self.tasks.wait()).await.is_err() {
+        let hand_over = StdDuration::from_millis(limits.hand_over.millis());
+        if handed && timeout(hand_over, self.tasks.wait()).await.is_err() {
             self.gateway.cut_all();
         }
         self.tasks.wait().await;

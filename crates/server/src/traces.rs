@@ -112,21 +112,38 @@ fn encode(spans: &[Span]) -> Value {
 const SERVER: u8 = 2;
 const ERROR: u8 = 2;
 
+/// The methods that the conventions know.
+const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+
 fn span(span: &Span) -> Value {
     let Parent { trace, span: id, .. } = span.own;
     let from = i128::from(span.from.millis()) * 1_000_000;
     let to = from + i128::from(span.took_us) * 1_000;
+    // The semantic conventions for HTTP servers, without what would tell of a person: address, path, query, user agent. A
+    // method that they do not know is told as they ask, without its text.
+    let method = if METHODS.contains(&span.method.as_str()) { &*span.method } else { "_OTHER" };
     let mut attributes = vec![
-        text("http.request.method", &span.method),
+        text("http.request.method", method),
         json!({ "key": "http.response.status_code", "value": { "intValue": span.status.to_string() } }),
+        text("url.scheme", span.scheme),
+        text("network.protocol.name", "http"),
+        text("network.protocol.version", span.version),
         text("safeconduct.request", span.request.as_str()),
+        text("safeconduct.outcome", span.outcome.name()),
     ];
+    attributes.extend(span.host.as_ref().map(|host| text("server.address", host)));
+    attributes.extend(span.route.as_ref().map(|route| text("http.route", route)));
     attributes.extend(span.app.as_ref().map(|app| text("safeconduct.app", app.as_str())));
+    if span.status >= 500 {
+        let kind = span.reason.map_or_else(|| span.status.to_string(), |reason| reason.code().to_owned());
+        attributes.push(text("error.type", &kind));
+    }
     attributes.extend(span.reason.map(|reason| text("safeconduct.reason", reason.code())));
+    let name = if method == "_OTHER" { "HTTP" } else { method };
     let mut value = json!({
         "traceId": hex(&trace),
         "spanId": hex(&id),
-        "name": span.method,
+        "name": span.route.as_ref().map_or_else(|| name.to_owned(), |route| format!("{name} {route}")),
         "kind": SERVER,
         "startTimeUnixNano": from.to_string(),
         "endTimeUnixNano": to.to_string(),
@@ -149,6 +166,7 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use safeconduct_gateway::trace::Outcome;
     use safeconduct_model::{Reason, Timestamp};
 
     use super::*;
@@ -163,7 +181,12 @@ mod tests {
             took_us: 1_500,
             method: "GET".into(),
             status: 503,
+            scheme: "https",
+            version: "2",
+            host: Some("wiki.acme.localhost".into()),
             app: Some("wiki".parse().expect("an id")),
+            route: Some("/api/*".into()),
+            outcome: Outcome::Denied,
             reason: Some(Reason::ClockUnreliable),
         }]);
         let span = &told["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
@@ -177,8 +200,20 @@ mod tests {
             assert_eq!(span[key], value, "{key}");
         }
         assert_eq!((&span["kind"], &span["status"]["code"]), (&json!(2), &json!(2)));
-        assert!(
-            span["attributes"].as_array().expect("a list").contains(&text("safeconduct.reason", "clock_unreliable"))
-        );
+        assert_eq!(span["name"], "GET /api/*");
+        let attributes = span["attributes"].as_array().expect("a list");
+        for (key, value) in [
+            ("http.request.method", "GET"),
+            ("http.route", "/api/*"),
+            ("url.scheme", "https"),
+            ("network.protocol.version", "2"),
+            ("server.address", "wiki.acme.localhost"),
+            ("error.type", "clock_unreliable"),
+            ("safeconduct.app", "wiki"),
+            ("safeconduct.outcome", "denied"),
+            ("safeconduct.reason", "clock_unreliable"),
+        ] {
+            assert!(attributes.contains(&text(key, value)), "{key}: {attributes:?}");
+        }
     }
 }

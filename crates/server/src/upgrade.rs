@@ -189,7 +189,8 @@ impl Inherited {
             socket.bind(at)?;
             socket.listen(backlog)
         };
-        fresh().with_context(|| format!("[listen] {name}: cannot listen on {at}"))
+        let key = if name == "decision_point" { "[decision_point] listen" } else { &*format!("[listen] {name}") };
+        fresh().with_context(|| format!("{key}: cannot listen on {at}"))
     }
 
     /// Waits until nothing is left of the old process, for as long as that may take to drain and a little more.
@@ -242,6 +243,24 @@ mod tests {
         assert!(!waiting.is_finished(), "the old one is still there");
         taken.gone();
         waiting.await.expect("no panic").expect("gone");
+    }
+
+    #[tokio::test]
+    async fn a_listener_holds_as_many_connections_as_its_backlog_says() {
+        for backlog in [4, 16] {
+            let at = SocketAddr::from(([127, 0, 0, 1], 0));
+            let listener = Inherited::default().listen("https", at, backlog).expect("a listener");
+            let at = listener.local_addr().expect("an address");
+            let mut held = Vec::new();
+            // The system answers no more than it holds, and one.
+            while held.len() <= 64
+                && let Ok(Ok(stream)) =
+                    tokio::time::timeout(Duration::from_millis(300), tokio::net::TcpStream::connect(at)).await
+            {
+                held.push(stream);
+            }
+            assert_eq!(held.len(), backlog as usize + 1);
+        }
     }
 
     #[tokio::test]

@@ -5,11 +5,6 @@ use crate::tree::Source;
 
 /// The longest file of code, in lines.
 const MAX_LINES: usize = 700;
-/// Files of code that are longer, with the reason.
-const LONG: [(&str, &str); 1] = [(
-    "crates/console/tests/sample/mod.rs",
-    "one sample of every page: a table of data that nobody reads from the top",
-)];
 
 const WHY_LONG: &str = "a file that no longer fits one idea is two files";
 const WHY_CEDAR: &str =
@@ -60,7 +55,7 @@ fn is_code(source: &Source) -> bool {
 fn one(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     let lines = source.text.lines().count();
-    if is_code(source) && lines > MAX_LINES && !LONG.iter().any(|(path, _)| *path == source.path) {
+    if is_code(source) && lines > MAX_LINES {
         findings.push(Finding::new(&source.path, format!("{lines} lines, more than {MAX_LINES}"), WHY_LONG));
     }
     for (n, line) in source.text.lines().enumerate() {
@@ -184,7 +179,6 @@ mod tests {
         assert_eq!(found("crates/x/src/y.rs", &long), at("crates/x/src/y.rs", WHY_LONG));
         assert_eq!(found("crates/x/src/y.rs", "x\n".repeat(MAX_LINES)), []);
         assert_eq!(found("frameworks/y.toml", &long), []);
-        assert_eq!(found(LONG[0].0, &long), []);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::dial::reach;
+use super::dial::{UpstreamTls, reach};
 use super::relay::relay;
 use crate::bounds::{DRAIN, HEAD_BYTES, LINK_WINDOW, PING, PONG, SEND_BUFFER, STREAM_WINDOW, STREAMS, WARRANTS};
 use crate::tasks::Tasks;
@@ -32,6 +32,7 @@ pub(super) struct Carrier {
     name: ConnectorName,
     house: HouseKey,
     only: Option<Vec<IpNet>>,
+    tls: UpstreamTls,
     clock: fn() -> Timestamp,
     about: Bytes,
     newest: Mutex<HashMap<AppId, Seen>>,
@@ -48,12 +49,13 @@ impl Carrier {
         name: ConnectorName,
         house: HouseKey,
         only: Option<Vec<IpNet>>,
+        tls: UpstreamTls,
         clock: fn() -> Timestamp,
         version: &str,
     ) -> Self {
         let about = About { version: version.to_owned() };
         let about = serde_json::to_vec(&about).expect("plain data is JSON").into();
-        Self { name, house, only, clock, about, newest: Mutex::default() }
+        Self { name, house, only, tls, clock, about, newest: Mutex::default() }
     }
 
     /// The warrant of a stream, verified. One that was verified before only has to hold still.
@@ -175,7 +177,7 @@ impl Link {
             tracing::warn!(app, %error, "a warrant does not hold");
             Refusal::Warrant
         })?;
-        let application = reach(&warrant, self.carrier.only.as_deref()).await?;
+        let application = reach(&warrant, self.carrier.only.as_deref(), &self.carrier.tls).await?;
         let held = self.relays.token();
         self.tasks.spawn(async move {
             if let Ok(upgraded) = hyper::upgrade::on(request).await {

@@ -1,20 +1,82 @@
 //! Dialling an application: only where the warrant says, and never a special address that it does not name.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use ipnet::IpNet;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use safeconduct_model::{SpecialAddress, is_special};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 
-use crate::Warrant;
 use crate::bounds::{ADDRESSES, REACH};
 use crate::words::Refusal;
+use crate::{Warrant, WarrantTls};
 
-/// Opens a connection to where a warrant says. Names are looked up here and now, and exactly an address that was looked at
-/// is dialled.
-pub(super) async fn reach(warrant: &Warrant, only: Option<&[IpNet]>) -> Result<TcpStream, Refusal> {
-    match timeout(REACH, reach_in_time(warrant, only)).await {
+/// A connection to an application.
+pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// How applications are spoken to over TLS, by protocol: the certificate is checked here, where the application is.
+pub(super) struct UpstreamTls {
+    h1: TlsConnector,
+    h2: TlsConnector,
+}
+
+impl UpstreamTls {
+    /// TLS that trusts the public authorities, and these.
+    pub(super) fn new(authorities: &[CertificateDer<'static>]) -> Result<Self, rustls::Error> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
+        for authority in authorities {
+            roots.add(authority.clone())?;
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let speaking = |protocol: &[u8]| {
+            let mut config = config.clone();
+            config.alpn_protocols = vec![protocol.to_vec()];
+            TlsConnector::from(Arc::new(config))
+        };
+        Ok(Self { h1: speaking(b"http/1.1"), h2: speaking(b"h2") })
+    }
+
+    async fn shake(&self, stream: TcpStream, warrant: &Warrant, tls: &WarrantTls) -> Result<Box<dyn Io>, Refusal> {
+        let name = ServerName::try_from(tls.name.clone()).map_err(|_| Refusal::Warrant)?;
+        let connector = if tls.h2 { &self.h2 } else { &self.h1 };
+        let stream = connector.connect(name, stream).await.map_err(|error| {
+            tracing::warn!(app = %warrant.app, at = warrant.at, name = tls.name, %error, "no TLS to the application");
+            Refusal::Untrusted
+        })?;
+        if tls.h2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
+            tracing::warn!(app = %warrant.app, at = warrant.at, "the application does not speak HTTP/2 over TLS");
+            return Err(Refusal::Untrusted);
+        }
+        Ok(Box::new(stream))
+    }
+}
+
+/// Opens a connection to where a warrant says, over TLS if it says so. Names are looked up here and now, and exactly an
+/// address that was looked at is dialled.
+pub(super) async fn reach(
+    warrant: &Warrant,
+    only: Option<&[IpNet]>,
+    over: &UpstreamTls,
+) -> Result<Box<dyn Io>, Refusal> {
+    let reaching = async {
+        let stream = reach_in_time(warrant, only).await?;
+        match &warrant.tls {
+            None => Ok(Box::new(stream) as Box<dyn Io>),
+            Some(tls) => over.shake(stream, warrant, tls).await,
+        }
+    };
+    match timeout(REACH, reaching).await {
         Ok(reached) => reached,
         Err(_) => Err(Refusal::Slow),
     }

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
 use super::carry::{Carrier, carry};
+use super::dial::UpstreamTls;
 use super::identity::{Identity, IdentityError, State};
 use super::join::{JoinError, connect, join, renew};
 use super::{Settings, trust};
@@ -42,6 +43,9 @@ pub enum StartError {
     /// The authority's certificate is not usable.
     #[error("the authority of the gateway has no usable key; remove the folder of the connector and join again")]
     Authority,
+    /// An authority of applications is not usable.
+    #[error("a certificate of the authorities of applications is not usable: {0}")]
+    Authorities(rustls::Error),
     /// There is no randomness.
     #[error("the system gives no random bytes: {0}")]
     Random(getrandom::Error),
@@ -73,8 +77,9 @@ impl Connector {
         let house = HouseKey::of_authority(&identity.authority).ok_or(StartError::Authority)?;
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(StartError::Random)?;
-        let carrier =
-            Carrier::new(settings.name.clone(), house, settings.only.clone(), settings.clock, &settings.version);
+        let tls = UpstreamTls::new(&settings.authorities).map_err(StartError::Authorities)?;
+        let (name, only) = (settings.name.clone(), settings.only.clone());
+        let carrier = Carrier::new(name, house, only, tls, settings.clock, &settings.version);
         let dice = Arc::new(Dice::new(u64::from_ne_bytes(seed)));
         Ok(Self { settings, state, identity, carrier: Arc::new(carrier), dice })
     }

@@ -12,6 +12,7 @@ mod trust;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
 use safeconduct_config::GatewayAddress;
 use safeconduct_model::{ConnectorName, Timestamp};
 
@@ -33,6 +34,8 @@ pub struct Settings {
     pub join: Option<JoinToken>,
     /// The only networks in which it dials; `None` where the house's list alone says so.
     pub only: Option<Vec<IpNet>>,
+    /// Authorities whose certificates count for applications over TLS, beside the public ones.
+    pub authorities: Vec<CertificateDer<'static>>,
     /// The system's clock.
     pub clock: fn() -> Timestamp,
     /// The version of the program.

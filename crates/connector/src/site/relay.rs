@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
@@ -30,12 +29,13 @@ impl Both {
 }
 
 /// Relays until both directions have ended, or one breaks. The socket is closed when it returns.
-pub(super) async fn relay<S>(gateway: S, mut application: TcpStream)
+pub(super) async fn relay<S, A>(gateway: S, application: A)
 where
     S: AsyncRead + AsyncWrite + Unpin,
+    A: AsyncRead + AsyncWrite + Unpin,
 {
     let (mut from_gateway, mut to_gateway) = tokio::io::split(gateway);
-    let (mut from_application, mut to_application) = application.split();
+    let (mut from_application, mut to_application) = tokio::io::split(application);
     let both = Both::default();
     let up = upwards(&mut from_gateway, &mut to_application, &both);
     let down = downwards(&mut from_application, &mut to_gateway, &both);

@@ -237,6 +237,7 @@ impl Gateway {
             state: dir.path().join(name.replace('/', "-")),
             join,
             only: None,
+            authorities: vec![],
             clock: now,
             version: "1.2.3".into(),
             tell: |_| {},

@@ -5,3 +5,4 @@ mod common;
 mod failures;
 mod identity;
 mod streams;
+mod upstream_tls;

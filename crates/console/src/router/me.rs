@@ -166,7 +166,11 @@ pub(crate) async fn step_up(State(s): Shares, Signed(f, by): Signed) -> Response
     shown(&s, s.backend.step_up(&by).await.map(|v| pages::sign_in::step_up(&f, &v, &to)))
 }
 
+/// The purposes of an application, or, where a request is named, why it was denied.
 pub(crate) async fn why(State(s): Shares, Signed(f, by): Signed) -> Response {
+    if let Some(request) = f.param("request") {
+        return shown(&s, s.backend.explained(&by, request).await.map(|v| pages::denied(&v)));
+    }
     let app = id!(s, f.param("app").unwrap_or_default());
     let to = back(&s, f.param("return").unwrap_or("/"));
     shown(&s, s.backend.why(&by, &app).await.map(|v| pages::me::why(&f, &v, &to, None)))

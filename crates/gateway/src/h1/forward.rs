@@ -42,7 +42,11 @@ where
         decided: Decided,
         shutdown: &CancellationToken,
     ) -> Next {
-        if is_h2(&decided.lease.standing.target.upstream) {
+        let over_h2 = is_h2(&decided.lease.standing.target.upstream);
+        if over_h2 && self.head.upgrade() == Upgrade::WebSocket {
+            return Box::pin(self.websocket_h2(id, host, decided)).await;
+        }
+        if over_h2 {
             return Box::pin(self.forward_h2(id, host, decided, shutdown)).await;
         }
         let Decided { lease, receipt } = decided;
@@ -80,6 +84,7 @@ where
             }
         };
         if self.answer.is_websocket() {
+            self.status = self.answer.status();
             return Box::pin(self.upgrade(&id, up, upward, lease)).await;
         }
         lease.answered(self.answer.status());
@@ -148,9 +153,7 @@ where
                 None => sending.await,
                 Some(feed) => {
                     let feeding = async {
-                        let fed = self.feed(&mut decoder, &feed).await;
-                        drop(feed);
-                        match fed {
+                        match self.feed(&mut decoder, feed).await {
                             Ok(()) => std::future::pending().await,
                             Err(refused) => ForwardError::Client(refused),
                         }
@@ -186,7 +189,7 @@ where
         }
     }
 
-    async fn unrecorded(
+    pub(super) async fn unrecorded(
         &mut self,
         id: RequestId,
         host: &str,

@@ -3,6 +3,7 @@
 mod forward;
 mod portal;
 mod respond;
+mod websocket;
 
 use std::io;
 use std::panic::AssertUnwindSafe;
@@ -23,11 +24,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer;
 use crate::body::Body;
-use crate::exchange::{Client, Exchange, Memory, Route, Tracing};
+use crate::exchange::{Client, Exchange, Memory, Route};
 use crate::lease::Lease;
 use crate::patience::Patience;
 use crate::relay::relay;
 use crate::scratch;
+use crate::span::{Told, Tracing};
 use crate::stop::cancelled;
 use crate::tunnel::{Opened, Socket};
 use crate::upstream::Up;
@@ -55,6 +57,8 @@ pub(crate) struct Conn<S> {
     answer: Answer,
     /// The status that was answered last.
     status: u16,
+    /// What that answer said of itself.
+    told: Option<Told>,
     /// Memory for what is written.
     out: Vec<u8>,
     patience: Patience,
@@ -112,6 +116,7 @@ where
         head: Head::default(),
         answer: Answer::default(),
         status: 0,
+        told: None,
         out: Vec::new(),
         patience: Patience::default(),
         memory: Memory::default(),
@@ -136,8 +141,9 @@ where
         Next::Relay(streams) => {
             let Conn { mut io, mut input, .. } = conn;
             let (up, lease) = *streams;
-            let Up { io: mut upstream, input: mut from_upstream, .. } = up;
+            let Up { io: mut upstream, input: mut from_upstream, open, .. } = up;
             Some(Box::pin(async move {
+                let _open = open;
                 relay(&mut io, &mut input, &mut upstream, &mut from_upstream, &lease, true).await;
             }))
         }
@@ -244,7 +250,8 @@ where
         let trace = self.client.trace(&id, &self.head, core);
         self.trace.clear();
         crate::trace::write(trace.as_ref(), &id, &mut self.trace);
-        let tracing = Tracing::begin(core, trace.as_ref(), &self.head).map(|t| (t, id.clone()));
+        self.told = None;
+        let mut tracing = Tracing::begin(core, trace.as_ref(), &self.head, &id, self.client.scheme());
         let routed = match behind {
             Err(refused) => Err((refused, None)),
             Ok(behind) => {
@@ -260,9 +267,15 @@ where
                 let exchange = Exchange { worker: &worker, client: self.client(), id };
                 let refusal = exchange.refuse(&refused, app.as_ref());
                 Box::pin(self.respond(refusal, true)).await;
+                if let Some(tracing) = tracing {
+                    tracing.end(core, self.status, self.told);
+                }
                 return Next::Close;
             }
         };
+        if let Some(tracing) = &mut tracing {
+            tracing.routed(authority.host.as_str(), route.application(), &self.head);
+        }
         let close = !self.head.persistent() || shutdown.is_cancelled();
         let next = match route {
             // What is rare has its memory elsewhere: a connection that rests keeps room for what is usual.
@@ -284,8 +297,8 @@ where
                 }
             }
         };
-        if let Some((tracing, id)) = tracing {
-            tracing.end(core, &id, self.status, None);
+        if let Some(tracing) = tracing {
+            tracing.end(core, self.status, self.told);
         }
         self.patience.set(core.limits.idle);
         next

@@ -54,9 +54,7 @@ where
             None => answering.await,
             Some(feed) => {
                 let feeding = async {
-                    let fed = self.feed(&mut decoder, &feed).await;
-                    drop(feed);
-                    fed?;
+                    self.feed(&mut decoder, feed).await?;
                     std::future::pending().await
                 };
                 tokio::select! {
@@ -82,8 +80,8 @@ where
         }
     }
 
-    /// Hands the body of the request on, piece by piece, as its taker wants it.
-    pub(super) async fn feed(&mut self, decoder: &mut Decoder, feed: &Feed) -> Result<(), Refused> {
+    /// Hands the body of the request on, piece by piece, as its taker wants it, and says when it was whole.
+    pub(super) async fn feed(&mut self, decoder: &mut Decoder, feed: Feed) -> Result<(), Refused> {
         self.patience.set(self.worker.core.limits.body_idle);
         while !decoder.ended() {
             if !self.input.is_empty() {
@@ -91,7 +89,7 @@ where
                 self.input.advance(piece.skip);
                 if piece.data > 0 {
                     let data: Bytes = self.input.split_to(piece.data).freeze();
-                    if !feed.give(Ok(Frame::data(data))).await {
+                    if !feed.give(Frame::data(data)).await {
                         return Ok(());
                     }
                 }
@@ -111,6 +109,7 @@ where
                 None => return Err(Refused::limit(408, "slow_body")),
             }
         }
+        feed.end().await;
         Ok(())
     }
 

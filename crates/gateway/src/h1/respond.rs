@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::Conn;
 use crate::body::Body;
+use crate::span::Told;
 
 impl<S> Conn<S>
 where
@@ -20,6 +21,7 @@ where
 {
     /// Writes an answer. Says whether it arrived whole.
     pub(super) async fn respond(&mut self, response: Response<Body>, close: bool) -> bool {
+        self.told = Told::of(&response);
         let (head, mut body) = response.into_parts();
         let status = head.status.as_u16();
         self.status = status;
@@ -62,6 +64,7 @@ where
 
     /// Tells the client that its protocol changes now. Says whether that arrived.
     pub(super) async fn respond_switch(&mut self, response: Response<Body>) -> bool {
+        self.status = response.status().as_u16();
         let mut out = b"HTTP/1.1 101 Switching Protocols\r\n".to_vec();
         for (name, value) in response.headers() {
             out.extend_from_slice(name.as_str().as_bytes());

@@ -1,12 +1,13 @@
 //! One exchange between a client over HTTP/2 and an application over HTTP/1.1.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Buf;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use hyper::body::{Body as _, Incoming};
-use safeconduct_http::{Answer, Bounds, Decoder, Head, Own, ResponseFraming, Upgrade, binds_connection};
+use safeconduct_http::{Answer, Bounds, Decoder, Head, Own, Refused, ResponseFraming, Upgrade, binds_connection};
 use safeconduct_model::{Application, Class};
 
 use super::Shared;
@@ -15,7 +16,9 @@ use super::upload::Upload;
 use crate::answer;
 use crate::body::{Body, boxed, empty};
 use crate::exchange::{Decided, Exchange, Refusing};
+use crate::gateway::Core;
 use crate::lease::Lease;
+use crate::limits::Limits;
 use crate::scratch;
 use crate::upstream::{ForwardError, Up, is_h2, is_idempotent, may_repeat};
 
@@ -28,6 +31,8 @@ pub(super) struct Exchanging {
     pub(super) upload: Upload,
     pub(super) answer: Answer,
     interim: usize,
+    /// How much of the body had been sent at the last look, and whether it waited for the client.
+    seen: (u64, bool),
 }
 
 pub(super) async fn forward(
@@ -168,9 +173,9 @@ async fn send(
         let encoder = head.write_request(host, &own, &mut out);
         up.patience.set(worker.core.limits.first_byte);
         let upload = Upload::new(out, body.take(), encoder, head.framing(), worker.core.limits.body_bytes);
-        let mut exchanging = Exchanging { up, upload, answer: Answer::default(), interim: 0 };
-        let span = worker.core.limits.first_byte;
-        let heard = std::future::poll_fn(|cx| exchanging.poll(cx, lease, head, &worker.core.answer_bounds, span)).await;
+        let mut exchanging = Exchanging { up, upload, answer: Answer::default(), interim: 0, seen: (0, false) };
+        let core = &worker.core;
+        let heard = std::future::poll_fn(|cx| exchanging.poll(cx, lease, head, core)).await;
         match heard {
             Ok(()) => return Ok(exchanging),
             Err(ForwardError::Broken(_)) if exchanging.may_repeat(app, head, lost) => {
@@ -196,17 +201,24 @@ impl Exchanging {
         cx: &mut Context<'_>,
         lease: &Lease,
         head: &Head,
-        bounds: &Bounds,
-        span: std::time::Duration,
+        core: &Core,
     ) -> Poll<Result<(), ForwardError>> {
         if lease.entry().poll_lost(cx).is_ready() {
             return Poll::Ready(Err(ForwardError::Lost));
         }
+        let (bounds, limits): (&Bounds, &Limits) = (&core.answer_bounds, &core.limits);
         if !self.upload.is_done() {
             match self.upload.poll(cx, &mut self.up.io, lease.entry()) {
                 // The time for the answer runs from the last byte of the request.
-                Poll::Ready(Ok(())) => self.up.patience.set(span),
-                Poll::Ready(Err(ForwardError::Broken(_))) | Poll::Pending => {}
+                Poll::Ready(Ok(())) => self.up.patience.set(limits.first_byte),
+                Poll::Ready(Err(ForwardError::Broken(_))) => {}
+                Poll::Pending => {
+                    let now = (lease.entry().up.load(Ordering::Relaxed), self.upload.waits_for_client());
+                    if now != self.seen {
+                        self.seen = now;
+                        self.up.patience.set(if now.1 { limits.body_idle } else { limits.first_byte });
+                    }
+                }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             }
         }
@@ -239,6 +251,12 @@ impl Exchanging {
                 Poll::Pending => break,
             }
         }
-        if self.up.patience.poll(cx) { Poll::Ready(Err(ForwardError::FirstByteTimeout)) } else { Poll::Pending }
+        if !self.up.patience.poll(cx) {
+            return Poll::Pending;
+        }
+        Poll::Ready(Err(match self.upload.waits_for_client() {
+            true => ForwardError::Client(Refused::limit(408, "slow_body")),
+            false => ForwardError::FirstByteTimeout,
+        }))
     }
 }

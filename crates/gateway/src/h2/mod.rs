@@ -24,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer;
 use crate::body::{Body, boxed, holding};
-use crate::exchange::{Client, Exchange, Memory, Route, Tracing};
+use crate::exchange::{Client, Exchange, Memory, Route};
 use crate::live::lock;
+use crate::span::{Told, Tracing};
 use crate::stop::cancelled;
 use crate::worker::Worker;
 
@@ -47,7 +48,7 @@ pub(crate) async fn serve<S>(worker: Arc<Worker>, io: S, client: Client, shutdow
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let limits = Arc::clone(&worker.core.limits);
+    let limits = worker.core.limits.clone();
     let peer = client.peer;
     let rest = Arc::new(Rest::default());
     let cut = CancellationToken::new();
@@ -133,7 +134,7 @@ async fn handle_head(shared: &Arc<Shared>, mut request: Request<Incoming>, head:
     }
     drop(parts);
     let trace = shared.client.trace(&id, head, &worker.core);
-    let tracing = Tracing::begin(&worker.core, trace.as_ref(), head);
+    let mut tracing = Tracing::begin(&worker.core, trace.as_ref(), head, &id, exchange.client.scheme());
     let mut lines = Vec::new();
     crate::trace::write(trace.as_ref(), &id, &mut lines);
     // To an application over HTTP/1.1 a length of nothing is the whole request: it is not sent before that is known to be so.
@@ -142,9 +143,9 @@ async fn handle_head(shared: &Arc<Shared>, mut request: Request<Incoming>, head:
     {
         return exchange.refuse(&refused, None);
     }
-    let answer = answer_head(shared, &exchange, head, body, upgrade, &lines).await;
+    let answer = answer_head(shared, &exchange, head, body, upgrade, &lines, tracing.as_mut()).await;
     if let Some(tracing) = tracing {
-        tracing.end(&worker.core, &id, answer.status().as_u16(), None);
+        tracing.end(&worker.core, answer.status().as_u16(), Told::of(&answer));
     }
     answer
 }
@@ -169,6 +170,7 @@ async fn answer_head(
     body: Incoming,
     upgrade: Option<hyper::upgrade::OnUpgrade>,
     trace: &[u8],
+    tracing: Option<&mut Tracing>,
 ) -> Response<Body> {
     let worker = &shared.worker;
     let routed = exchange.route(head, &mut lock(&shared.memory));
@@ -176,6 +178,9 @@ async fn answer_head(
         Ok(routed) => routed,
         Err((refused, app)) => return exchange.refuse(&refused, app.as_ref()),
     };
+    if let Some(tracing) = tracing {
+        tracing.routed(authority.host.as_str(), route.application(), head);
+    }
     match route {
         // Its door over HTTP/2 is CONNECT.
         Route::Tunnel(app) => exchange.refuse(&Refused::bad("no_websocket"), Some(&app)),

@@ -22,6 +22,9 @@ pub(super) struct Upload {
     total: u64,
     bound: Option<u64>,
     declared: Framing,
+    /// The last byte of a declared length, until the end of the stream is known: with it an application would take the
+    /// request for whole.
+    held: Option<u8>,
     unflushed: bool,
     wrote: bool,
 }
@@ -35,7 +38,8 @@ impl Upload {
         declared: Framing,
         bound: Option<u64>,
     ) -> Self {
-        let mut this = Self { body, encoder, out, at: 0, total: 0, bound, declared, unflushed: true, wrote: false };
+        let mut this =
+            Self { body, encoder, out, at: 0, total: 0, bound, declared, held: None, unflushed: true, wrote: false };
         if this.body.is_none() {
             this.encoder.end(b"", &mut this.out);
         }
@@ -45,6 +49,11 @@ impl Upload {
     /// Whether everything was sent.
     pub(super) fn is_done(&self) -> bool {
         self.body.is_none() && self.at == self.out.len() && !self.unflushed
+    }
+
+    /// Whether it waits for the client.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.body.is_some() && self.at == self.out.len()
     }
 
     /// Whether a byte was written.
@@ -108,9 +117,20 @@ impl Upload {
                     if self.bound.is_some_and(|bound| self.total > bound) {
                         return Poll::Ready(Err(ForwardError::Client(Refused::limit(413, "body_too_long"))));
                     }
-                    self.encoder.before(data.len(), &mut self.out);
-                    self.out.extend_from_slice(&data);
-                    self.out.extend_from_slice(self.encoder.after());
+                    match (self.declared, data.split_last()) {
+                        (Framing::Length(n), _) if self.total > n => {
+                            return Poll::Ready(Err(ForwardError::Client(Refused::bad("broken_body"))));
+                        }
+                        (Framing::Length(n), Some((last, rest))) if self.total == n => {
+                            self.out.extend_from_slice(rest);
+                            self.held = Some(*last);
+                        }
+                        _ => {
+                            self.encoder.before(data.len(), &mut self.out);
+                            self.out.extend_from_slice(&data);
+                            self.out.extend_from_slice(self.encoder.after());
+                        }
+                    }
                 }
                 Ok(_) => {}
                 Err(frame) => {
@@ -126,6 +146,7 @@ impl Upload {
         match self.declared {
             Framing::Length(n) if n != self.total => Err(ForwardError::Client(Refused::bad("broken_body"))),
             _ => {
+                self.out.extend(self.held.take());
                 self.encoder.end(trailers, &mut self.out);
                 Ok(())
             }

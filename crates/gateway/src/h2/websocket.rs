@@ -8,15 +8,18 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use safeconduct_http::Head;
+use safeconduct_model::Class;
 use tokio::time::timeout;
 
 use super::Shared;
 use super::forward::{Exchanging, permitted};
 use crate::answer;
 use crate::body::{Body, empty};
-use crate::exchange::{Decided, Exchange};
+use crate::exchange::{Decided, Exchange, Refusing};
+use crate::lease::Lease;
 use crate::relay::relay;
-use crate::upstream::ForwardError;
+use crate::upstream::socket::{self, Said};
+use crate::upstream::{ForwardError, Up, is_h2};
 
 /// How long the client may take to change the protocol.
 const UPGRADE: std::time::Duration = std::time::Duration::from_secs(10);
@@ -30,6 +33,9 @@ pub(super) async fn open(
     decided: Decided,
     upgrade: OnUpgrade,
 ) -> Response<Body> {
+    if is_h2(&decided.lease.standing.target.upstream) {
+        return open_h2(shared, exchange, head, (host, trace), decided, upgrade).await;
+    }
     // The key proves nothing over HTTP/2, and a server over HTTP/1.1 asks for one.
     let key =
         base64::prelude::BASE64_STANDARD.encode(&exchange.id.as_str().as_bytes()[..16.min(exchange.id.as_str().len())]);
@@ -55,8 +61,50 @@ pub(super) async fn open(
         *response.status_mut() = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::BAD_GATEWAY);
         return answer::stamp(response, &exchange.id);
     }
-    lease.entry().open();
     up.patience.clear();
+    carry(shared, up, lease, upgrade);
+    answer::stamp(response, &exchange.id)
+}
+
+/// Opens a WebSocket with an application that speaks HTTP/2 too.
+async fn open_h2(
+    shared: &Arc<Shared>,
+    exchange: &Exchange<'_>,
+    head: &Head,
+    place: (&str, &[u8]),
+    decided: Decided,
+    upgrade: OnUpgrade,
+) -> Response<Body> {
+    let Decided { lease, mut receipt } = decided;
+    let app = Arc::clone(&lease.standing.target);
+    if app.class == Class::Critical
+        && let Err(refused) = receipt.durable().await
+    {
+        return exchange.deny(head, place.0, &app, Refusing::unrecorded(&lease, refused)).await;
+    }
+    let said = socket::open(exchange, head, place, &lease).await;
+    if let Err(refused) = receipt.written().await {
+        return exchange.deny(head, place.0, &app, Refusing::unrecorded(&lease, refused)).await;
+    }
+    let mut response = Response::new(empty());
+    match said {
+        Ok(Said::Yes(fields, up)) => {
+            *response.headers_mut() = fields;
+            carry(shared, *up, lease, upgrade);
+        }
+        Ok(Said::No(status, fields)) => {
+            lease.answered(status.as_u16());
+            *response.status_mut() = status;
+            *response.headers_mut() = fields;
+        }
+        Err(error) => return exchange.failed(head, &lease, &error),
+    }
+    answer::stamp(response, &exchange.id)
+}
+
+/// Relays from the answer on.
+fn carry(shared: &Arc<Shared>, mut up: Up, lease: Lease, upgrade: OnUpgrade) {
+    lease.entry().open();
     let busy = shared.rest.begin();
     shared.worker.core.tasks.spawn(async move {
         let client = tokio::select! {
@@ -71,5 +119,4 @@ pub(super) async fn open(
         relay(&mut client, &mut BytesMut::new(), &mut up.io, &mut up.input, &lease, true).await;
         drop(busy);
     });
-    answer::stamp(response, &exchange.id)
 }

@@ -80,12 +80,7 @@ pub(crate) async fn websocket(
     head: &Head,
 ) -> Result<(Opened, Response<Body>), Response<Body>> {
     let id = &exchange.id;
-    let mut headers = HeaderMap::new();
-    for (name, value, _) in head.raw_fields() {
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
-            headers.append(name, value);
-        }
-    }
+    let headers = raw_headers(head);
     let Some(accept) = accept(&headers).filter(|_| head.method() == "GET") else {
         return Err(exchange.refuse(&Refused::bad("no_websocket"), Some(app)));
     };
@@ -99,6 +94,22 @@ pub(crate) async fn websocket(
     fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     fields.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
     Ok((opened, answer::stamp(response, id)))
+}
+
+/// The fields of a request as it came.
+fn raw_headers(head: &Head) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value, _) in head.raw_fields() {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
+/// The answer that a request for a WebSocket over HTTP/1.1 waits for; nothing if it asks for none.
+pub(crate) fn accepted(head: &Head) -> Option<HeaderValue> {
+    accept(&raw_headers(head)).filter(|_| head.method() == "GET")
 }
 
 /// The answer to the key of a WebSocket; nothing if the request asks for none, or for another version.

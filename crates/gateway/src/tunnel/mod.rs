@@ -29,7 +29,7 @@ use safeconduct_model::{Application, RequestId};
 use crate::exchange::Client;
 
 pub(crate) use admit::Opened;
-pub(crate) use door::{connect, websocket};
+pub(crate) use door::{accepted, connect, websocket};
 pub(crate) use socket::Socket;
 pub(crate) use stream::Streams;
 pub use token::{BoundToken, TokenRefused, TokenShown};

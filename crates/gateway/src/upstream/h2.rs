@@ -1,10 +1,9 @@
 //! Applications over HTTP/2: gRPC, and whatever else wants trailers and streams. One connection per thread carries all of them.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, HeaderName, HeaderValue, TE};
@@ -12,15 +11,16 @@ use http::{HeaderMap, Request, Response, Version};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use safeconduct_http::{Framing, Head, names};
+use safeconduct_http::{Framing, Head, Refused, names};
 use tokio::time::timeout;
 
-use super::{ForwardError, Io, Target};
+use super::{ForwardError, Io, Open, Target};
 use crate::body::{Body, BodyError, boxed};
 use crate::exchange::{Client, Exchange};
 use crate::lease::Lease;
 use crate::limits::Limits;
 use crate::live::Entry;
+use crate::metrics::AppMetrics;
 
 /// A connection to an application over HTTP/2. Clones share it.
 pub(crate) type Shared = SendRequest<Body>;
@@ -30,7 +30,7 @@ const CONNECTION_WINDOW: u32 = 1 << 20;
 const STREAM_WINDOW: u32 = 256 << 10;
 
 /// Begins HTTP/2 on a connection.
-pub(super) async fn begin(io: Io, limits: &Limits) -> Result<Shared, ForwardError> {
+pub(super) async fn begin(io: Io, limits: &Limits, metrics: &Arc<AppMetrics>) -> Result<Shared, ForwardError> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
@@ -41,10 +41,12 @@ pub(super) async fn begin(io: Io, limits: &Limits) -> Result<Shared, ForwardErro
         .keep_alive_timeout(limits.h2_ping);
     let failed = |e: hyper::Error| ForwardError::Connect(e.to_string());
     let (sender, driver) = builder.handshake(TokioIo::new(io)).await.map_err(failed)?;
+    let open = Open::new(metrics);
     tokio::spawn(async move {
         if let Err(error) = driver.await {
             tracing::debug!(%error, "a connection to an application over HTTP/2 ended");
         }
+        drop(open);
     });
     Ok(sender)
 }
@@ -61,8 +63,19 @@ pub(crate) async fn exchange(
     let (worker, app) = (exchange.worker, &lease.standing.target);
     let limits = &worker.core.limits;
     let target = Target::of(&app.upstream).ok_or_else(|| ForwardError::Address(app.upstream.clone()))?;
-    let entry = Arc::clone(lease.entry());
-    let counted = Counted { inner: body, entry: Arc::clone(&entry), bound: limits.body_bytes, total: 0 };
+    let (entry, sent) = (Arc::clone(lease.entry()), Arc::<Sent>::default());
+    let length = if let Framing::Length(n) = head.framing() { Some(n) } else { None };
+    let counted = Counted {
+        inner: body,
+        entry: Arc::clone(&entry),
+        sent: Arc::clone(&sent),
+        bound: limits.body_bytes,
+        length,
+        total: 0,
+        held: None,
+        trailers: None,
+        over: false,
+    };
     let mut request = Request::new(boxed(counted));
     let bad = || ForwardError::Broken("request");
     let scheme = if target.tls { "https" } else { "http" };
@@ -80,25 +93,17 @@ pub(crate) async fn exchange(
     if head.raw("te").any(|te| te == b"trailers") {
         fields.insert(TE, HeaderValue::from_static("trailers"));
     }
-    if let Framing::Length(n) = head.framing() {
+    if let Some(n) = length {
         fields.insert(CONTENT_LENGTH, n.into());
     }
-    for (name, value) in [
-        ("x-forwarded-for", client.address.as_str()),
-        ("x-forwarded-proto", client.scheme()),
-        ("x-forwarded-host", host),
-        ("x-request-id", exchange.id.as_str()),
-    ] {
-        put(fields, name.as_bytes(), value.as_bytes());
-    }
-    put_lines(fields, &lease.standing.lines);
-    put_lines(fields, trace);
+    put_own(fields, exchange, client, (host, trace), lease);
     let sending = async {
         let mut sender = worker.pools.shared(&lease.standing).await?;
         let sending = sender.send_request(request);
-        first_byte(sending, &entry, limits.first_byte).await.ok_or(ForwardError::FirstByteTimeout)?.map_err(|error| {
+        first_byte(sending, &entry, &sent, limits).await?.map_err(|error| {
             tracing::debug!(%error, app = %app.id, "an exchange over HTTP/2 failed");
-            ForwardError::Broken("closed")
+            // What the client did wrong is not told of the application.
+            sent.fault.get().map_or(ForwardError::Broken("closed"), |refused| ForwardError::Client(refused.clone()))
         })
     };
     tokio::select! {
@@ -112,8 +117,15 @@ pub(crate) async fn exchange(
 pub(crate) fn answer(response: Response<Incoming>, cookies: &[String], lease: Lease) -> Response<Body> {
     lease.answered(response.status().as_u16());
     let (mut head, body) = response.into_parts();
-    let gone: Vec<HeaderName> = head
-        .headers
+    clean_fields(&mut head.headers, cookies);
+    head.extensions.clear();
+    head.version = Version::default();
+    Response::from_parts(head, boxed(Carried { inner: body, lease }))
+}
+
+/// Takes out of the head of an answer what no application may say.
+pub(super) fn clean_fields(fields: &mut HeaderMap, cookies: &[String]) {
+    let gone: Vec<HeaderName> = fields
         .keys()
         .filter(|n| {
             let name = n.as_str();
@@ -122,41 +134,65 @@ pub(crate) fn answer(response: Response<Incoming>, cookies: &[String], lease: Le
         .cloned()
         .collect();
     for name in gone {
-        head.headers.remove(name);
+        fields.remove(name);
     }
-    let set: Vec<HeaderValue> = head.headers.get_all(http::header::SET_COOKIE).iter().cloned().collect();
+    let set: Vec<HeaderValue> = fields.get_all(http::header::SET_COOKIE).iter().cloned().collect();
     let ours = |v: &HeaderValue| {
         let name = v.as_bytes().split(|b| *b == b'=').next().unwrap_or_default().trim_ascii();
         cookies.iter().any(|c| c.as_bytes() == name)
     };
     if set.iter().any(ours) {
-        head.headers.remove(http::header::SET_COOKIE);
+        fields.remove(http::header::SET_COOKIE);
         for value in set.into_iter().filter(|v| !ours(v)) {
-            head.headers.append(http::header::SET_COOKIE, value);
+            fields.append(http::header::SET_COOKIE, value);
         }
     }
-    head.extensions.clear();
-    head.version = Version::default();
-    Response::from_parts(head, boxed(Carried { inner: body, lease }))
 }
 
-/// Waits for the head of the answer. The time runs from the last byte of the request.
-async fn first_byte<T>(answer: impl Future<Output = T>, entry: &Entry, span: Duration) -> Option<T> {
+/// Waits for the head of the answer. The time runs from the last byte of the request; while a client pauses, its own runs.
+async fn first_byte<T>(
+    answer: impl Future<Output = T>,
+    entry: &Entry,
+    sent: &Sent,
+    limits: &Limits,
+) -> Result<T, ForwardError> {
     let mut answer = std::pin::pin!(answer);
-    let mut seen = entry.up.load(Ordering::Relaxed);
+    let look = || (entry.up.load(Ordering::Relaxed), sent.waits.load(Ordering::Relaxed));
+    let mut seen = look();
     loop {
+        let span = if seen.1 { limits.body_idle } else { limits.first_byte };
         if let Ok(answer) = timeout(span, answer.as_mut()).await {
-            return Some(answer);
+            return Ok(answer);
         }
-        let now = entry.up.load(Ordering::Relaxed);
-        if now == seen {
-            return None;
+        match (look() == seen, seen.1) {
+            (true, true) => return Err(ForwardError::Client(Refused::limit(408, "slow_body"))),
+            (true, false) => return Err(ForwardError::FirstByteTimeout),
+            (false, _) => seen = look(),
         }
-        seen = now;
     }
 }
 
-fn put(fields: &mut HeaderMap, name: &[u8], value: &[u8]) {
+/// What the gateway tells the application on its own.
+pub(super) fn put_own(
+    fields: &mut HeaderMap,
+    exchange: &Exchange<'_>,
+    client: &Client,
+    (host, trace): (&str, &[u8]),
+    lease: &Lease,
+) {
+    for (name, value) in [
+        ("x-forwarded-for", client.address.as_str()),
+        ("x-forwarded-proto", client.scheme()),
+        ("x-forwarded-host", host),
+        ("x-request-id", exchange.id.as_str()),
+    ] {
+        put(fields, name.as_bytes(), value.as_bytes());
+    }
+    put_lines(fields, &lease.standing.lines);
+    put_lines(fields, trace);
+}
+
+pub(super) fn put(fields: &mut HeaderMap, name: &[u8], value: &[u8]) {
     if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
         fields.append(name, value);
     }
@@ -191,12 +227,41 @@ fn clean(frame: Frame<Bytes>, forbidden: impl Fn(&str) -> bool) -> Frame<Bytes> 
     }
 }
 
+/// What is known of a body on its way up.
+#[derive(Default)]
+struct Sent {
+    /// What the client did wrong with it, if anything.
+    fault: OnceLock<Refused>,
+    /// Whether the client is waited for.
+    waits: AtomicBool,
+}
+
 /// The body of a request on its way up.
 struct Counted {
     inner: Body,
     entry: Arc<Entry>,
+    sent: Arc<Sent>,
     bound: Option<u64>,
+    /// The length that was declared.
+    length: Option<u64>,
     total: u64,
+    /// The last byte of a declared length, until the end of the body is known: with it an application that counts would take
+    /// the request for whole.
+    held: Option<Bytes>,
+    /// What stands behind it.
+    trailers: Option<Frame<Bytes>>,
+    over: bool,
+}
+
+impl Counted {
+    /// Ends the stream to the application for what the client did.
+    fn refuse(&mut self, refused: Refused) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let words = refused.code;
+        // The first fault stays.
+        let _ = self.sent.fault.set(refused);
+        (self.over, self.held, self.trailers) = (true, None, None);
+        Poll::Ready(Some(Err(words.into())))
+    }
 }
 
 impl HttpBody for Counted {
@@ -205,30 +270,68 @@ impl HttpBody for Counted {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
-        let polled = std::task::ready!(Pin::new(&mut this.inner).poll_frame(cx));
-        if this.entry.is_lost() {
-            return Poll::Ready(Some(Err("the lease was lost".into())));
-        }
-        Poll::Ready(match polled {
-            Some(Ok(frame)) => {
-                let n = frame.data_ref().map_or(0, Bytes::len) as u64;
-                this.total += n;
-                this.entry.up.fetch_add(n, Ordering::Relaxed);
-                match this.bound {
-                    Some(bound) if this.total > bound => Some(Err("the body is too long".into())),
-                    _ => Some(Ok(clean(frame, names::is_protected))),
-                }
+        loop {
+            if this.over {
+                return Poll::Ready(this.trailers.take().map(Ok));
             }
-            other => other,
-        })
+            let polled = Pin::new(&mut this.inner).poll_frame(cx);
+            this.sent.waits.store(polled.is_pending(), Ordering::Relaxed);
+            let polled = std::task::ready!(polled);
+            if this.entry.is_lost() {
+                return Poll::Ready(Some(Err("the lease was lost".into())));
+            }
+            let frame = match polled {
+                Some(Ok(frame)) => frame,
+                Some(Err(_)) => return this.refuse(Refused::bad("broken_body")),
+                None if this.length.is_some_and(|n| n != this.total) => {
+                    return this.refuse(Refused::bad("broken_body"));
+                }
+                None => {
+                    this.over = true;
+                    return Poll::Ready(this.held.take().map(|last| Ok(Frame::data(last))));
+                }
+            };
+            let mut data = match frame.into_data() {
+                Ok(data) => data,
+                Err(_) if this.length.is_some_and(|n| n != this.total) => {
+                    return this.refuse(Refused::bad("broken_body"));
+                }
+                Err(frame) => {
+                    this.over = true;
+                    this.trailers = Some(clean(frame, names::is_protected));
+                    let last = this.held.take().map(Frame::data).or_else(|| this.trailers.take());
+                    return Poll::Ready(last.map(Ok));
+                }
+            };
+            this.total += data.len() as u64;
+            this.entry.up.fetch_add(data.len() as u64, Ordering::Relaxed);
+            if this.bound.is_some_and(|bound| this.total > bound) {
+                return this.refuse(Refused::limit(413, "body_too_long"));
+            }
+            match this.length {
+                Some(n) if this.total > n => return this.refuse(Refused::bad("broken_body")),
+                Some(n) if this.total == n && !data.is_empty() && !this.inner.is_end_stream() => {
+                    this.held = Some(data.split_off(data.len() - 1));
+                    if data.is_empty() {
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        match self.over {
+            true => self.trailers.is_none(),
+            false => self.held.is_none() && self.inner.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        // The declared length is told on its own.
+        SizeHint::default()
     }
 }
 

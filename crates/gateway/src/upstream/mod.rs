@@ -3,6 +3,7 @@
 pub(crate) mod h2;
 mod io;
 mod pool;
+pub(crate) mod socket;
 mod target;
 mod tls;
 
@@ -11,7 +12,7 @@ use safeconduct_model::Application;
 use thiserror::Error;
 
 pub(crate) use io::Io;
-pub(crate) use pool::{Pools, Up};
+pub(crate) use pool::{Open, Pools, Up};
 pub(crate) use target::{Target, is_h2};
 pub(crate) use tls::UpstreamTls;
 
@@ -32,6 +33,8 @@ pub(crate) enum ForwardError {
     BadAnswer(&'static str),
     #[error("the upstream changed the protocol without being asked")]
     WrongUpgrade,
+    #[error("the application takes no WebSocket over HTTP/2 (RFC 8441): it does not offer it in its settings")]
+    NoWebSocket,
     #[error("the lease was lost")]
     Lost,
     #[error("{0}")]

@@ -12,8 +12,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{ForwardError, Io, Target, UpstreamTls, h2};
-use crate::limits::Limits;
+use crate::limits::Now;
 use crate::live::lock;
+use crate::metrics::AppMetrics;
 use crate::patience::Patience;
 use crate::scratch;
 use crate::sites::{NoWay, Reached, Sites};
@@ -33,6 +34,39 @@ pub(crate) struct Up {
     key: Arc<str>,
     /// Cancelled when the connector that carries it leaves: it ends its exchange and begins no other.
     leaving: Option<CancellationToken>,
+    /// Goes with the stream, whatever that is used for.
+    pub(crate) open: Open,
+}
+
+/// Counts a connection to an application, for as long as it is open.
+pub(crate) struct Open {
+    metrics: Arc<AppMetrics>,
+    rests: bool,
+}
+
+impl Open {
+    pub(super) fn new(metrics: &Arc<AppMetrics>) -> Self {
+        metrics.connected();
+        Self { metrics: Arc::clone(metrics), rests: false }
+    }
+
+    fn rest(&mut self) {
+        self.rests = true;
+        self.metrics.rested();
+    }
+
+    fn resume(&mut self) {
+        if std::mem::take(&mut self.rests) {
+            self.metrics.resumed();
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.resume();
+        self.metrics.disconnected();
+    }
 }
 
 impl Up {
@@ -43,12 +77,25 @@ impl Up {
 
 /// The resting connections of one thread.
 pub(crate) struct Pools {
-    limits: Arc<Limits>,
+    limits: Now,
     sites: Option<Arc<dyn Sites>>,
     tls: Option<UpstreamTls>,
     idle: Mutex<HashMap<Arc<str>, Vec<Idle>>>,
     /// Connections over HTTP/2.
-    shared: Mutex<HashMap<Arc<str>, h2::Shared>>,
+    shared: Mutex<HashMap<Arc<str>, Common>>,
+}
+
+/// A connection over HTTP/2 that exchanges share.
+struct Common {
+    sender: h2::Shared,
+    /// As of [`Up`]: what runs may end, nothing begins.
+    leaving: Option<CancellationToken>,
+}
+
+impl Common {
+    fn is_usable(&self) -> bool {
+        !self.sender.is_closed() && !self.leaving.as_ref().is_some_and(CancellationToken::is_cancelled)
+    }
 }
 
 struct Idle {
@@ -57,7 +104,7 @@ struct Idle {
 }
 
 impl Pools {
-    pub(crate) fn new(limits: Arc<Limits>, sites: Option<Arc<dyn Sites>>, tls: Option<UpstreamTls>) -> Self {
+    pub(crate) fn new(limits: Now, sites: Option<Arc<dyn Sites>>, tls: Option<UpstreamTls>) -> Self {
         Self { limits, sites, tls, idle: Mutex::default(), shared: Mutex::default() }
     }
 
@@ -69,6 +116,7 @@ impl Pools {
         while let Some(Idle { mut up, since }) = resting.pop() {
             if since.elapsed() < self.limits.upstream_idle_for && !up.leaves() && up.io.is_quiet() {
                 up.reused = true;
+                up.open.resume();
                 return Some(up);
             }
         }
@@ -78,37 +126,50 @@ impl Pools {
     /// Opens a connection to the application of a standing. There is no other way to open one, and no standing without a permit.
     pub(crate) async fn connect(&self, standing: &Standing) -> Result<Up, ForwardError> {
         let app = &*standing.target;
-        let opening = async {
-            // An application of a site is never dialled from here.
-            if app.connector.is_some() {
-                let sites = self.sites.as_deref().ok_or(ForwardError::Site(NoWay::Away))?;
-                let Reached { io, leaving } = sites.dial(app).await.map_err(ForwardError::Site)?;
-                return Ok((Io::Other(io), Some(leaving)));
-            }
-            Ok((self.dial(app).await?, None))
-        };
+        let opening = self.reach(app);
         let (io, leaving) = timeout(self.limits.connect, opening).await.map_err(|_| ForwardError::ConnectTimeout)??;
-        let key = key(app).into();
-        Ok(Up { io, input: BytesMut::new(), reused: false, patience: Patience::default(), key, leaving })
+        Ok(self.carried(standing, io, leaving))
+    }
+
+    /// What carries an exchange with an application.
+    pub(super) fn carried(&self, standing: &Standing, io: Io, leaving: Option<CancellationToken>) -> Up {
+        let (key, open) = (key(&standing.target).into(), Open::new(&standing.metrics));
+        Up { io, input: BytesMut::new(), reused: false, patience: Patience::default(), key, leaving, open }
+    }
+
+    /// Opens a stream to an application, wherever it is.
+    pub(super) async fn reach(&self, app: &Application) -> Result<(Io, Option<CancellationToken>), ForwardError> {
+        // An application of a site is never dialled from here.
+        if app.connector.is_some() {
+            let sites = self.sites.as_deref().ok_or(ForwardError::Site(NoWay::Away))?;
+            let Reached { io, leaving } = sites.dial(app).await.map_err(ForwardError::Site)?;
+            return Ok((Io::Other(io), Some(leaving)));
+        }
+        Ok((self.dial(app).await?, None))
     }
 
     /// The connection over HTTP/2 that all exchanges with an application share; opened if there is none.
     pub(crate) async fn shared(&self, standing: &Standing) -> Result<h2::Shared, ForwardError> {
         let app = &*standing.target;
-        let known = lock(&self.shared).get(app.upstream.as_str()).filter(|s| !s.is_closed()).cloned();
+        let known = lock(&self.shared).get(&*key(app)).filter(|c| c.is_usable()).map(|c| c.sender.clone());
         if let Some(mut known) = known
             && known.ready().await.is_ok()
         {
             return Ok(known);
         }
-        let opening = async { h2::begin(self.dial(app).await?, &self.limits).await };
+        let opening = async {
+            let (io, leaving) = self.reach(app).await?;
+            let sender = h2::begin(io, &self.limits, &standing.metrics).await?;
+            Ok::<_, ForwardError>(Common { sender, leaving })
+        };
         let opened = timeout(self.limits.connect, opening).await.map_err(|_| ForwardError::ConnectTimeout)??;
+        let sender = opened.sender.clone();
         let mut shared = lock(&self.shared);
         if shared.len() >= UPSTREAMS {
-            shared.retain(|_, s| !s.is_closed());
+            shared.retain(|_, c| c.is_usable());
         }
-        shared.insert(app.upstream.as_str().into(), opened.clone());
-        Ok(opened)
+        shared.insert(key(app).into(), opened);
+        Ok(sender)
     }
 
     /// Dials an application from here.
@@ -138,12 +199,14 @@ impl Pools {
         }
         let resting = idle.entry(Arc::clone(&up.key)).or_default();
         if resting.len() < self.limits.upstream_idle {
+            up.open.rest();
             resting.push(Idle { up, since: Instant::now() });
         }
     }
 
     /// Closes what rested too long.
     pub(crate) fn tidy(&self) {
+        lock(&self.shared).retain(|_, c| c.is_usable());
         lock(&self.idle).retain(|_, resting| {
             resting.retain_mut(|i| {
                 i.since.elapsed() < self.limits.upstream_idle_for && !i.up.leaves() && i.up.io.is_quiet()

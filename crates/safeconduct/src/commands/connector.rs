@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use http::Method;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use safeconduct_config::{ConnectorFile, GatewayAddress, Text};
 use safeconduct_connector::JoinToken;
 use safeconduct_connector::site::{Connector, Settings};
@@ -28,7 +30,8 @@ pub(crate) struct Run {
     #[arg(long, value_name = "URL", required_unless_present = "config")]
     gateway: Vec<GatewayAddress>,
     /// The token to join with; needed once. `-` reads it from standard input, where no list of processes shows it.
-    #[arg(long, value_name = "TOKEN")]
+    // A token may begin with a dash.
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
     join: Option<String>,
     /// The site that it stands at.
     #[arg(long, required_unless_present = "config")]
@@ -36,6 +39,9 @@ pub(crate) struct Run {
     /// Its name there; the name of this machine unless given.
     #[arg(long)]
     name: Option<ConnectorId>,
+    /// Authorities that count for applications over TLS, beside the public ones: certificates in PEM.
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    upstream_ca: Option<PathBuf>,
     /// The folder of its key and certificate.
     #[arg(long, default_value = "connector-state")]
     state: PathBuf,
@@ -159,8 +165,11 @@ pub(crate) async fn run(asked: Run) -> Result<Answer> {
 }
 
 fn settings(asked: Run) -> Result<Result<Settings, Vec<Fault>>> {
-    let (gateways, site, name, state, join_file, only) = match &asked.config {
-        None => (asked.gateway, asked.site.context("--site is needed")?, asked.name, asked.state, None, None),
+    let (gateways, site, name, state, join_file, only, ca_file) = match &asked.config {
+        None => {
+            let site = asked.site.context("--site is needed")?;
+            (asked.gateway, site, asked.name, asked.state, None, None, asked.upstream_ca)
+        }
         Some(path) => {
             let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
             let file = match ConnectorFile::check(&Text { file: path.display().to_string(), text }) {
@@ -169,7 +178,8 @@ fn settings(asked: Run) -> Result<Result<Settings, Vec<Fault>>> {
             };
             let beside = |name: &str| path.parent().unwrap_or(Path::new("")).join(name);
             let state = beside(&file.state);
-            (file.gateways, file.site, file.name, state, file.join_file.as_deref().map(beside), file.only)
+            let (join_file, ca_file) = (file.join_file.as_deref().map(beside), file.ca_file.as_deref().map(beside));
+            (file.gateways, file.site, file.name, state, join_file, file.only, ca_file)
         }
     };
     let name = match name {
@@ -202,10 +212,19 @@ fn settings(asked: Run) -> Result<Result<Settings, Vec<Fault>>> {
         state,
         join,
         only,
+        authorities: ca_file.map(|file| authorities(&file)).transpose()?.unwrap_or_default(),
         clock: clock::system,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         tell: |line| say(line),
     }))
+}
+
+/// The certificates of a file. One that holds none is a mistake.
+fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
+    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let found = read.with_context(|| format!("cannot read the authorities in {}", file.display()))?;
+    anyhow::ensure!(!found.is_empty(), "{} holds no certificate", file.display());
+    Ok(found)
 }
 
 /// The name of this machine, as far as it can be one of a connector.

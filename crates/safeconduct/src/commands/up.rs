@@ -27,6 +27,9 @@ pub(crate) async fn up(config: &Path, takes_over: bool) -> Result<Answer> {
     if let Some(health) = running.health {
         say(format!("Health: http://{health}/healthz"));
     }
+    if let Some(point) = running.decision_point {
+        say(format!("Decision point: {point}"));
+    }
     if let Some(link) = &running.setup_link {
         say(format!(
             "\nNobody can sign in yet. The first administrator makes an account here, once, within 24 hours:\n  {link}"

@@ -42,7 +42,10 @@ fn sentence(entry: &Entry) -> Option<String> {
             format!("{at}  {answer:<28} {} {} {} {}", a.ask.who.principal, what.action, what.app, what.path)
         }
         Record::Refusal(r) => format!("{at}  refused ({})  {} {}", r.reason, r.ip, r.detail),
-        Record::Cut(c) => format!("{at}  cut  {} {} after {}", c.principal, c.app, c.lasted),
+        Record::Cut(c) => {
+            let carried = c.bytes.map(|b| format!(", {} bytes up and {} down", b.up, b.down)).unwrap_or_default();
+            format!("{at}  cut  {} {} after {}{carried}", c.principal, c.app, c.lasted)
+        }
         Record::Session(s) => format!("{at}  session {:?}  {} {}", s.event, s.person, s.session),
         Record::Change(c) => format!("{at}  {} {} by {} {}", c.verb, c.object, c.by, c.detail),
         Record::Question(q) => {

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::keyring::Keyring;
 use super::net::{Address, Net};
 use super::portal::proof;
-use super::told::Told;
+use super::told::{ENDED, Told};
 use super::websocket;
 
 /// The path that the proof of either carrier names.
@@ -31,6 +31,9 @@ const WINDOW_OF_ALL: u32 = 4 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The longest refusal that is read, in bytes.
 const MAX_TOLD_BYTES: usize = 64 * 1024;
+
+/// The longest number of a request.
+const MAX_NUMBER: usize = 64;
 
 /// How a tunnel ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +67,15 @@ pub(super) async fn last_words(linger: Option<Duration>) -> Result<(), Ended> {
 }
 
 /// An open tunnel.
-pub(crate) enum Tunnel {
+pub(crate) struct Tunnel {
+    carrier: Carrier,
+    /// The number of the request that opened it.
+    request: Option<String>,
+    portal: Address,
+}
+
+/// What carries it.
+enum Carrier {
     Stream(SendStream<Bytes>, RecvStream),
     Socket(Box<websocket::Socket>),
 }
@@ -82,8 +93,8 @@ pub(crate) struct Link {
 
 /// What the gateway said to a request for a tunnel.
 enum Answer {
-    Opened(Tunnel),
-    Refused(StatusCode, Vec<u8>),
+    Opened(Carrier, Option<String>),
+    Refused(StatusCode, Option<String>, Vec<u8>),
     /// Something between us and the gateway does not let HTTP/2 pass.
     NoHttp2,
 }
@@ -99,16 +110,17 @@ impl Link {
         loop {
             let token = self.keyring.token(refused.as_deref()).await?;
             let asked = timeout(PATIENCE, Box::pin(self.ask(&token))).await;
-            let (status, body) = match asked.with_context(|| format!("{} takes too long", self.to))?? {
-                Answer::Opened(tunnel) => return Ok(tunnel),
-                Answer::Refused(status, body) => (status, body),
+            let portal = &self.keyring.home.portal;
+            let (status, request, body) = match asked.with_context(|| format!("{} takes too long", self.to))?? {
+                Answer::Opened(carrier, request) => return Ok(Tunnel { carrier, request, portal: portal.clone() }),
+                Answer::Refused(status, request, body) => (status, request, body),
                 Answer::NoHttp2 => bail!("{} speaks no HTTP/2; try --carrier websocket", self.to),
             };
             if status == StatusCode::UNAUTHORIZED && refused.is_none() {
                 refused = Some(token);
                 continue;
             }
-            return Err(Told::read(status.as_u16(), &body, &self.keyring.home.portal).into());
+            return Err(Told::read(status.as_u16(), &body, request, portal).into());
         }
     }
 
@@ -123,8 +135,8 @@ impl Link {
         let proof = proof(&self.keyring.key, "GET", &uri, Some(token))?;
         let stream = self.net.connect(&self.to, &["http/1.1"]).await?;
         match websocket::open(stream, &self.to, PATH, token, &proof).await? {
-            Ok(socket) => Ok(Answer::Opened(Tunnel::Socket(Box::new(socket)))),
-            Err((status, body)) => Ok(Answer::Refused(status, body)),
+            Ok((request, socket)) => Ok(Answer::Opened(Carrier::Socket(Box::new(socket)), request)),
+            Err((status, request, body)) => Ok(Answer::Refused(status, request, body)),
         }
     }
 
@@ -158,8 +170,9 @@ impl Link {
 
     async fn answered(response: Response<RecvStream>, send: SendStream<Bytes>) -> Result<Answer> {
         let (head, mut body) = response.into_parts();
+        let request = number(&head.headers);
         if head.status == StatusCode::OK {
-            return Ok(Answer::Opened(Tunnel::Stream(send, body)));
+            return Ok(Answer::Opened(Carrier::Stream(send, body), request));
         }
         let mut told = Vec::new();
         while let Some(Ok(data)) = body.data().await {
@@ -169,7 +182,7 @@ impl Link {
             }
             told.extend_from_slice(&data);
         }
-        Ok(Answer::Refused(head.status, told))
+        Ok(Answer::Refused(head.status, request, told))
     }
 
     /// The connection, or a new one; none where HTTP/2 is not agreed on.
@@ -205,11 +218,22 @@ impl Tunnel {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        match self {
-            Self::Stream(send, receive) => over_stream(send, receive, local).await,
-            Self::Socket(socket) => Box::pin(socket.carry(local)).await,
-        }
+        let ended = match self.carrier {
+            Carrier::Stream(send, receive) => over_stream(send, receive, local).await,
+            Carrier::Socket(socket) => Box::pin(socket.carry(local)).await,
+        }?;
+        Ok(match ended {
+            Ended::Cut(words) => Ended::Cut(Told::cut(words, self.request, &self.portal).to_string()),
+            other => other,
+        })
     }
+}
+
+/// The number of a request, as an answer names it.
+pub(super) fn number(fields: &http::HeaderMap) -> Option<String> {
+    let text = fields.get("x-request-id")?.to_str().ok()?;
+    let plain = !text.is_empty() && text.len() <= MAX_NUMBER && text.bytes().all(|b| b.is_ascii_alphanumeric());
+    plain.then(|| text.to_owned())
 }
 
 async fn over_stream<R, W>(mut send: SendStream<Bytes>, receive: RecvStream, local: Local<R, W>) -> Result<Ended>
@@ -245,7 +269,7 @@ fn cut(error: &h2::Error) -> Ended {
     Ended::Cut(match error.is_io() {
         true => format!("the connection to the gateway broke: {error}"),
         false => {
-            "the gateway ended the tunnel: access was withdrawn, or the application broke the connection".to_owned()
+            format!("{ENDED}access was withdrawn, or the application broke the connection")
         }
     })
 }

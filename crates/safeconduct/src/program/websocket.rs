@@ -12,11 +12,15 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::link::{Ended, Local, last_words, left};
+use super::link::{Ended, Local, last_words, left, number};
 use super::net::Address;
+use super::told::ENDED;
 
 /// The bytes of one read.
 const BUFFER_BYTES: usize = 16 * 1024;
+
+/// A refusal: its status, the number of the request, its body.
+pub(super) type Refused = (StatusCode, Option<String>, Vec<u8>);
 
 type Stream = Box<WebSocketStream<TlsStream<TcpStream>>>;
 
@@ -30,7 +34,7 @@ pub(crate) async fn open(
     path: &str,
     token: &str,
     proof: &str,
-) -> Result<Result<Socket, (StatusCode, Vec<u8>)>> {
+) -> Result<Result<(Option<String>, Socket), Refused>> {
     let request = Request::builder()
         .uri(format!("wss://{}{path}", to.authority()))
         .header(header::HOST, to.authority())
@@ -42,10 +46,10 @@ pub(crate) async fn open(
         .header("dpop", proof)
         .body(())?;
     match Box::pin(client_async(request, stream)).await {
-        Ok((socket, _)) => Ok(Ok(Socket(Box::new(socket)))),
+        Ok((socket, answer)) => Ok(Ok((number(answer.headers()), Socket(Box::new(socket))))),
         Err(Error::Http(response)) => {
             let (head, body) = response.into_parts();
-            Ok(Err((head.status, body.unwrap_or_default())))
+            Ok(Err((head.status, number(&head.headers), body.unwrap_or_default())))
         }
         Err(error) => Err(error).with_context(|| format!("{to} opens no WebSocket")),
     }
@@ -102,7 +106,7 @@ async fn down<W: AsyncWrite + Unpin>(source: &mut SplitStream<Stream>, mut to: W
                 to.flush().await.map_err(left)?;
             }
             Some(Ok(Message::Close(Some(frame)))) if frame.code != CloseCode::Normal => {
-                return Err(Ended::Cut(format!("the gateway ended the tunnel: {}", frame.reason)));
+                return Err(Ended::Cut(format!("{ENDED}{}", frame.reason)));
             }
             Some(Ok(Message::Close(_))) | None => return Err(Ended::Cut("the gateway closed the tunnel".to_owned())),
             Some(Ok(_)) => {}

@@ -193,3 +193,23 @@ async fn who_is_not_let_in_and_who_is_not_let_in_any_more() {
     assert!(row["links"] == serde_json::json!([]) && !row["revoked"].is_null(), "{row}");
     assert!(stage.safeconduct(&["ledger", "export"]).1.contains("connector.revoke"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_over_tls_and_http_2_is_reached_through_connectors_and_moves_to_the_one_that_stays() {
+    let stage = Stage::start().await;
+    let browsers = stage.browsers(1).await;
+    let a = stage.connector("a").await;
+    let get = async |path: &str| {
+        let page = browsers[0].fetch(Method::GET, &format!("{}{path}", stage.address("safe")), &[], "").await.unwrap();
+        (page.status.as_u16(), page.body)
+    };
+    browsers[0].open(&format!("{}/", stage.address("safe"))).await.unwrap();
+    assert_eq!(get("/one").await, (200, "/one over HTTP/2.0".to_owned()));
+    let _b = stage.connector("b").await;
+    assert!(a.leave().await, "it ends well");
+    assert_eq!(
+        get("/two").await,
+        (200, "/two over HTTP/2.0".to_owned()),
+        "the connection through the other is not used"
+    );
+}

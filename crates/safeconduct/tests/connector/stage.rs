@@ -33,14 +33,19 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) async fn start() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let (application, feed) = (Application::start().await, Feed::start().await);
+        let (application, feed, safe) = (Application::start().await, Feed::start().await, Safe::start().await);
+        fs::write(dir.path().join("site-ca.pem"), &safe.authority).expect("written");
         let config = dir.path().join("house");
         for (file, text) in [
             ("safeconduct.toml", MAIN.to_owned()),
             ("estate/people.toml", PEOPLE.to_owned()),
             (
                 "estate/surface.toml",
-                SURFACE.replace("WIKI", &application.at.to_string()).replace("FEED", &feed.at.to_string()),
+                SURFACE
+                    .replace("WIKI", &application.at.to_string())
+                    .replace("FEED", &feed.at.to_string())
+                    .replace("SAFEPORT", &safe.at.port().to_string())
+                    .replace("SAFE", &safe.at.to_string()),
             ),
             ("policies/rules.cedar", RULES.to_owned()),
         ] {
@@ -130,7 +135,7 @@ impl Stage {
         let mut command = program();
         let gateway = format!("https://127.0.0.1:{}", self.net.port());
         command.args(["connector", "--gateway", &gateway, "--site", site, "--name", name, "--state"]);
-        command.arg(self.state(state));
+        command.arg(self.state(state)).arg("--upstream-ca").arg(self.dir.path().join("site-ca.pem"));
         command
     }
 
@@ -326,6 +331,43 @@ impl Feed {
     }
 }
 
+/// An application over TLS and HTTP/2, with a certificate of an authority of its own.
+struct Safe {
+    at: SocketAddr,
+    /// What its certificate is signed by, PEM.
+    authority: String,
+}
+
+impl Safe {
+    async fn start() -> Self {
+        let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+        let private = rustls::pki_types::PrivateKeyDer::Pkcs8(key.signing_key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder = builder.expect("versions").with_no_client_auth();
+        let mut config = builder.with_single_cert(vec![key.cert.der().clone()], private).expect("a server");
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let this = Self { at: listener.local_addr().expect("an address"), authority: key.cert.pem() };
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(stream).await else { return };
+                    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+                    while let Some(Ok((request, mut answer))) = connection.accept().await {
+                        let said = format!("{} over {:?}", request.uri().path(), request.version());
+                        let Ok(mut body) = answer.send_response(http::Response::new(()), false) else { return };
+                        let _ = body.send_data(said.into_bytes().into(), true);
+                    }
+                });
+            }
+        });
+        this
+    }
+}
+
 const MAIN: &str = r#"organisation = "Acme"
 zone = "Europe/Berlin"
 operators = "operators"
@@ -355,7 +397,7 @@ groups = ["staff"]
 const SURFACE: &str = r#"[[site]]
 id = "berlin"
 name = "The cellar in Berlin"
-special = ["WIKI", "FEED"]
+special = ["WIKI", "FEED", "SAFE"]
 
 [[site]]
 id = "paris"
@@ -370,6 +412,12 @@ connector = "berlin"
 id = "feed"
 hosts = ["feed.acme.localhost"]
 upstream = "http://FEED"
+connector = "berlin"
+
+[[application]]
+id = "safe"
+hosts = ["safe.acme.localhost"]
+upstream = "h2://localhost:SAFEPORT"
 connector = "berlin"
 "#;
 

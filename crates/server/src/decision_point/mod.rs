@@ -35,12 +35,11 @@ pub(crate) struct Bound {
     pub(crate) at: SocketAddr,
 }
 
-/// Listens where the configuration says.
-pub(crate) async fn bind(at: SocketAddr) -> Result<Bound> {
-    let listener =
-        TcpListener::bind(at).await.with_context(|| format!("[decision_point] listen: cannot listen on {at}"))?;
-    let at = listener.local_addr().context("the listener has no address")?;
-    Ok(Bound { listener, at })
+impl Bound {
+    pub(crate) fn of(listener: TcpListener) -> Result<Self> {
+        let at = listener.local_addr().context("the listener has no address")?;
+        Ok(Self { listener, at })
+    }
 }
 
 /// Serves until it is stopped.

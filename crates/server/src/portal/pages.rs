@@ -9,7 +9,7 @@ use crate::rooms::links::named;
 
 /// Where the style sheet is served on the hosts of applications.
 const ASSETS_ELSEWHERE: &str = "/.safeconduct/assets";
-const ASSETS_HERE: &str = "/assets";
+pub(crate) const ASSETS_HERE: &str = "/assets";
 
 /// The page that explains a denial.
 pub(crate) fn denial(house: &House, page: &DenialPage) -> String {

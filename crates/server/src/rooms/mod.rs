@@ -7,6 +7,7 @@ mod assess;
 mod connectors;
 mod cut;
 mod digest;
+mod explained;
 mod figures;
 mod five;
 pub(crate) mod health;
@@ -228,6 +229,9 @@ impl Backend for Rooms {
     }
     fn why<'a>(&'a self, _: &'a Visitor, app: &'a AppId) -> Answer<'a, view::Why> {
         Box::pin(async move { purpose::why(&self.house, app) })
+    }
+    fn explained<'a>(&'a self, by: &'a Visitor, request: &'a str) -> Answer<'a, view::Denied> {
+        Box::pin(explained::explained(&self.house, by, request))
     }
     fn state_purpose<'a>(&'a self, by: &'a Visitor, form: &'a view::PurposeForm) -> Answer<'a, view::Outcome> {
         Box::pin(purpose::state_purpose(&self.house, by, form))

@@ -60,3 +60,27 @@ async fn twenty_reloads_under_load_lose_no_request_and_no_connection() {
     assert!(asked as usize > CLIENTS * EDITS, "there was load: {asked} requests");
     running.stop().await.expect("stopped");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changed_limits_count_without_a_restart_and_on_connections_that_are_open() {
+    let dir = configured("\n[limits]\ntarget_bytes = 64\nlease_tick = \"1s\"\n");
+    let application = application().await;
+    edit(dir.path(), "estate/surface.toml", |text| text.replace("127.0.0.1:8080", &application.to_string()));
+    let cookie = format!("cookie: {}\r\n", session(dir.path()).await);
+    let running = run(dir.path()).await;
+    let (plain, host) = (running.plain.expect("configured"), format!("wiki.{DOMAIN}"));
+    let long = format!("/{}", "a".repeat(100));
+    let refused = Client::new(plain).get(&host, &long, &cookie).await;
+    assert!(matches!(refused, Ok((414, _))), "{refused:?}");
+    let mut kept = Client::new(plain);
+    assert_eq!(kept.get(&host, "/a", &cookie).await, Ok((200, "/a".to_owned())));
+    edit(dir.path(), "safeconduct.toml", |text| text.replace("target_bytes = 64", "target_bytes = 4096"));
+    running.reload().await.unwrap_or_else(|faults| panic!("{}", faults[0]));
+    assert_eq!(kept.get(&host, &long, &cookie).await, Ok((200, long.clone())), "on the connection that is open");
+    edit(dir.path(), "safeconduct.toml", |text| {
+        text.replace("target_bytes = 4096", "target_bytes = 64\nbacklog = 512")
+    });
+    running.reload().await.unwrap_or_else(|faults| panic!("{}", faults[0]));
+    assert!(matches!(kept.get(&host, &long, &cookie).await, Ok((414, _))));
+    running.stop().await.expect("stopped");
+}

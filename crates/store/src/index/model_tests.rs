@@ -63,6 +63,7 @@ fn record(dice: &mut Dice, i: u64, now: i64) -> Record {
             cause: CutCause::PolicyPublished,
             lasted: Duration::from_millis(i),
             delay: None,
+            bytes: None,
         }),
         3 => Record::Session(SessionEvent {
             session: format!("s-{person}").parse().expect(id),

@@ -76,6 +76,7 @@ async fn a_day(writer: &LedgerWriter) {
         cause: CutCause::DeviceChanged,
         lasted: Duration::from_secs(9),
         delay: Some(Duration::from_millis(4)),
+        bytes: None,
     };
     put(writer, 3 * HOUR, Record::Cut(cut)).await;
     let change = Change {

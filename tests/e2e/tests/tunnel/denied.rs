@@ -115,7 +115,8 @@ fn over_http_there_is_nothing_and_what_is_no_tunnel_is_nowhere() {
         let page = stage.ask(DB, "GET", path, &[("accept", "text/html")], "");
         let (status, told) = bare(&page);
         assert_eq!((status, told["error"]["code"].as_str()), (404, Some("unknown_application")), "{path}: {page:?}");
-        assert!(!page.body.contains("Database") && !page.body.contains("db"), "{}", page.body);
+        let said = told.to_string();
+        assert!(!said.contains("Database") && !said.contains("db"), "{said}");
     }
     // An application over HTTP has no tunnel.
     let page = ask(&stage, "board.harbour.localhost", None, None, None);
@@ -126,14 +127,27 @@ fn over_http_there_is_nothing_and_what_is_no_tunnel_is_nowhere() {
 #[test]
 fn a_denial_is_told_in_words_with_its_number_and_a_purpose_opens() {
     let Some(stage) = stage() else { return };
-    let (ada, _) = stage.signed_in("ada");
+    let (ada, cookie) = stage.signed_in("ada");
+    let (operator, colleague) = (stage.sign_in("mira"), stage.sign_in("noel"));
     for carrier in ["auto", "websocket"] {
         let output = ada.run(&["connect", "vault", "--carrier", carrier], b"hello");
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{told}");
         assert!(told.contains("would help: say what it is for, with --purpose audit"), "{told}");
         let request = told.lines().find_map(|l| l.trim().strip_prefix("request ")).unwrap();
+        assert!(told.contains("\n  reason purpose_required\n"), "{told}");
+        let explained = told.lines().find_map(|l| l.trim().strip_prefix("explained at ")).unwrap();
+        let path = explained.strip_prefix(&stage.portal()).unwrap();
+        assert_eq!(path, format!("/why?request={request}"));
         let records = stage.records(request);
+        // The page is for the person who asked, and for nobody else: operators have the console.
+        let page = stage.ask("portal.harbour.localhost", "GET", path, &[("cookie", &cookie)], "");
+        assert!(page.status == 200 && page.body.contains("Vault stays shut"), "{page:?}");
+        assert!(page.body.contains(request) && page.body.contains("purpose_required"), "{}", page.body);
+        for other in [&operator, &colleague] {
+            let page = stage.ask("portal.harbour.localhost", "GET", path, &[("cookie", other)], "");
+            assert!(page.status == 404 && !page.body.contains("Vault"), "{page:?}");
+        }
         assert_eq!(
             (records[0]["verdict"].as_str(), records[0]["ask"]["what"]["method"].as_str()),
             (Some("deny"), Some("CONNECT"))

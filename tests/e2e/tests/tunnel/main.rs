@@ -7,5 +7,6 @@
 mod cut;
 mod denied;
 mod login;
+mod postgres;
 mod stage;
 mod through;

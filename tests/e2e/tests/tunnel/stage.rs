@@ -86,8 +86,16 @@ permit(principal in Group::"staff", action == Action::"write", resource == Appli
 when { context has purpose && context.purpose == "audit" };
 "#;
 
+/// A colleague in no group.
+const NOEL: &str = "\n[[person]]\nid = \"noel\"\n";
+
 /// Starts everything; none where the binary was not built, which is said.
 pub(crate) fn stage() -> Option<Stage> {
+    stage_with(|_| {})
+}
+
+/// Starts everything, with more in the folder of the configuration.
+pub(crate) fn stage_with(more: impl FnOnce(&Path)) -> Option<Stage> {
     if !program().is_ok_and(|p| p.is_file()) {
         assert!(std::env::var_os("SAFECONDUCT_E2E").is_none(), "missing: the binary (cargo build -p safeconduct)");
         eprintln!("ignored, missing: the binary (cargo build -p safeconduct)");
@@ -101,6 +109,10 @@ pub(crate) fn stage() -> Option<Stage> {
         fs::write(folder.join("policies/db.cedar"), DB)?;
         fs::write(folder.join("policies/queue.cedar"), QUEUE)?;
         fs::write(folder.join("policies/vault.cedar"), VAULT)?;
+        let people = folder.join("estate/people.toml");
+        let text = fs::read_to_string(&people)? + NOEL;
+        fs::write(people, text)?;
+        more(folder);
         Ok(())
     });
     Some(Stage { server: server.unwrap(), folder: tempfile::tempdir().unwrap() })

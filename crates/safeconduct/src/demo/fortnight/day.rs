@@ -131,6 +131,7 @@ impl Simulation {
                 cause: CutCause::Closed,
                 lasted: closed.since(opened),
                 delay: None,
+                bytes: None,
             };
             events.push(other(closed, Record::Cut(cut)));
             events.push(event);

@@ -160,6 +160,7 @@ impl Simulation {
                 cause: CutCause::DeviceChanged,
                 lasted,
                 delay: Some(Duration::from_millis(14)),
+                bytes: None,
             };
             events.push(other(opened + lasted, Record::Cut(cut)));
         }
