@@ -44,11 +44,17 @@ impl Gateway {
         let worker = Worker::new(&self.core);
         let ticking = self.tick(&worker, shutdown.clone());
         let accepting = self.accept(&worker, listener, Purpose::Serve(tls), shutdown);
+        let serving = async {
+            tokio::select! {
+                () = accepting => {}
+                () = ticking => {}
+            }
+            self.drain().await;
+        };
         tokio::select! {
-            () = accepting => {}
-            () = ticking => {}
+            () = serving => {}
+            () = self.core.aftermath.clear() => {}
         }
-        self.drain().await;
         worker.pools.close();
     }
 

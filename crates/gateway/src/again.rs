@@ -11,40 +11,77 @@ use safeconduct_model::{Access, Ask, CutCause, Mode, Timestamp};
 use safeconduct_policy::{Snapshot, Verdict};
 
 use crate::gateway::{Core, micros};
-use crate::live::Entry;
+use crate::live::{About, Entry};
 use crate::standing::Standing;
 
 /// Which line a verdict is about; nothing where no rule reads it and one verdict is about all of them.
 type Line = Option<(Arc<str>, Arc<str>)>;
 
 /// A verdict, and the exchanges that it is about.
-struct Judged<'a> {
+struct Judged {
     verdict: Verdict,
-    about: Vec<&'a Arc<Entry>>,
+    about: Vec<Arc<Entry>>,
     took_us: u32,
     ask: Ask,
+    /// Until when they may go on; nothing if they may not.
+    holds: Option<Timestamp>,
+}
+
+/// What was decided again about one standing.
+struct Again {
+    judged: Vec<Judged>,
+    /// The facts as they are now.
+    ask: Ask,
+    mode: Mode,
+    now: Timestamp,
 }
 
 impl Core {
-    /// Asks policy once more about what rests on a standing; anything but a recorded yes cuts it.
-    pub(crate) fn decide_again(&self, standing: &Arc<Standing>, cause: CutCause, since: Instant) {
-        let attached = standing.attached();
-        if attached.is_empty() {
-            // The next request is decided anew in any case.
-            return standing.retire();
+    /// Asks policy once more about what rests on these standings; anything but a recorded yes cuts it. All that must go is let
+    /// go before anything is recorded.
+    pub(crate) fn decide_again(&self, standings: &[Arc<Standing>], cause: CutCause, since: Instant) {
+        let mut judged = Vec::new();
+        for standing in standings {
+            let mut attached = standing.attached();
+            if attached.is_empty() {
+                // The next request is decided anew in any case.
+                standing.retire();
+                continue;
+            }
+            attached.retain(|e| !e.is_lost());
+            let cut = || self.live.kill_all(standing, attached.clone(), cause, since);
+            let judging = AssertUnwindSafe(|| self.judge_again(standing, &attached, cause, since));
+            match catch_unwind(judging) {
+                Ok(Some(verdicts)) => judged.push((standing, verdicts)),
+                Ok(None) => {}
+                Err(_) => {
+                    cut();
+                    self.alarm("a panic while a live connection was decided again; it was cut");
+                }
+            }
         }
-        let attached: Vec<_> = attached.into_iter().filter(|e| !e.is_lost()).collect();
-        let again = catch_unwind(AssertUnwindSafe(|| self.judge_again(standing, &attached, cause, since)));
-        if again.is_err() {
-            self.live.kill_all(standing, attached, cause, since);
-            self.alarm("a panic while a live connection was decided again; it was cut");
+        for (standing, verdicts) in judged {
+            let all: Vec<_> = verdicts.judged.iter().flat_map(|j| j.about.iter().cloned()).collect();
+            let recording = AssertUnwindSafe(|| self.record_again(standing, verdicts, cause, since));
+            if catch_unwind(recording).is_err() {
+                self.live.kill_all(standing, all, cause, since);
+                self.alarm("a panic while a live connection was recorded again; it was cut");
+            }
         }
     }
 
-    fn judge_again(&self, standing: &Arc<Standing>, attached: &[Arc<Entry>], cause: CutCause, since: Instant) {
+    /// Decides what rests on a standing and lets go what lost its permit; nothing to be recorded if time itself is in doubt.
+    fn judge_again(
+        &self,
+        standing: &Arc<Standing>,
+        attached: &[Arc<Entry>],
+        cause: CutCause,
+        since: Instant,
+    ) -> Option<Again> {
         let control = &*self.control;
         if !control.clock_ok() {
-            return self.live.kill_all(standing, attached.to_vec(), cause, since);
+            self.live.kill_all(standing, attached.to_vec(), cause, since);
+            return None;
         }
         let (now, snapshot) = (control.now(), control.snapshot());
         let target = &standing.target;
@@ -56,34 +93,35 @@ impl Core {
         ask.why = identity.why;
         ask.lock = identity.lock;
         let mode = snapshot.application(&target.id).map_or(Mode::Enforce, |a| a.mode);
-        let judged = judge(&snapshot, &ask, attached, now);
-        let holds = |verdict: &Verdict| match verdict {
-            Verdict::Denial(_) => None,
-            Verdict::Permit(permit) => (same_asker
-                && now < permit.until()
-                && permit.target().upstream == target.upstream
-                && permit.target().connector == target.connector
-                && permit.target().hosts.contains(&standing.credentials.host))
-            .then(|| permit.until()),
-        };
-        let lost = judged.iter().filter(|j| holds(&j.verdict).is_none()).flat_map(|j| &j.about);
-        self.live.kill_all(standing, lost.copied().cloned().collect(), cause, since);
+        let mut judged = judge(&snapshot, &ask, attached, now);
+        for verdict in &mut judged {
+            verdict.holds = match &verdict.verdict {
+                Verdict::Denial(_) => None,
+                Verdict::Permit(permit) => (same_asker
+                    && now < permit.until()
+                    && permit.target().upstream == target.upstream
+                    && permit.target().connector == target.connector
+                    && permit.target().hosts.contains(&standing.credentials.host))
+                .then(|| permit.until()),
+            };
+        }
+        let lost = judged.iter().filter(|j| j.holds.is_none()).flat_map(|j| j.about.iter().cloned());
+        self.live.kill_all(standing, lost.collect(), cause, since);
+        Some(Again { judged, ask, mode, now })
+    }
+
+    /// Records what was decided again. What may go on and cannot be recorded is let go too.
+    fn record_again(&self, standing: &Standing, again: Again, cause: CutCause, since: Instant) {
+        let Again { judged, ask, mode, now } = again;
         let mut until: Option<Timestamp> = None;
-        for Judged { verdict, about, took_us, ask } in &judged {
+        for Judged { verdict, about, took_us, ask, holds } in &judged {
             let access = Access { again: true, ..verdict.record(ask, now, mode, *took_us) };
             let pattern = Arc::new(Pattern::of(access));
-            let end = holds(verdict);
             for entry in about {
-                let about = &entry.about;
-                let varying = Varying {
-                    request: &about.request,
-                    method: &about.method,
-                    path: &about.path,
-                    decided: now,
-                    took_us: *took_us,
-                };
-                let recorded = control.record_like(&pattern, &varying);
-                if let Some(end) = end {
+                let About { request, method, path, .. } = &entry.about;
+                let varying = Varying { request, method, path, decided: now, took_us: *took_us };
+                let recorded = self.control.record_like(&pattern, &varying);
+                if let Some(end) = *holds {
                     match recorded {
                         Ok(_) => until = Some(until.map_or(end, |u| u.min(end))),
                         Err(_) => drop(self.live.kill(entry, cause, since)),
@@ -99,13 +137,13 @@ impl Core {
 
 /// Asks policy about each of the exchanges: once where no rule that looks at them reads their method or path, since nothing else
 /// tells them apart.
-fn judge<'a>(snapshot: &Snapshot, ask: &Ask, attached: &'a [Arc<Entry>], now: Timestamp) -> Vec<Judged<'a>> {
-    let mut found: BTreeMap<Line, Judged<'a>> = BTreeMap::new();
+fn judge(snapshot: &Snapshot, ask: &Ask, attached: &[Arc<Entry>], now: Timestamp) -> Vec<Judged> {
+    let mut found: BTreeMap<Line, Judged> = BTreeMap::new();
     let mut same = false;
     for entry in attached {
         let line = (!same).then(|| (Arc::clone(&entry.about.method), Arc::clone(&entry.about.path)));
         if let Some(judged) = found.get_mut(&line) {
-            judged.about.push(entry);
+            judged.about.push(Arc::clone(entry));
             continue;
         }
         let mut ask = ask.clone();
@@ -119,7 +157,7 @@ fn judge<'a>(snapshot: &Snapshot, ask: &Ask, attached: &'a [Arc<Entry>], now: Ti
         let reads = &verdict.grounds().facts;
         same = found.is_empty() && !reads.contains("method") && !reads.contains("path");
         let line = if same { None } else { line };
-        found.insert(line, Judged { verdict, about: vec![entry], took_us, ask });
+        found.insert(line, Judged { verdict, about: vec![Arc::clone(entry)], took_us, ask, holds: None });
     }
     found.into_values().collect()
 }

@@ -9,6 +9,7 @@ use safeconduct_model::{CutCause, Record, SystemEvent, Timestamp};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::aftermath::Aftermath;
 use crate::assertion::Signer;
 use crate::hops::Hops;
 use crate::limits::{AnswerBounds, Limits, Now, RequestBounds, TooManyChanges};
@@ -93,6 +94,7 @@ pub(crate) struct Core {
     /// How many places there are for tunnels.
     tunnel_places: AtomicUsize,
     /// Cancelled when patience ends.
+    pub(crate) aftermath: Aftermath,
     pub(crate) stop_now: CancellationToken,
 }
 
@@ -122,6 +124,7 @@ impl Gateway {
                 handshakes: Arc::default(),
                 behind: Arc::default(),
                 metrics: Arc::new(Metrics::new(config.threads)),
+                aftermath: Aftermath::default(),
                 stop_now: CancellationToken::new(),
                 limits,
             }),
@@ -152,17 +155,13 @@ impl Gateway {
         let since = Instant::now();
         self.core.live.advance();
         let cause = cause(signal);
-        for standing in self.core.live.affected(signal) {
-            self.core.decide_again(&standing, cause, since);
-        }
+        self.core.decide_again(&self.core.live.affected(signal), cause, since);
     }
 
     /// Decides again every lease whose time is up. The listener does it on its own; a test may do it by hand.
     pub fn expire(&self) {
         let (since, now) = (Instant::now(), self.core.control.now());
-        for standing in self.core.live.due(now) {
-            self.core.decide_again(&standing, CutCause::TimePassed, since);
-        }
+        self.core.decide_again(&self.core.live.due(now), CutCause::TimePassed, since);
     }
 
     /// Every live connection.

@@ -35,6 +35,16 @@ impl Lease {
         &self.entry
     }
 
+    /// It was cut and the client was told: what is left of it goes behind all others that were cut with it.
+    pub(crate) fn leave(self, rest: impl Future<Output = ()> + Send + 'static) {
+        self.entry.gone();
+        let core = Arc::clone(&self.core);
+        core.aftermath.leave(&core.tasks, async move {
+            rest.await;
+            drop(self);
+        });
+    }
+
     /// Takes it back before it was used: a signal overtook the decision.
     pub(crate) fn discard(self) {
         self.entry.discard();

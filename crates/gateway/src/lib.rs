@@ -39,6 +39,7 @@
 //! ```
 
 mod accept;
+mod aftermath;
 mod again;
 mod answer;
 mod assertion;

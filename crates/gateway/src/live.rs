@@ -191,12 +191,13 @@ impl Entry {
         let switch = lock(&self.switch);
         if let (Some((_, since)), Some(late)) = (switch.cut, &switch.late)
             && !switch.ended
+            && switch.gone.is_none()
             && since.elapsed() >= grace
         {
             late.cancel();
             return true;
         }
-        switch.ended
+        switch.ended || switch.gone.is_some()
     }
 
     /// The exchange is over: nothing can be cut any more. Says what cut it, if anything. A second end tells nothing.

@@ -32,29 +32,28 @@ struct Way {
     closed: bool,
 }
 
-/// Relays between a client and an application; the buffers hold what was read of each before. Dropping the lease at the end
-/// records how it ended.
-pub(crate) async fn relay<C, U>(
-    client: &mut C,
-    from_client: &mut BytesMut,
-    upstream: &mut U,
-    from_upstream: &mut BytesMut,
-    lease: &Lease,
-    websocket: bool,
-) where
-    C: AsyncRead + AsyncWrite + Unpin + ?Sized,
-    U: AsyncRead + AsyncWrite + Unpin + ?Sized,
+/// Relays between a client and an application, frames of a WebSocket or anything else; beside each side is what was read of it
+/// before. The end of the lease records how it ended.
+pub(crate) async fn relay<C, U>((mut client, mut from_client): (C, BytesMut), upstream: (U, BytesMut), lease: Lease)
+where
+    C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    U: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (mut upstream, mut from_upstream) = upstream;
     let entry = lease.entry();
     let mut up = Way::default();
-    let mut down = Way { frames: websocket.then(Frames::default), ..Way::default() };
+    let mut down = Way { frames: Some(Frames::default()), ..Way::default() };
     let mut half_open = Patience::default();
     let lost = std::future::poll_fn(|cx| {
         if entry.poll_lost(cx).is_ready() {
             return Poll::Ready(true);
         }
-        let failed = matches!(up.poll(cx, client, from_client, upstream, &entry.up), Poll::Ready(Err(())))
-            || matches!(down.poll(cx, upstream, from_upstream, client, &entry.down), Poll::Ready(Err(())));
+        let failed =
+            matches!(up.poll(cx, &mut client, &mut from_client, &mut upstream, &entry.up), Poll::Ready(Err(())))
+                || matches!(
+                    down.poll(cx, &mut upstream, &mut from_upstream, &mut client, &entry.down),
+                    Poll::Ready(Err(()))
+                );
         match (failed, up.closed, down.closed) {
             (true, _, _) | (_, true, true) => return Poll::Ready(false),
             (false, false, false) => return Poll::Pending,
@@ -66,19 +65,20 @@ pub(crate) async fn relay<C, U>(
         if half_open.poll(cx) { Poll::Ready(false) } else { Poll::Pending }
     })
     .await;
-    if lost {
+    if !lost {
+        return;
+    }
+    if down.frames.as_ref().is_some_and(Frames::at_boundary) && from_upstream.is_empty() {
         let farewell = async {
-            if down.frames.as_ref().is_some_and(|f| f.at_boundary()) && from_upstream.is_empty() {
-                client.write_all(CLOSE).await?;
-                client.flush().await?;
-            }
-            entry.gone();
-            // Many may end at once: all of them hear of it before the first one is cleared up.
-            tokio::task::yield_now().await;
-            client.shutdown().await
+            client.write_all(CLOSE).await?;
+            client.flush().await
         };
         let _ = timeout(FAREWELL, farewell).await;
     }
+    lease.leave(async move {
+        let _ = timeout(FAREWELL, client.shutdown()).await;
+        drop(upstream);
+    });
 }
 
 impl Way {

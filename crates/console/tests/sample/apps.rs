@@ -29,11 +29,7 @@ pub(super) fn app(sample: Sample) -> App {
         rules: sample.list(vec![Link::rule(&id("q3-close"))]),
         opt_outs: sample.list(vec![
             OptOut { route: None, name: "merge_slashes", taken: true },
-            OptOut {
-                route: Some(sample.n("GET, HEAD /api/v4/projects/*")),
-                name: "allow_encoded_slash",
-                taken: true,
-            },
+            OptOut { route: Some(sample.n("GET, HEAD /api/v4/projects/*")), name: "allow_encoded_slash", taken: true },
             OptOut { route: Some(sample.n("/hooks/*")), name: "merge_slashes", taken: false },
         ]),
         usage: sample.usage(),

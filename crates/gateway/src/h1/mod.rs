@@ -130,21 +130,21 @@ where
         Next::Abort => None,
         Next::Cut(rest) => {
             drop(conn);
-            rest.1.entry().gone();
-            // Many may end at once, and this is behind all of them.
-            Some(Box::pin(async move { drop(rest) }))
+            let (up, lease) = *rest;
+            lease.leave(async move { drop(up) });
+            None
         }
         Next::Tunnel(opened) => {
             let Conn { io, .. } = conn;
             Some(Box::pin(async move { opened.carry(Socket::new(io)).await }))
         }
         Next::Relay(streams) => {
-            let Conn { mut io, mut input, .. } = conn;
+            let Conn { io, input, .. } = conn;
             let (up, lease) = *streams;
-            let Up { io: mut upstream, input: mut from_upstream, open, .. } = up;
+            let Up { io: upstream, input: from_upstream, open, .. } = up;
             Some(Box::pin(async move {
                 let _open = open;
-                relay(&mut io, &mut input, &mut upstream, &mut from_upstream, &lease, true).await;
+                relay((io, input), (upstream, from_upstream), lease).await;
             }))
         }
     }

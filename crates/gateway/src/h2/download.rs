@@ -72,6 +72,9 @@ impl HttpBody for Download {
         let this = self.get_mut();
         let (Some(lease), Some(up)) = (&this.lease, &mut this.up) else { return Poll::Ready(None) };
         if lease.entry().poll_lost(cx).is_ready() {
+            if let (Some(lease), up) = (this.lease.take(), this.up.take()) {
+                lease.leave(async move { drop(up) });
+            }
             return Poll::Ready(Some(Err("the lease was lost".into())));
         }
         if !this.upload.is_done()

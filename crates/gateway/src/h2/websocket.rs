@@ -103,7 +103,7 @@ async fn open_h2(
 }
 
 /// Relays from the answer on.
-fn carry(shared: &Arc<Shared>, mut up: Up, lease: Lease, upgrade: OnUpgrade) {
+fn carry(shared: &Arc<Shared>, up: Up, lease: Lease, upgrade: OnUpgrade) {
     lease.entry().open();
     let busy = shared.rest.begin();
     shared.worker.core.tasks.spawn(async move {
@@ -115,8 +115,9 @@ fn carry(shared: &Arc<Shared>, mut up: Up, lease: Lease, upgrade: OnUpgrade) {
                 Ok(Err(_)) | Err(_) => return,
             },
         };
-        let mut client = TokioIo::new(client);
-        relay(&mut client, &mut BytesMut::new(), &mut up.io, &mut up.input, &lease, true).await;
+        let Up { io, input, open, .. } = up;
+        relay((TokioIo::new(client), BytesMut::new()), (io, input), lease).await;
+        drop(open);
         drop(busy);
     });
 }

@@ -44,12 +44,12 @@ impl Opened {
     }
 
     /// Carries bytes until the tunnel ends. Dropping the lease at the end records how.
-    pub(crate) async fn carry<C: Carrier>(self, client: C) {
+    pub(crate) async fn carry<C: Carrier + 'static>(self, client: C) {
         let Self { core, lease, upstream, _place } = self;
-        let ended = relay(client, upstream, lease.entry(), core.limits.tunnel_idle).await;
-        let (up, down) = (&lease.entry().up, &lease.entry().down);
-        let (up, down) = (up.load(Ordering::Relaxed), down.load(Ordering::Relaxed));
-        tracing::debug!(request = %lease.entry().about.request, ?ended, up, down, "a tunnel ended");
+        let entry = Arc::clone(lease.entry());
+        let ended = relay(client, upstream, lease, core.limits.tunnel_idle).await;
+        let (up, down) = (entry.up.load(Ordering::Relaxed), entry.down.load(Ordering::Relaxed));
+        tracing::debug!(request = %entry.about.request, ?ended, up, down, "a tunnel ended");
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::lease::Lease;
 use crate::live::Entry;
 
 /// The bytes of one read.
@@ -35,22 +36,27 @@ pub(crate) trait Carrier: AsyncRead + AsyncWrite + Unpin + Send {
     fn part(&mut self, ended: Ended) -> impl Future<Output = ()> + Send;
 }
 
-/// Relays to the end, and parts from both sides.
-pub(crate) async fn relay<C: Carrier>(mut client: C, mut upstream: TcpStream, entry: &Entry, idle: Duration) -> Ended {
-    let ended = both_ways(&mut client, &mut upstream, entry, idle).await;
+/// Relays to the end, and parts from both sides. What was cut is closed behind all others that were cut with it.
+pub(crate) async fn relay<C: Carrier + 'static>(
+    mut client: C,
+    mut upstream: TcpStream,
+    lease: Lease,
+    idle: Duration,
+) -> Ended {
+    let ended = both_ways(&mut client, &mut upstream, lease.entry(), idle).await;
     if ended != Ended::Closed
         && let Err(error) = upstream.set_zero_linger()
     {
         // The upstream is reset: half of a message must not pass for a whole one.
         tracing::debug!(%error, "a cut connection ends like any other");
     }
-    let _ = timeout(FAREWELL, client.part(ended)).await;
     if ended == Ended::Cut {
-        entry.gone();
-        // Many may end at once: all of them hear of it before the first one is cleared up.
-        tokio::task::yield_now().await;
+        let _ = timeout(FAREWELL, client.part(ended)).await;
+        lease.leave(async move { drop((client, upstream)) });
+    } else {
+        drop(upstream);
+        let _ = timeout(FAREWELL, client.part(ended)).await;
     }
-    drop(upstream);
     ended
 }
 
