@@ -265,4 +265,39 @@ mod tests {
         }
         assert!(!Frames::default().closed(&[0x88, 0, 0x88, 0]), "not a WebSocket");
     }
+
+    /// The other side answers with this, and goes.
+    async fn begun(kind: Kind, answer: &[u8]) -> Result<Live> {
+        let (ours, mut theirs) = tokio::io::duplex(4_096);
+        theirs.write_all(answer).await?;
+        theirs.shutdown().await?;
+        begin(ours, "ask", kind).await
+    }
+
+    #[tokio::test]
+    async fn only_what_was_answered_and_said_something_lives() {
+        let (ok, switched) = ("HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.1 101 Switching Protocols\r\n\r\n");
+        assert!(begun(Kind::Tunnel, format!("{ok}tick").as_bytes()).await.is_ok());
+        assert!(begun(Kind::Tunnel, ok.as_bytes()).await.is_err(), "it ended at once");
+        assert!(begun(Kind::Tunnel, format!("{switched}tick").as_bytes()).await.is_err(), "not what was wanted");
+        assert!(begun(Kind::Tunnel, b"").await.is_err(), "a tunnel that was refused");
+        let frame = |more: &[u8]| [switched.as_bytes(), more].concat();
+        assert!(begun(Kind::Websocket, &frame(b"\x81\x04tick")).await.is_ok());
+        assert!(begun(Kind::Websocket, &frame(b"\x88\x00")).await.is_err(), "closed at once");
+        assert!(begun(Kind::Tunnel, &[ok.as_bytes(), b"\x88\x00"].concat()).await.is_ok(), "not a WebSocket");
+    }
+
+    #[tokio::test]
+    async fn the_last_word_of_a_websocket_is_its_end_although_the_stream_goes_on() {
+        for (kind, ends) in [(Kind::Websocket2, true), (Kind::Tunnel, false)] {
+            let (ours, mut theirs) = tokio::io::duplex(64);
+            theirs.write_all(b"\x81\x04tick").await.expect("room");
+            let mut live = lives(ours, Vec::new(), kind).await.expect("alive");
+            theirs.write_all(b"\x88\x02\x03\xf0").await.expect("room");
+            let ended = tokio::time::timeout(std::time::Duration::from_millis(200), live.ended(|| {})).await;
+            assert_eq!(ended.is_ok(), ends, "{kind:?}");
+            drop(theirs);
+            live.ended(|| {}).await;
+        }
+    }
 }

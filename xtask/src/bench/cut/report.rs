@@ -182,6 +182,22 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_has_a_row_of_its_own() {
+        let mut one = pulled(&[], 0, 0, 0);
+        // As the clients name them, in the order in which they are opened.
+        let kinds = ["Websocket", "Events", "Exchange", "Stream", "Websocket2", "Tunnel"];
+        let ended = |kind: &str| json!({ "name": kind, "kind": kind, "open": 1, "early": 0, "took_us": [1_000] });
+        one.told["ended"] = kinds.into_iter().map(ended).collect();
+        let told = report(&[one], 6, 0, &Cores { proxy: None, others: None }, "0", true);
+        let rows = told["rows"].as_array().expect("rows").iter();
+        let names: Vec<&str> = rows.filter_map(|r| r["metric"].as_str()?.strip_suffix(": p99")).collect();
+        let different: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!((names.len(), different.len()), (kinds.len(), kinds.len()), "{names:?}");
+        assert!(!names.contains(&"of an unknown kind"), "{names:?}");
+        assert_eq!(kinds.map(str::to_lowercase).as_slice(), super::super::KINDS);
+    }
+
+    #[test]
     fn a_probe_that_was_never_let_in_proves_nothing() {
         let mut one = pulled(&[5_000, 9_000], 2, 0, 0);
         one.told["probes"][0]["yes_before"] = json!(0);
