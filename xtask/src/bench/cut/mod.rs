@@ -36,8 +36,8 @@ const TUNNEL: &str = "tunnel";
 /// Descriptors of the gateway for one of each kind: all have one to the upstream; those over HTTP/1.1 have one to the client too,
 /// the others share theirs.
 const DESCRIPTORS: usize = 9;
-/// Tunnels through one `safeconduct connect`: they are streams of one connection, which has room for a few more.
-const TUNNELS_EACH: usize = 100;
+/// Tunnels through one `safeconduct connect`, which carries 256 at a time over two connections or more.
+const TUNNELS_EACH: usize = 200;
 /// Streams on one connection of HTTP/2.
 const STREAMS: usize = 100;
 /// From one address come so many connections at most, as the gateway's limit for an address has it.
