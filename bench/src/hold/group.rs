@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::kinds::{Kind, Live, one, stream, two};
+use super::kinds::{Kind, Live, acquainted, one, stream, tunnel, two};
 
 /// So many are opened at a time.
 const AT_A_TIME: usize = 64;
@@ -28,6 +28,9 @@ pub(crate) struct Order {
     pub name: String,
     pub kind: Kind,
     pub at: SocketAddr,
+    /// More places like it; they are taken in turn.
+    #[serde(default)]
+    pub also: Vec<SocketAddr>,
     pub ca: PathBuf,
     pub authority: String,
     #[serde(default)]
@@ -52,7 +55,7 @@ fn hundred() -> usize {
 
 /// Where connections go.
 pub(crate) struct Place {
-    pub at: SocketAddr,
+    at: Vec<SocketAddr>,
     pub authority: String,
     pub headers: Vec<(String, String)>,
     pub from: Vec<IpAddr>,
@@ -64,12 +67,17 @@ impl Place {
     pub(crate) fn of(order: &Order, http: u8) -> Result<Self> {
         let device = order.certificate.as_deref().zip(order.key.as_deref());
         Ok(Self {
-            at: order.at,
+            at: std::iter::once(order.at).chain(order.also.iter().copied()).collect(),
             authority: order.authority.clone(),
             headers: order.headers.clone(),
             from: order.from.clone(),
             tls: Arc::new(crate::load::client_config(&order.ca, http, device)?),
         })
+    }
+
+    /// Where the connection of this number goes.
+    pub(crate) fn at(&self, number: usize) -> SocketAddr {
+        self.at[number % self.at.len()]
     }
 }
 
@@ -86,13 +94,12 @@ pub(crate) struct Group {
 impl Group {
     /// Opens all of them; what could not be opened is told.
     pub(crate) async fn open(order: Order) -> Result<(Self, usize, Vec<String>)> {
-        let http = if order.kind == Kind::Stream { 2 } else { 1 };
         let path: Arc<str> = order.path.as_deref().unwrap_or(order.kind.path()).into();
-        let place = Arc::new(Place::of(&order, http)?);
+        let place = Arc::new(Place::of(&order, order.kind.http())?);
         let ended = Arc::<Mutex<Vec<Instant>>>::default();
         let (all_heard, began) = (Arc::<Mutex<Vec<Arc<AtomicU64>>>>::default(), Instant::now());
         let (room, opened) = (Arc::new(Semaphore::new(AT_A_TIME)), Arc::new(AtomicUsize::new(0)));
-        let each = if order.kind == Kind::Stream { order.streams.max(1) } else { 1 };
+        let each = if order.kind.http() == 2 { order.streams.max(1) } else { 1 };
         let mut opening = JoinSet::new();
         for number in 0..order.count.div_ceil(each) {
             let (place, path) = (Arc::clone(&place), Arc::clone(&path));
@@ -115,13 +122,18 @@ impl Group {
                         drop(live);
                     });
                 };
-                if kind == Kind::Stream {
-                    let mut sender = two(&place, number).await?;
-                    for _ in 0..count {
-                        keep(stream(&place, &path, &mut sender).await?);
+                match kind {
+                    Kind::Websocket | Kind::Events | Kind::Exchange => keep(one(&place, kind, &path, number).await?),
+                    Kind::Tunnel => keep(tunnel(&place, &path, number).await?),
+                    Kind::Stream | Kind::Websocket2 => {
+                        let mut sender = two(&place, number).await?;
+                        if kind == Kind::Websocket2 {
+                            acquainted(&place, &mut sender).await?;
+                        }
+                        for _ in 0..count {
+                            keep(stream(&place, kind, &path, &mut sender).await?);
+                        }
                     }
-                } else {
-                    keep(one(&place, kind, &path, number).await?);
                 }
                 anyhow::Ok(())
             });

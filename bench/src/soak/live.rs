@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use http_body_util::BodyExt;
-use tokio::io::AsyncReadExt;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{sleep, timeout};
 
 use super::expect::Came;
-use super::talk::{Line, PATIENCE, answer, head, send};
+use super::talk::{PATIENCE, answer, head, send};
 use super::tally::Tally;
 use crate::hold::group::Place;
-use crate::hold::kinds::{Frames, Kind, connect, two};
+use crate::hold::kinds::{Frames, Kind, acquainted, connect, request, two};
 
 /// The other side speaks every two seconds.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -35,7 +36,8 @@ pub(crate) struct Slot {
 }
 
 enum Opened {
-    Bytes(Box<Line>, Frames),
+    /// With what its connection would end without, if there is such a thing.
+    Bytes(Box<dyn AsyncRead + Send + Unpin>, Frames, Box<dyn Send>),
     /// With its connection, which would end without a sender.
     Stream(hyper::body::Incoming, Box<dyn Send>),
 }
@@ -47,6 +49,8 @@ impl Slot {
             Kind::Events => "events",
             Kind::Exchange => "exchange",
             Kind::Stream => "stream",
+            Kind::Websocket2 => "WebSocket over HTTP/2",
+            Kind::Tunnel => "tunnel",
         }
     }
 
@@ -88,7 +92,7 @@ impl Slot {
     }
 
     async fn open(&self) -> Result<(Came, Option<String>, Option<Opened>)> {
-        if self.kind == Kind::Stream {
+        if self.kind.http() == 2 {
             return self.open_stream().await;
         }
         let mut line = connect(&self.place, self.number).await?;
@@ -104,23 +108,26 @@ impl Slot {
         if head.status != wanted {
             return Ok((Came::Status(head.status), head.id, None));
         }
-        let mut frames = Frames::of(self.kind == Kind::Websocket);
-        let live = (!frames.closed(&head.rest)).then(|| Opened::Bytes(Box::new(line), frames));
+        let mut frames = Frames::of(self.kind);
+        let live = (!frames.closed(&head.rest)).then(|| Opened::Bytes(Box::new(line), frames, Box::new(())));
         Ok((Came::Right, head.id, live))
     }
 
     async fn open_stream(&self) -> Result<(Came, Option<String>, Option<Opened>)> {
         let mut sender = two(&self.place, self.number).await?;
-        sender.ready().await?;
-        let mut request = http::Request::builder().uri(format!("https://{}/events", self.place.authority));
-        for (name, value) in &self.place.headers {
-            request = request.header(name, value);
+        if self.kind == Kind::Websocket2 {
+            acquainted(&self.place, &mut sender).await?;
         }
-        let answer = sender.send_request(request.body(http_body_util::Empty::new())?).await?;
+        sender.ready().await?;
+        let answer = sender.send_request(request(&self.place, self.kind, self.kind.path())?).await?;
         let status = answer.status().as_u16();
         let id = answer.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         if status != 200 {
             return Ok((Came::Status(status), id, None));
+        }
+        if self.kind == Kind::Websocket2 {
+            let line = TokioIo::new(hyper::upgrade::on(answer).await?);
+            return Ok((Came::Right, id, Some(Opened::Bytes(Box::new(line), Frames::of(self.kind), Box::new(sender)))));
         }
         Ok((Came::Right, id, Some(Opened::Stream(answer.into_body(), Box::new(sender)))))
     }
@@ -129,7 +136,7 @@ impl Slot {
 /// Waits for something more; false at the end.
 async fn more(live: &mut Opened) -> bool {
     match live {
-        Opened::Bytes(line, frames) => {
+        Opened::Bytes(line, frames, _connection) => {
             let mut buffer = [0; 4_096];
             match line.read(&mut buffer).await {
                 Ok(n @ 1..) => !frames.closed(&buffer[..n]),

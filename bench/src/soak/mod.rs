@@ -25,7 +25,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -101,7 +101,8 @@ impl Crowd {
                 }
             }
             Told::Live { order } => {
-                let place = Arc::new(Place::of(&order, if order.kind == Kind::Stream { 2 } else { 1 })?);
+                ensure!(order.kind != Kind::Tunnel, "a tunnel is told of as one");
+                let place = Arc::new(Place::of(&order, order.kind.http())?);
                 for number in 0..order.count {
                     let slot = Slot {
                         who: order.name.as_str().into(),

@@ -14,6 +14,7 @@ mod prove;
 mod replay;
 mod soak;
 mod svg;
+mod tunnels;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Tunnels to one application: many over one HTTP/2 connection, or each over a WebSocket where a proxy lets no other pass.
+//! Tunnels to one application: many over an HTTP/2 connection, or each over a WebSocket where a proxy lets no other pass.
 
 use std::future::poll_fn;
 use std::io;
@@ -29,6 +29,8 @@ const WINDOW: u32 = 256 * 1024;
 const WINDOW_OF_ALL: u32 = 4 * 1024 * 1024;
 /// How long the gateway may take to open a tunnel.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Connections at a time; each carries as many tunnels as the gateway lets it.
+const CONNECTIONS: usize = 8;
 /// The longest refusal that is read, in bytes.
 const MAX_TOLD_BYTES: usize = 64 * 1024;
 
@@ -76,8 +78,32 @@ pub(crate) struct Tunnel {
 
 /// What carries it.
 enum Carrier {
-    Stream(SendStream<Bytes>, RecvStream),
+    Stream(SendStream<Bytes>, RecvStream, Place),
     Socket(Box<websocket::Socket>),
+}
+
+/// The place of a tunnel on its connection, until it is dropped.
+type Place = Arc<()>;
+
+/// A connection of HTTP/2, and the places that are taken on it.
+struct Kept {
+    sender: SendRequest<Bytes>,
+    places: Place,
+}
+
+impl Kept {
+    fn taken(&self) -> usize {
+        Arc::strong_count(&self.places) - 1
+    }
+
+    /// A stream more than the gateway takes would wait for another to end.
+    fn has_room(&self) -> bool {
+        self.taken() < self.sender.current_max_send_streams()
+    }
+
+    fn place(&self) -> (SendRequest<Bytes>, Place) {
+        (self.sender.clone(), Arc::clone(&self.places))
+    }
 }
 
 /// The way to one application.
@@ -88,7 +114,7 @@ pub(crate) struct Link {
     pub(crate) to: Address,
     /// Whether only the WebSocket is tried.
     websocket: bool,
-    connection: Arc<Mutex<Option<SendRequest<Bytes>>>>,
+    connections: Arc<Mutex<Vec<Kept>>>,
 }
 
 /// What the gateway said to a request for a tunnel.
@@ -101,7 +127,7 @@ enum Answer {
 
 impl Link {
     pub(crate) fn new(keyring: Keyring, net: Net, to: Address, websocket: bool) -> Self {
-        Self { keyring, net, to, websocket, connection: Arc::default() }
+        Self { keyring, net, to, websocket, connections: Arc::default() }
     }
 
     /// Opens a tunnel. A refusal is a [`Told`]. A token that expired meanwhile is refreshed, once.
@@ -143,9 +169,9 @@ impl Link {
     async fn ask_http2(&self, token: &str) -> Result<Answer> {
         // A connection that rested may be gone: then one more is made.
         for fresh in [false, true] {
-            let Some(sender) = self.sender(fresh).await? else { return Ok(Answer::NoHttp2) };
+            let Some((sender, place)) = self.place(fresh).await? else { return Ok(Answer::NoHttp2) };
             match self.send(sender, token).await {
-                Ok((response, send)) => return Self::answered(response, send).await,
+                Ok((response, send)) => return Self::answered(response, send, place).await,
                 Err(error) if !fresh => tracing::debug!(%error, "the connection was gone"),
                 Err(error) => return Err(error).with_context(|| format!("{} opens no stream", self.to)),
             }
@@ -168,11 +194,11 @@ impl Link {
         Ok((response.await?, send))
     }
 
-    async fn answered(response: Response<RecvStream>, send: SendStream<Bytes>) -> Result<Answer> {
+    async fn answered(response: Response<RecvStream>, send: SendStream<Bytes>, place: Place) -> Result<Answer> {
         let (head, mut body) = response.into_parts();
         let request = number(&head.headers);
         if head.status == StatusCode::OK {
-            return Ok(Answer::Opened(Carrier::Stream(send, body), request));
+            return Ok(Answer::Opened(Carrier::Stream(send, body, place), request));
         }
         let mut told = Vec::new();
         while let Some(Ok(data)) = body.data().await {
@@ -185,11 +211,17 @@ impl Link {
         Ok(Answer::Refused(head.status, request, told))
     }
 
-    /// The connection, or a new one; none where HTTP/2 is not agreed on.
-    async fn sender(&self, fresh: bool) -> Result<Option<SendRequest<Bytes>>> {
-        let mut kept = self.connection.lock().await;
-        if let Some(sender) = kept.as_ref().filter(|_| !fresh) {
-            return Ok(Some(sender.clone()));
+    /// A place on a connection that has room, or on a new one; none where HTTP/2 is not agreed on. Where it must be fresh,
+    /// those that there were get no more tunnels.
+    async fn place(&self, fresh: bool) -> Result<Option<(SendRequest<Bytes>, Place)>> {
+        let mut kept = self.connections.lock().await;
+        if fresh {
+            kept.clear();
+        }
+        let most = kept.len() >= CONNECTIONS;
+        let emptiest = kept.iter().min_by_key(|k| k.taken()).filter(|k| most || k.has_room());
+        if let Some(found) = emptiest {
+            return Ok(Some(found.place()));
         }
         let stream = self.net.connect(&self.to, &["h2", "http/1.1"]).await?;
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
@@ -206,8 +238,10 @@ impl Link {
                 tracing::debug!(%error, "the connection to the gateway ended");
             }
         });
-        *kept = Some(sender.clone());
-        Ok(Some(sender))
+        let new = Kept { sender, places: Place::default() };
+        let place = new.place();
+        kept.push(new);
+        Ok(Some(place))
     }
 }
 
@@ -219,7 +253,8 @@ impl Tunnel {
         W: AsyncWrite + Unpin,
     {
         let ended = match self.carrier {
-            Carrier::Stream(send, receive) => over_stream(send, receive, local).await,
+            // The place is given back at the end.
+            Carrier::Stream(send, receive, _place) => over_stream(send, receive, local).await,
             Carrier::Socket(socket) => Box::pin(socket.carry(local)).await,
         }?;
         Ok(match ended {

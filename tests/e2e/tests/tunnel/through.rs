@@ -58,6 +58,28 @@ fn a_port_carries_many_connections_each_on_its_own() {
 }
 
 #[test]
+fn a_port_carries_more_at_a_time_than_one_connection_to_the_gateway_has_room_for() {
+    /// The gateway takes 128 streams on a connection.
+    const MANY: usize = 140;
+    let Some(stage) = stage() else { return };
+    let (ada, _) = stage.signed_in("ada");
+    let mut listening = ada.start(&["connect", "db", "--listen", "127.0.0.1:0"]);
+    let at = listening.listens();
+    let mut all = Vec::new();
+    for n in 0..MANY {
+        let mut stream = TcpStream::connect(at).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(b"alive?").unwrap();
+        let mut back = [0; 6];
+        stream.read_exact(&mut back).unwrap_or_else(|error| panic!("number {n}: {error}"));
+        all.push(stream);
+    }
+    drop(all);
+    listening.stop();
+    stage.server.ends_well().unwrap();
+}
+
+#[test]
 fn others_are_let_in_only_where_it_is_said() {
     let Some(stage) = stage() else { return };
     let (ada, _) = stage.signed_in("ada");

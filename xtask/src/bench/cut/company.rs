@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::triggers::{CHANGED_HOST, FAR_MS, Trigger, people};
+use super::triggers::{CHANGED_HOST, CHANGED_LINES, FAR_MS, LINES, Trigger, people, rule};
 use crate::bench::gateway::company::PORTAL;
 use crate::bench::gateway::contestant::HOST;
 
@@ -20,9 +20,10 @@ pub(crate) fn write(folder: &Path, https: SocketAddr, upstream: SocketAddr) -> R
     fs::create_dir_all(folder.join("estate"))?;
     let put = |file: &str, text: String| fs::write(folder.join(file), text);
     put("safeconduct.toml", SETTINGS.replace("HTTPS", &https.to_string()).replace("PORTAL", PORTAL))?;
-    put("policies/rules.cedar", RULES.to_owned())?;
-    let upstream = upstream.to_string();
-    put("estate/surface.toml", SURFACE.replace("HOST", HOST).replace("UPSTREAM", &upstream))?;
+    let staying = rule("staying", "in Group::\"staying\"", "");
+    let granted = rule("granted", "", "\nwhen { context.granted }");
+    put("policies/rules.cedar", format!("{CONSOLE}{staying}{granted}"))?;
+    put("estate/surface.toml", applications(["app", LINES], HOST, upstream, "enforce"))?;
     let mut others = PEOPLE.to_owned();
     for trigger in Trigger::ALL {
         let (file, text) = trigger.file(FAR_MS);
@@ -32,10 +33,22 @@ pub(crate) fn write(folder: &Path, https: SocketAddr, upstream: SocketAddr) -> R
         }
     }
     // A rule of the group that is left, and of the person who is deactivated.
-    put("policies/moving.cedar", MOVING.to_owned())?;
-    put("estate/changed.toml", CHANGED.replace("HOST", CHANGED_HOST).replace("UPSTREAM", &upstream))?;
+    let moving = rule("moving", "in Group::\"moving\"", "");
+    put("policies/moving.cedar", moving + &rule("p-person", "== Person::\"p-person\"", ""))?;
+    put("estate/changed.toml", applications(["changed", CHANGED_LINES], CHANGED_HOST, upstream, "observe"))?;
     put("estate/people.toml", others)?;
     Ok(())
+}
+
+/// The same upstream twice: as an application over HTTP, and as one that tunnels lead to.
+fn applications(ids: [&str; 2], host: &str, upstream: SocketAddr, mode: &str) -> String {
+    let [web, lines] = ids;
+    let application = |id: &str, host: &str, scheme: &str| {
+        format!(
+            "[[application]]\nid = \"{id}\"\nhosts = [\"{host}\"]\nupstream = \"{scheme}://{upstream}\"\nmode = \"{mode}\"\nowner = \"mira\"\n"
+        )
+    };
+    application(web, host, "http") + "\n" + &application(lines, &format!("{lines}.bench.localhost"), "tcp")
 }
 
 const SETTINGS: &str = r#"organisation = "Bench Works"
@@ -53,32 +66,11 @@ connections = 60000
 https = "HTTPS"
 "#;
 
-const RULES: &str = r#"@id("console-operators")
+const CONSOLE: &str = r#"@id("console-operators")
 @owner("mira")
 @why("Operate Safeconduct")
 permit(principal in Group::"operators", action, resource == Application::"safeconduct");
 
-@id("staying")
-@owner("mira")
-@why("Daily work")
-permit(principal in Group::"staying", action in [Action::"read", Action::"write"], resource == Application::"app");
-
-@id("granted")
-@owner("mira")
-@why("For as long as it is granted")
-permit(principal, action in [Action::"read", Action::"write"], resource == Application::"app")
-when { context.granted };
-"#;
-
-const MOVING: &str = r#"@id("moving")
-@owner("mira")
-@why("Daily work")
-permit(principal in Group::"moving", action in [Action::"read", Action::"write"], resource == Application::"app");
-
-@id("p-person")
-@owner("mira")
-@why("Daily work")
-permit(principal == Person::"p-person", action in [Action::"read", Action::"write"], resource == Application::"app");
 "#;
 
 const PEOPLE: &str = r#"[[group]]
@@ -98,20 +90,4 @@ groups = ["operators"]
 id = "stay"
 groups = ["staying"]
 
-"#;
-
-const SURFACE: &str = r#"[[application]]
-id = "app"
-hosts = ["HOST"]
-upstream = "http://UPSTREAM"
-mode = "enforce"
-owner = "mira"
-"#;
-
-const CHANGED: &str = r#"[[application]]
-id = "changed"
-hosts = ["HOST"]
-upstream = "http://UPSTREAM"
-mode = "observe"
-owner = "mira"
 "#;

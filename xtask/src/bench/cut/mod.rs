@@ -19,17 +19,25 @@ use super::gateway::ours::{Jar, Server};
 use super::gateway::peers::Place;
 use super::gateway::process::{Talking, behind, free_port, pinned};
 use super::gateway::{descriptors, goals_told, place, safeconduct};
+use super::tunnels::{Machine, Port};
 use super::{docs, load, program, write};
 use crate::terminal::{say, table};
 use crate::tree;
 use company::STAYING;
-use triggers::{Cocked, Device, Trigger, device};
+use triggers::{Cocked, Device, LINES, Trigger, device};
 
 /// Live connections in all; half of them rest on the fact that goes.
 const CONNECTIONS: usize = 10_000;
 const QUICK_CONNECTIONS: usize = 800;
 /// The kinds of which there are equally many.
-const KINDS: [&str; 4] = ["websocket", "events", "exchange", "stream"];
+const KINDS: [&str; 6] = ["websocket", "events", "exchange", "stream", "websocket2", TUNNEL];
+/// The kind that another program carries.
+const TUNNEL: &str = "tunnel";
+/// Descriptors of the gateway for one of each kind: all have one to the upstream; those over HTTP/1.1 have one to the client too,
+/// the others share theirs.
+const DESCRIPTORS: usize = 9;
+/// Tunnels through one `safeconduct connect`, which carries 256 at a time over two connections or more.
+const TUNNELS_EACH: usize = 200;
 /// Streams on one connection of HTTP/2.
 const STREAMS: usize = 100;
 /// From one address come so many connections at most, as the gateway's limit for an address has it.
@@ -67,8 +75,7 @@ pub(crate) fn cut(options: &[&str]) -> Result<bool> {
     let place = place(&root, &bench, "cut")?;
     let before = load();
     let wanted = if quick { QUICK_CONNECTIONS } else { CONNECTIONS };
-    // Each has one descriptor to the upstream; all but the streams have one to the client too.
-    let connections = wanted.min(descriptors()?.saturating_sub(SPARE) * 4 / 7);
+    let connections = wanted.min(descriptors()?.saturating_sub(SPARE) * KINDS.len() / DESCRIPTORS);
     let stage = Stage::put_up(place, &bench, &ours)?;
     let pulled = stage.play(connections / 2)?;
     let errors = stage.server.running.said().lines().filter(|l| l.contains("ERROR") || l.contains("panicked")).count();
@@ -94,11 +101,13 @@ struct Stage {
     _upstream: Talking,
 }
 
-/// Somebody who is signed in.
+/// Somebody who is signed in, in a browser and with a machine.
 struct Someone {
     cookie: String,
     host: &'static str,
     device: Option<Device>,
+    /// Where tunnels begin.
+    ports: Vec<Port>,
 }
 
 impl Stage {
@@ -115,7 +124,7 @@ impl Stage {
     }
 
     fn play(&self, half: usize) -> Result<Vec<Pulled>> {
-        let staying = self.arrives(STAYING, HOST, None)?;
+        let staying = self.arrives(STAYING, HOST, LINES, None, half)?;
         let mut kept = Vec::new();
         say(format!("{half} connections that stay ..."));
         for (n, kind) in KINDS.iter().enumerate() {
@@ -134,7 +143,7 @@ impl Stage {
 
     fn pull(&self, trigger: Trigger, staying: &Someone, kept: &[String], half: usize) -> Result<Pulled> {
         let own = if trigger == Trigger::Posture { Some(device(&self.server, trigger.person())?) } else { None };
-        let ending = self.arrives(trigger.person(), trigger.host(), own)?;
+        let ending = self.arrives(trigger.person(), trigger.host(), trigger.lines(), own, half)?;
         let cocked = Cocked::of(trigger, &self.server, ending.device.as_ref())?;
         let mut names = Vec::new();
         for (n, kind) in KINDS.iter().enumerate() {
@@ -162,17 +171,30 @@ impl Stage {
         Ok(Pulled { trigger, told, load })
     }
 
-    /// Somebody signs in and goes to an application.
-    fn arrives(&self, person: &str, host: &'static str, device: Option<Device>) -> Result<Someone> {
-        let jar: Jar = self.server.sign_in(person, host, "/1k", device.as_ref().map(|d| (&*d.certificate, &*d.key)))?;
-        Ok(Someone { cookie: jar.of(host)?, host, device })
+    /// Somebody signs in, goes to an application, and has ports for their part of so many connections to another.
+    fn arrives(
+        &self,
+        person: &str,
+        host: &'static str,
+        lines: &str,
+        device: Option<Device>,
+        half: usize,
+    ) -> Result<Someone> {
+        let shown = device.as_ref().map(|d| (&*d.certificate, &*d.key));
+        let jar: Jar = self.server.sign_in(person, host, "/1k", shown)?;
+        let machine = Machine::sign_in(&self.place, &self.server, &jar, person)?;
+        let tunnels = KINDS.iter().position(|kind| *kind == TUNNEL).map_or(0, |n| share(half, n));
+        let ports =
+            (0..tunnels.div_ceil(TUNNELS_EACH)).map(|n| machine.listen(lines, shown, n)).collect::<Result<_>>()?;
+        Ok(Someone { cookie: jar.of(host)?, host, device, ports })
     }
 
     fn order(&self, name: &str, kind: &str, who: &Someone, path: Option<&str>, count: usize, net: usize) -> Value {
         let from: Vec<String> = (0..=count / PER_ADDRESS).map(|n| format!("127.0.{net}.{}", n + 1)).collect();
         let headers = [("cookie", format!("{}={}", super::gateway::ours::COOKIE, who.cookie))];
+        let at = if kind == TUNNEL { who.ports.iter().map(|p| p.at).collect() } else { vec![self.server.https] };
         json!({
-            "name": name, "kind": kind, "path": path, "at": self.server.https, "ca": self.server.folder.join("data/ca.pem"),
+            "name": name, "kind": kind, "path": path, "at": at.first(), "also": at.get(1..), "ca": self.server.folder.join("data/ca.pem"),
             "authority": format!("{}:{}", who.host, self.server.https.port()), "headers": headers, "count": count,
             "streams": STREAMS, "from": from, "certificate": who.device.as_ref().map(|d| &d.certificate),
             "key": who.device.as_ref().map(|d| &d.key),

@@ -8,6 +8,10 @@ use crate::bench::gateway::rounded;
 use crate::bench::machine;
 use crate::bench::svg::{Chart, Series};
 
+/// How the times of tunnels are to be read.
+const BEHIND: &str = "the end of a tunnel is seen behind `safeconduct connect`, as its user sees it: that program's share of the \
+                      clients' core is in the time, and not in the CPU of the clients";
+
 /// The whole report.
 pub(crate) fn report(
     pulled: &[Pulled],
@@ -81,7 +85,7 @@ pub(crate) fn report(
     goals.push(goal("ERROR lines in the log of the gateway", sum(errors as f64), 0.0, "lines"));
     json!({
         "name": "cut", "machine": machine(), "load_before": load, "cores": cores.words(), "quick": quick,
-        "connections": connections, "missing": [], "invalid": [], "notes": [], "rows": rows, "goals": goals,
+        "connections": connections, "missing": [], "invalid": [], "notes": [BEHIND], "rows": rows, "goals": goals,
     })
 }
 
@@ -125,10 +129,13 @@ fn took(group: &Value) -> Vec<f64> {
 /// The kind of a group, as the table names it.
 fn kind(group: &Value) -> &'static str {
     match group["kind"].as_str() {
-        Some("Websocket") => "WebSockets",
+        Some("Websocket") => "WebSockets, HTTP/1.1",
+        Some("Websocket2") => "WebSockets, HTTP/2",
         Some("Events") => "events, HTTP/1.1",
         Some("Exchange") => "exchanges, HTTP/1.1",
-        _ => "streams, HTTP/2",
+        Some("Stream") => "streams, HTTP/2",
+        Some("Tunnel") => "tunnels, TCP",
+        _ => "of an unknown kind",
     }
 }
 
@@ -172,6 +179,22 @@ mod tests {
         assert_eq!(holds(&pulled(&[5_000], 2, 0, 0)), [false, false, false, true, true, true, true], "one was not cut");
         assert_eq!(holds(&pulled(&[5_000, 9_000], 2, 1, 0)), [true, true, true, true, false, true, true]);
         assert_eq!(holds(&pulled(&[5_000, 9_000], 2, 0, 3)), [true, true, true, false, true, true, true]);
+    }
+
+    #[test]
+    fn each_kind_has_a_row_of_its_own() {
+        let mut one = pulled(&[], 0, 0, 0);
+        // As the clients name them, in the order in which they are opened.
+        let kinds = ["Websocket", "Events", "Exchange", "Stream", "Websocket2", "Tunnel"];
+        let ended = |kind: &str| json!({ "name": kind, "kind": kind, "open": 1, "early": 0, "took_us": [1_000] });
+        one.told["ended"] = kinds.into_iter().map(ended).collect();
+        let told = report(&[one], 6, 0, &Cores { proxy: None, others: None }, "0", true);
+        let rows = told["rows"].as_array().expect("rows").iter();
+        let names: Vec<&str> = rows.filter_map(|r| r["metric"].as_str()?.strip_suffix(": p99")).collect();
+        let different: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+        assert_eq!((names.len(), different.len()), (kinds.len(), kinds.len()), "{names:?}");
+        assert!(!names.contains(&"of an unknown kind"), "{names:?}");
+        assert_eq!(kinds.map(str::to_lowercase).as_slice(), super::super::KINDS);
     }
 
     #[test]

@@ -21,6 +21,9 @@ const AHEAD_MS: i64 = 6_000;
 pub(crate) const FAR_MS: i64 = 4_102_444_800_000;
 /// The host of the application that changes.
 pub(crate) const CHANGED_HOST: &str = "changed.bench.localhost";
+/// The applications that tunnels lead to.
+pub(crate) const LINES: &str = "lines";
+pub(crate) const CHANGED_LINES: &str = "changed-lines";
 
 /// A kind of change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,7 +55,7 @@ impl Trigger {
     /// In words.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::SessionEnded => "session ended by an operator",
+            Self::SessionEnded => "sessions ended by an operator",
             Self::LeftGroup => "person taken out of a group",
             Self::Deactivated => "person deactivated",
             Self::Posture => "device reports that its protection is off",
@@ -84,33 +87,48 @@ impl Trigger {
         if self == Self::ApplicationChanged { CHANGED_HOST } else { HOST }
     }
 
+    /// Where their tunnels lead.
+    pub(crate) fn lines(self) -> &'static str {
+        if self == Self::ApplicationChanged { CHANGED_LINES } else { LINES }
+    }
+
     /// The file of the configuration that gives the permit, where it is one, and what it says.
     pub(crate) fn file(self, until_ms: i64) -> (&'static str, String) {
         let person = self.person();
-        let rule = |who: &str, when: &str| {
-            format!(
-                "@id(\"{person}\")\n@owner(\"mira\")\n@why(\"Daily work\")\npermit(principal {who}, action in [Action::\"read\", Action::\"write\"], resource == Application::\"app\"){when};\n"
-            )
-        };
         let just = format!("== Person::\"{person}\"");
         let until = instant(until_ms);
-        let grant = format!(
-            "[[grant]]\nid = \"{person}\"\nperson = \"{person}\"\napplication = \"app\"\npurpose = \"support\"\nfrom = \"2026-01-01T00:00:00Z\"\nuntil = \"{until}\"\nby = \"mira\"\n"
-        );
+        let grant = |id: &str, app: &str| {
+            format!(
+                "[[grant]]\nid = \"{id}\"\nperson = \"{person}\"\napplication = \"{app}\"\npurpose = \"support\"\nfrom = \"2026-01-01T00:00:00Z\"\nuntil = \"{until}\"\nby = \"mira\"\n"
+            )
+        };
+        let grants = || grant(person, "app") + &grant(&format!("{person}-{LINES}"), LINES);
         match self {
             Self::LeftGroup => ("estate/p-group.toml", people(person, "groups = [\"moving\"]\n")),
             Self::Deactivated => ("estate/p-person.toml", people(person, "")),
-            Self::GrantWithdrawn => ("estate/grant.toml", grant),
-            Self::GrantEnds => ("estate/grant-until.toml", grant),
-            Self::PolicyPublished => ("policies/p-policy.cedar", rule(&just, "")),
+            Self::GrantWithdrawn => ("estate/grant.toml", grants()),
+            Self::GrantEnds => ("estate/grant-until.toml", grants()),
+            Self::PolicyPublished => ("policies/p-policy.cedar", rule(person, &just, "")),
             Self::WindowEnds => {
-                ("policies/p-window.cedar", rule(&just, &format!("\nwhen {{ context.time < {until_ms} }}")))
+                ("policies/p-window.cedar", rule(person, &just, &format!("\nwhen {{ context.time < {until_ms} }}")))
             }
-            Self::Posture => ("policies/p-device.cedar", rule(&just, "\nwhen { context.device.endpoint_protection }")),
-            Self::SessionEnded => ("policies/p-session.cedar", rule(&just, "")),
+            Self::Posture => {
+                ("policies/p-device.cedar", rule(person, &just, "\nwhen { context.device.endpoint_protection }"))
+            }
+            Self::SessionEnded => ("policies/p-session.cedar", rule(person, &just, "")),
             Self::ApplicationChanged => ("estate/changed.toml", String::new()),
         }
     }
+}
+
+/// A rule that lets somebody use the application, and the same for the one that tunnels lead to.
+pub(crate) fn rule(id: &str, who: &str, when: &str) -> String {
+    let one = |id: &str, app: &str| {
+        format!(
+            "@id(\"{id}\")\n@owner(\"mira\")\n@why(\"Daily work\")\npermit(principal {who}, action in [Action::\"read\", Action::\"write\"], resource == Application::\"{app}\"){when};\n\n"
+        )
+    };
+    one(id, "app") + &one(&format!("{id}-{LINES}"), LINES)
 }
 
 /// A person with one more line.
@@ -121,7 +139,6 @@ pub(crate) fn people(id: &str, more: &str) -> String {
 /// What a trigger needs when it is pulled, made before the clock runs.
 pub(crate) struct Cocked {
     trigger: Trigger,
-    session: String,
     report: PathBuf,
     candidate: PathBuf,
 }
@@ -163,7 +180,7 @@ fn post(server: &Server, report: &std::path::Path) -> Result<()> {
 impl Cocked {
     /// Makes everything ready.
     pub(crate) fn of(trigger: Trigger, server: &Server, device: Option<&Device>) -> Result<Self> {
-        let (session, report) = (session_of(server, trigger.person())?, server.folder.join("devices/unwell.jwt"));
+        let report = server.folder.join("devices/unwell.jwt");
         let candidate = server.folder.with_extension("candidate");
         match (trigger, device) {
             (Trigger::Posture, Some(device)) => {
@@ -184,7 +201,7 @@ impl Cocked {
             }
             _ => {}
         }
-        Ok(Self { trigger, session, report, candidate })
+        Ok(Self { trigger, report, candidate })
     }
 
     /// When it will happen, in milliseconds of the wall clock, where the clock pulls it. The fact is given its end now.
@@ -209,7 +226,8 @@ impl Cocked {
         let person = self.trigger.person();
         match self.trigger {
             Trigger::SessionEnded => {
-                local(server, "POST", &format!("/api/v1/sessions/{}/cut", self.session))?;
+                // That of the browser, and that of the machine with the tunnels.
+                local(server, "POST", &format!("/api/v1/people/{person}/end-sessions"))?;
                 Ok(())
             }
             Trigger::LeftGroup => put(self.trigger.file(0).0, people(person, "")),

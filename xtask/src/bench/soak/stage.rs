@@ -9,10 +9,10 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::company::{self, App, At, HANDSHAKE_MS, SITE, SLOW_MS};
-use crate::bench::gateway::company::PORTAL;
-use crate::bench::gateway::ours::{COOKIE, Jar, Server, token};
+use crate::bench::gateway::ours::{COOKIE, Jar, Server};
 use crate::bench::gateway::peers::Place;
 use crate::bench::gateway::process::{Running, Talking, behind, free_port, pinned};
+use crate::bench::tunnels::{Machine, Port};
 
 /// Half-open handshakes in a whole run, and the most that are begun in a second: times their limit, they stay far below what the gateway
 /// takes in all and of an address, even if the machine stalls for seconds.
@@ -36,8 +36,7 @@ pub(crate) struct Stage {
     connector: RefCell<Option<Running>>,
     clients: RefCell<Talking>,
     people: RefCell<Vec<Person>>,
-    /// `safeconduct connect`, and where it listens.
-    tunnels: RefCell<Option<(Running, SocketAddr)>>,
+    tunnels: RefCell<Option<Port>>,
     net: Cell<u8>,
 }
 
@@ -114,33 +113,8 @@ impl Stage {
     /// A machine of somebody signs in, as a person says in this browser that it may, and listens for connections to the application
     /// that is reached by tunnels.
     fn machine_signs_in(&self, jar: &Jar) -> Result<()> {
-        let portal = format!("https://{PORTAL}:{}", self.server.https.port());
-        let command = || {
-            let mut command = pinned(self.place.cores.others.as_deref(), &self.server.program);
-            command.env("XDG_CONFIG_HOME", self.place.folder.join("home"));
-            command
-        };
-        let mut login = command();
-        login.args(["login", "--device", "--name", "soak", "--portal", &portal, "--ca"]);
-        login.arg(self.server.folder.join("data/ca.pem"));
-        let mut login = Running::start("login", &mut login, &self.place.folder.join("login.log"))?;
-        let link = login
-            .until("show a code", |r| r.said().lines().find_map(|l| l.strip_prefix("or open ")).map(str::to_owned))?;
-        let (_, code) = link.split_once('=').context("a code")?;
-        let page = self.server.curl(jar, &[&link])?;
-        let fields = [format!("csrf={}", token(&page)), format!("user_code={code}"), "answer=yes".to_owned()];
-        let origin = format!("origin: {portal}");
-        let mut form: Vec<&str> = fields.iter().flat_map(|f| ["--data-urlencode", f.as_str()]).collect();
-        let to = format!("{portal}/activate");
-        form.extend(["-H", &origin, &to]);
-        self.server.curl(jar, &form)?;
-        login.until("sign in", |r| r.said().contains("proven by").then_some(()))?;
-        let mut connect = command();
-        connect.args(["connect", App::Tunnel.name(), "--listen", "127.0.0.1:0", "--portal", &portal]);
-        let mut connect = Running::start("connect", &mut connect, &self.place.folder.join("connect.log"))?;
-        let start = format!("{} is at ", App::Tunnel.name());
-        let at = connect.until("listen", |r| r.said().lines().find_map(|l| l.strip_prefix(&start)?.parse().ok()))?;
-        *self.tunnels.borrow_mut() = Some((connect, at));
+        let machine = Machine::sign_in(&self.place, &self.server, jar, "soak")?;
+        *self.tunnels.borrow_mut() = Some(machine.listen(App::Tunnel.name(), None, 0)?);
         Ok(())
     }
 
@@ -180,13 +154,13 @@ impl Stage {
             self.hear(&json!({ "ask": { "upstream": upstream, "http": http, "every_ms": every_ms, "order": order } }))?;
         }
         if part == "flip" {
-            let at = self.tunnels.borrow().as_ref().map(|(_, at)| *at).context("nobody listens for tunnels")?;
+            let at = self.tunnels.borrow().as_ref().map(|port| port.at).context("nobody listens for tunnels")?;
             self.hear(&json!({ "tunnel": {
                 "who": part, "upstream": App::Tunnel.name(), "at": at, "every_ms": 100, "count": TUNNELS,
             } }))?;
         }
         let many = if part == "steady" { 10 } else { 4 };
-        for kind in ["websocket", "events", "exchange", "stream"] {
+        for kind in ["websocket", "events", "exchange", "stream", "websocket2"] {
             self.hear(&json!({ "live": { "order": order(kind, many)? } }))?;
         }
         Ok(())
