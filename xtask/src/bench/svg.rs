@@ -56,7 +56,7 @@ impl Chart {
             value *= 10.0;
         }
         text(&mut out, (LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 14.0, "middle", &self.across);
-        text(&mut out, 8.0, TOP - 4.0, "start", &self.up);
+        text(&mut out, LEFT, TOP - 4.0, "start", &self.up);
         for (n, series) in self.series.iter().enumerate() {
             let path: Vec<String> = series.points.iter().map(|(a, b)| format!("{:.1},{:.1}", x(*a), y(*b))).collect();
             let colour = series.colour;
