@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::time::{sleep, timeout};
 
+use super::expect::Came;
 use super::talk::{Line, answer, head, send, whole};
 use super::tally::Tally;
 use crate::hold::group::Place;
@@ -81,7 +82,9 @@ impl Slow {
                     Ok(Ok((came, id, _))) => {
                         self.tally.answered(&self.who, "slow body", asked, came, id.as_deref());
                     }
-                    _ => self.tally.wrong("slow body: no answer"),
+                    // Whoever is denied before the body is there hears it while still talking, or not at all.
+                    Ok(Err(_)) => self.tally.answered(&self.who, "slow body", asked, Came::Nothing, None),
+                    Err(_) => self.tally.wrong("slow body: no answer"),
                 }
                 continue;
             }
@@ -98,12 +101,7 @@ impl Slow {
             + &format!("Origin: https://{}\r\nContent-Length: {BODY}\r\n\r\n", self.place.authority)
     }
 
-    async fn dribble(
-        &self,
-        line: &mut Line,
-        path: &str,
-        bytes: usize,
-    ) -> Result<(super::expect::Came, Option<String>, bool)> {
+    async fn dribble(&self, line: &mut Line, path: &str, bytes: usize) -> Result<(Came, Option<String>, bool)> {
         send(line, self.post(path).as_bytes()).await?;
         for _ in 0..bytes {
             sleep(DRIBBLE).await;

@@ -74,8 +74,20 @@ pub(crate) fn contestant(
 impl Server {
     /// Starts `safeconduct up` on a folder.
     pub(crate) fn up(place: &Place, program: &Path, folder: PathBuf, https: SocketAddr) -> Result<Self> {
+        Self::up_with(place, program, folder, https, &[])
+    }
+
+    /// Starts it with more in its environment.
+    pub(crate) fn up_with(
+        place: &Place,
+        program: &Path,
+        folder: PathBuf,
+        https: SocketAddr,
+        environment: &[(&str, &Path)],
+    ) -> Result<Self> {
         let mut command = pinned(place.cores.proxy.as_deref(), program);
         command.args(["up", "--config"]).arg(&folder).env("SAFECONDUCT_LOG", "warn");
+        command.envs(environment.iter().copied());
         let log = folder.with_extension("log");
         let name = format!("safeconduct on {}", folder.display());
         let mut running = Running::start(&name, &mut command, &log)?;

@@ -11,6 +11,9 @@ use crate::bench::cut::triggers::{local, session_of};
 
 /// How long something stays away.
 const AWAY: Duration = Duration::from_millis(2_500);
+/// How far the clock steps: further than is put down to a time server. And when the right time has caught up with it.
+const STEP_MS: i64 = 4_000;
+const CAUGHT_UP: Duration = Duration::from_millis(3_000);
 /// After this a change must be in force everywhere. Files are looked at once a second without a signal.
 const BOUND: Duration = Duration::from_millis(1_000);
 const NOTICED: Duration = Duration::from_millis(2_500);
@@ -24,16 +27,18 @@ pub(crate) enum Happening {
     ConnectorDies,
     LeavesGroup,
     BrokenFile,
+    ClockSteps,
 }
 
 impl Happening {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::UpstreamDies,
         Self::PolicyEdited,
         Self::SessionEnds,
         Self::ConnectorDies,
         Self::LeavesGroup,
         Self::BrokenFile,
+        Self::ClockSteps,
     ];
 
     /// In words.
@@ -45,6 +50,7 @@ impl Happening {
             Self::ConnectorDies => "the connector is killed and returns",
             Self::LeavesGroup => "a person leaves the group and returns",
             Self::BrokenFile => "a broken file appears and goes",
+            Self::ClockSteps => "the clock steps forward, and back",
         }
     }
 
@@ -104,6 +110,15 @@ impl Happening {
                 let _browser = stage.arrives("leaver", &[App::Steady])?;
                 stage.expect("leaver", "served")?;
                 stage.begin_part("leaver")
+            }
+            Self::ClockSteps => {
+                // Forward nothing ends that did not rest on these seconds. Back, nothing can be dated until the time is there again.
+                stage.clock.ahead(STEP_MS)?;
+                sleep(AWAY);
+                stage.expect_all("down")?;
+                stage.clock.ahead(0)?;
+                sleep(CAUGHT_UP);
+                stage.expect_all("served")
             }
             Self::BrokenFile => {
                 company::broken(folder, true)?;

@@ -6,10 +6,12 @@
 //! | `company` | whom and what it guards |
 //! | `stage` | everybody who takes part |
 //! | `happen` | what happens meanwhile |
+//! | `clock` | a clock that can be moved |
 //! | `samples` | what the program holds |
 //! | `ledger` | whether every answered request is recorded |
 //! | `report` | figures, goals, drawing |
 
+mod clock;
 mod company;
 mod happen;
 mod ledger;

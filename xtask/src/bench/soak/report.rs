@@ -24,7 +24,7 @@ const DESCRIPTORS: f64 = 8.0;
 const THREADS: f64 = 4.0;
 /// What must be gone when nobody is there but `safeconduct connect`, which keeps its way to the gateway. Resting connections to
 /// applications are closed by their limit.
-const LIVE: [&str; 6] = ["connection", "exchange", "websocket", "tunnel", "upstream", "upstream_resting"];
+const LIVE: [&str; 4] = ["connection", "exchange", "websocket", "tunnel"];
 
 /// A figure of a sample.
 type Of = fn(&Sample) -> f64;
@@ -236,7 +236,7 @@ mod tests {
             ("proportional memory more than before", |r| r.after.pss_mb = f64::NAN),
             ("descriptors more than before", |r| r.after.descriptors = 49.0),
             ("live at rest more than before: websocket", |r| r.after.live.extend([("websocket".into(), 1.0)])),
-            ("live at rest more than before: upstream", |r| r.after.live.retain(|k, _| k != "upstream")),
+            ("live at rest more than before: tunnel", |r| r.after.live.retain(|k, _| k != "tunnel")),
             ("wrong answers, and connections that ended or lived wrongly", |r| r.told["wrong"] = json!(1)),
             ("wrong answers, and connections that ended or lived wrongly", |r| r.told["wrong"] = Value::Null),
             ("ERROR lines in the log", |r| r.errors.push("ERROR".into())),

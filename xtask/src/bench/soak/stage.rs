@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::clock::Clock;
 use super::company::{self, App, At, HANDSHAKE_MS, SITE, SLOW_MS};
 use crate::bench::gateway::ours::{COOKIE, Jar, Server};
 use crate::bench::gateway::peers::Place;
@@ -27,6 +28,7 @@ const STREAMS: usize = 4;
 /// Everything.
 pub(crate) struct Stage {
     pub server: Server,
+    pub clock: Clock,
     pub ids: PathBuf,
     pub health: SocketAddr,
     place: Place,
@@ -67,12 +69,14 @@ impl Stage {
         }
         let (folder, https, health) = (place.folder.join("ours"), free_port()?, free_port()?);
         company::write(&folder, &At { https, health, upstreams: addresses })?;
-        let server = Server::up(&place, ours, folder, https)?;
+        let clock = Clock::right(&place.folder)?;
+        let server = Server::up_with(&place, ours, folder, https, &clock.environment())?;
         let ids = place.folder.join("ids");
         let mut command = pinned(place.cores.others.as_deref(), &bench);
         let clients = Talking::start("the clients", command.arg("soak").arg(&ids))?;
         let stage = Self {
             server,
+            clock,
             ids,
             health,
             place,
@@ -90,9 +94,7 @@ impl Stage {
         stage.arrives("leaver", &[App::Steady])?;
         let jar = stage.arrives("flip", &[App::Steady])?;
         stage.machine_signs_in(&jar)?;
-        for (part, _, _) in PARTS {
-            stage.expect(part, "served")?;
-        }
+        stage.expect_all("served")?;
         Ok(stage)
     }
 
@@ -189,6 +191,11 @@ impl Stage {
 
     pub(crate) fn expect(&self, part: &str, is: &str) -> Result<()> {
         self.hear(&json!({ "expect": { "who": part, "is": is } })).map(|_| ())
+    }
+
+    /// Tells all parts of the crowd what to expect.
+    pub(crate) fn expect_all(&self, is: &str) -> Result<()> {
+        PARTS.iter().try_for_each(|(part, _, _)| self.expect(part, is))
     }
 
     pub(crate) fn tell(&self) -> Result<Value> {
