@@ -44,7 +44,7 @@ fn place(frame: &Frame, form: &LockForm, wrong: Option<&str>) -> Markup {
                     label { span { "What" } select name="kind" required {
                         @for kind in LockTarget::KINDS { option value=(kind) selected[form.kind == kind] { (kind) } }
                     } }
-                    label { span { "Its id " span.quiet { "of a connector SITE/NAME" } } input type="text" name="name" value=(form.name) autocapitalize="none" autocomplete="off" spellcheck="false" required; }
+                    label { span { "Its id " span.quiet { "for a connector SITE/NAME" } } input type="text" name="name" value=(form.name) autocapitalize="none" autocomplete="off" spellcheck="false" required; }
                 }
                 label { span { "Message " span.quiet { "what whoever is refused is told: why, and whom to call" } } input type="text" name="message" value=(form.message) maxlength=(safeconduct_model::MAX_MESSAGE) autocomplete="off" required; }
                 label { span { "How long" } select name="lasts" {

@@ -6,7 +6,7 @@ use crate::people::{Running, operator, operator_of_the_demo};
 use safeconduct_e2e::{ADMIN, Browser, Look, Server};
 
 /// Pages of the console and of end users, with the name of their picture.
-const PAGES: [(&str, &str); 18] = [
+const PAGES: [(&str, &str); 20] = [
     ("overview", "/console"),
     ("protect", "/console/protect"),
     ("map", "/console/map"),
@@ -20,6 +20,8 @@ const PAGES: [(&str, &str); 18] = [
     ("people", "/console/people"),
     ("person", "/console/people/ada"),
     ("devices", "/console/devices"),
+    ("connectors", "/console/connectors"),
+    ("locks", "/console/locks"),
     ("health", "/console/health"),
     ("home", "/"),
     ("security", "/me/security"),
