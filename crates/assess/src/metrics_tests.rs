@@ -7,8 +7,8 @@ use safeconduct_model::{
 };
 
 use crate::{
-    CISA_ZTMM, Estate, Evidence, GrantSpan, Integrity, Measurement, Metrics, RuleShape, Source, Stage, Statistic,
-    evaluate, load_framework,
+    Alike, CISA_ZTMM, Estate, Evidence, GrantSpan, Integrity, Measurement, Metrics, RuleShape, Source, Stage,
+    Statistic, evaluate, load_framework,
 };
 
 const START: i64 = 1_790_776_920_000;
@@ -247,5 +247,27 @@ proptest! {
         for (id, m) in measured(&uses, &Estate::default()) {
             prop_assert!(id == "K91" || m.num + m.unknown <= m.den, "{id}: {m:?}");
         }
+    }
+
+    #[test]
+    fn verdicts_like_each_other_count_together_as_they_do_one_by_one(picks in prop::collection::vec((0usize..4, any::<bool>(), prop::option::of(0u64..30), 1u64..6), 0..30)) {
+        let sessions = ["s1", "s2", "s3", "s4"];
+        let (mut one_by_one, mut together, mut minute) = (Metrics::default(), Metrics::default(), 0);
+        for (session, permitted, device, times) in picks {
+            let u = Use { session: sessions[session], permitted, device, ..PLAIN };
+            let Record::Access(first) = entry(minute, &u).record else { unreachable!("it is a verdict") };
+            let mut alike = Alike::one(at(minute), at(minute));
+            for n in 0..times {
+                let now = at(minute + n);
+                if n > 0 {
+                    alike.more(now, now);
+                }
+                let access = Access { decided: now, ..(*first).clone() };
+                one_by_one.add(&Entry { seq: minute + n, at: now, record: Record::Access(Box::new(access)) });
+            }
+            together.add_like(&first, &alike);
+            minute += times;
+        }
+        prop_assert_eq!(format!("{one_by_one:?}"), format!("{together:?}"));
     }
 }

@@ -131,6 +131,51 @@ async fn an_event_stream_ends_within_a_second_of_a_new_policy() {
     house.until(|h| h.upstream.closed.load(Ordering::SeqCst) == 1).await;
 }
 
+/// Rules that read neither method nor path: requests of one client rest on one permit, whatever their paths are.
+const WHATEVER_THE_PATH: &str = r#"@id("all") permit(principal in Group::"staff", action, resource);"#;
+
+#[tokio::test]
+async fn what_rests_on_one_permit_is_told_apart_where_a_new_rule_reads_the_path() {
+    let house = house(Setup::default()).await;
+    house.publish(WHATEVER_THE_PATH);
+    house.gateway.signal(&Signal::PolicyPublished);
+    let (mut stream, mut waiting) = (events(&house).await, house.connect().await);
+    waiting.write_all(format!("GET /hang HTTP/1.1\r\nhost: wiki.test\r\n{ADA}\r\n").as_bytes()).await.unwrap();
+    house.until(|h| h.upstream.log().contains("/hang")).await;
+    house.publish(r#"@id("one") permit(principal, action, resource) when { context.path == "/hang" };"#);
+    house.gateway.signal(&Signal::PolicyPublished);
+    end(&mut stream).await;
+    house.until(|h| h.gateway.live().len() == 1).await;
+    assert_eq!(house.gateway.live()[0].path, "/hang");
+    let again = house.control.verdicts().into_iter().filter(|v| v.again);
+    let mut told: Vec<_> = again.map(|v| (v.ask.what.path.clone(), v.permitted())).collect();
+    told.sort();
+    assert_eq!(told, [("/events".to_owned(), false), ("/hang".to_owned(), true)]);
+}
+
+#[tokio::test]
+async fn many_that_rest_on_one_permit_end_together_and_each_is_recorded() {
+    const MANY: usize = 40;
+    let house = house(Setup::default()).await;
+    house.publish(WHATEVER_THE_PATH);
+    house.gateway.signal(&Signal::PolicyPublished);
+    let mut streams = Vec::new();
+    for _ in 0..MANY {
+        streams.push(events(&house).await);
+    }
+    sign_out(&house);
+    house.gateway.signal(&Signal::PersonChanged("ada".parse().unwrap()));
+    for stream in &mut streams {
+        assert!(end(stream).await.0 < SOON);
+    }
+    house.until(|h| h.control.cuts().len() == MANY).await;
+    let distinct = |all: Vec<String>| all.into_iter().collect::<std::collections::BTreeSet<_>>().len();
+    let again = house.control.verdicts().into_iter().filter(|v| v.again && !v.permitted());
+    assert_eq!(distinct(again.map(|v| v.ask.request.to_string()).collect()), MANY, "a verdict for each");
+    assert_eq!(distinct(house.control.cuts().iter().map(|c| c.request.to_string()).collect()), MANY);
+    house.until(|h| h.gateway.live().is_empty() && h.upstream.closed.load(Ordering::SeqCst) as usize == MANY).await;
+}
+
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_all_the_same() {
     let house = house(Setup::default()).await;
