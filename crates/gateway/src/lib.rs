@@ -75,6 +75,7 @@ mod tls;
 pub mod trace;
 pub mod tunnel;
 mod upstream;
+mod way;
 mod worker;
 
 pub use assertion::{Signer, SignerError};

@@ -130,6 +130,11 @@ impl Entry {
         }
     }
 
+    /// The bytes that were carried, both ways.
+    pub(crate) fn moved(&self) -> u64 {
+        self.up.load(Ordering::Relaxed) + self.down.load(Ordering::Relaxed)
+    }
+
     /// Whether the lease is lost.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)

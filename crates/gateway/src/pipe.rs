@@ -104,23 +104,30 @@ impl Pipe {
         W: AsyncWrite + Unpin + ?Sized,
     {
         while !self.done {
-            // The first data travel with the head.
-            if self.data == 0 && self.back.is_empty() && !self.ending {
-                self.stage(count).map_err(PipeError::Refused)?;
-            }
-            if self.is_staged() {
-                ready!(self.poll_write(cx, writer)).map_err(|_| PipeError::Write)?;
-                continue;
-            }
+            // What was kept goes first, and the first data travel with the head.
+            let mut kept = std::mem::take(&mut self.input);
+            let (taken, pushed) = self.push(cx, &kept, writer, count);
+            kept.advance(taken);
+            self.input = kept;
+            ready!(pushed)?;
             if self.ending {
                 ready!(Pin::new(&mut *writer).poll_flush(cx)).map_err(|_| PipeError::Write)?;
                 self.done = true;
                 break;
             }
-            match scratch::poll_read(reader, &mut self.input, cx) {
-                Poll::Ready(Ok(0)) if self.decoder.close() => {}
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(PipeError::Read)),
-                Poll::Ready(Ok(_)) => {}
+            let read = if self.input.is_empty() {
+                scratch::poll_pass(reader, cx, |cx, bytes| {
+                    let (taken, pushed) = self.push(cx, bytes, writer, count);
+                    self.input = BytesMut::from(&bytes[taken..]);
+                    (bytes.len(), pushed)
+                })
+            } else {
+                scratch::poll_read(reader, &mut self.input, cx).map_ok(|n| (n, Poll::Ready(Ok(()))))
+            };
+            match read {
+                Poll::Ready(Ok((0, _))) if self.decoder.close() => {}
+                Poll::Ready(Ok((0, _)) | Err(_)) => return Poll::Ready(Err(PipeError::Read)),
+                Poll::Ready(Ok((_, pushed))) => ready!(pushed)?,
                 Poll::Pending => {
                     if self.unflushed && Pin::new(&mut *writer).poll_flush(cx).map_err(|_| PipeError::Write)?.is_ready()
                     {
@@ -133,17 +140,46 @@ impl Pipe {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes the next data off the input.
-    fn stage(&mut self, count: &AtomicU64) -> Result<(), Refused> {
-        if !self.decoder.ended() && !self.input.is_empty() {
-            let piece = self.decoder.next(&self.input)?;
-            self.input.advance(piece.skip);
+    /// Writes what is staged and what these bytes bring, as far as the other side takes it. Returns how many of the bytes are
+    /// done with; ready when nothing waits.
+    fn push<W: AsyncWrite + Unpin + ?Sized>(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        writer: &mut W,
+        count: &AtomicU64,
+    ) -> (usize, Poll<Result<(), PipeError>>) {
+        let mut taken = 0;
+        loop {
+            if self.data == 0 && self.back.is_empty() && !self.ending {
+                match self.stage(&bytes[taken..], count) {
+                    Ok(n) => taken += n,
+                    Err(refused) => return (taken, Poll::Ready(Err(PipeError::Refused(refused)))),
+                }
+            }
+            if !self.is_staged() {
+                return (taken, Poll::Ready(Ok(())));
+            }
+            match self.poll_write(cx, &bytes[taken..taken + self.data], writer) {
+                Poll::Ready(Ok(n)) => taken += n,
+                Poll::Ready(Err(_)) => return (taken, Poll::Ready(Err(PipeError::Write))),
+                Poll::Pending => return (taken, Poll::Pending),
+            }
+        }
+    }
+
+    /// Takes the next data off the front of these bytes; returns how many of them are done with.
+    fn stage(&mut self, bytes: &[u8], count: &AtomicU64) -> Result<usize, Refused> {
+        let mut taken = 0;
+        if !self.decoder.ended() && !bytes.is_empty() {
+            let piece = self.decoder.next(bytes)?;
+            taken = piece.skip;
             if piece.data > 0 {
                 count.fetch_add(piece.data as u64, Ordering::Relaxed);
                 self.encoder.before(piece.data, &mut self.front);
                 if piece.data <= SHORT && self.front.len() <= SHORT {
-                    self.front.extend_from_slice(&self.input[..piece.data]);
-                    self.input.advance(piece.data);
+                    self.front.extend_from_slice(&bytes[taken..taken + piece.data]);
+                    taken += piece.data;
                     self.front.extend_from_slice(self.encoder.after());
                 } else {
                     self.data = piece.data;
@@ -155,23 +191,22 @@ impl Pipe {
             self.ending = true;
             self.encoder.end(self.decoder.trailers(), &mut self.back);
         }
-        Ok(())
+        Ok(taken)
     }
 
     fn is_staged(&self) -> bool {
         self.front_at < self.front.len() || self.data > 0 || self.back_at < self.back.len()
     }
 
+    /// Writes what is staged, `data` being those that stand between front and back; returns how many of them were taken.
     fn poll_write<W: AsyncWrite + Unpin + ?Sized>(
         &mut self,
         cx: &mut Context<'_>,
+        data: &[u8],
         writer: &mut W,
-    ) -> Poll<io::Result<()>> {
-        let slices = [
-            IoSlice::new(&self.front[self.front_at..]),
-            IoSlice::new(&self.input[..self.data]),
-            IoSlice::new(&self.back[self.back_at..]),
-        ];
+    ) -> Poll<io::Result<usize>> {
+        let slices =
+            [IoSlice::new(&self.front[self.front_at..]), IoSlice::new(data), IoSlice::new(&self.back[self.back_at..])];
         // Whatever cannot take several slices takes the first that has bytes.
         let first = slices.iter().position(|s| !s.is_empty()).unwrap_or(0);
         let mut n = match slices[first..].iter().filter(|s| !s.is_empty()).count() {
@@ -187,7 +222,6 @@ impl Pipe {
         self.front_at += front;
         n -= front;
         let data = n.min(self.data);
-        self.input.advance(data);
         self.data -= data;
         self.back_at += n - data;
         if self.front_at == self.front.len() {
@@ -198,7 +232,7 @@ impl Pipe {
             self.back.clear();
             self.back_at = 0;
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(Ok(data))
     }
 }
 

@@ -3,17 +3,18 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::lease::Lease;
 use crate::live::Entry;
+use crate::way::Way;
 
-/// The bytes of one read.
-const BUFFER_BYTES: usize = 16 * 1024;
 /// How long the last words to a client may take.
 const FAREWELL: Duration = Duration::from_millis(100);
 
@@ -61,17 +62,24 @@ pub(crate) async fn relay<C: Carrier + 'static>(
 }
 
 async fn both_ways<C: Carrier>(client: &mut C, upstream: &mut TcpStream, entry: &Entry, idle: Duration) -> Ended {
+    let (mut up, mut down) = (Way::default(), Way::default());
+    let (mut kept_up, mut kept_down) = (BytesMut::new(), BytesMut::new());
     let moved = Moved::new();
-    let (client_read, client_write) = tokio::io::split(client);
-    let (upstream_read, upstream_write) = upstream.split();
-    let up = one_way(client_read, upstream_write, &entry.up, &moved);
-    let down = one_way(upstream_read, client_write, &entry.down, &moved);
+    let both = std::future::poll_fn(|cx| {
+        let before = entry.moved();
+        let up = up.poll(cx, client, &mut kept_up, upstream, &entry.up)?;
+        let down = down.poll(cx, upstream, &mut kept_down, client, &entry.down)?;
+        if entry.moved() != before {
+            moved.now();
+        }
+        if up.is_ready() && down.is_ready() { Poll::Ready(io::Result::Ok(())) } else { Poll::Pending }
+    });
     tokio::select! {
         biased;
         () = entry.lost() => Ended::Cut,
         () = moved.rested(idle) => Ended::Rested,
-        both = async { tokio::try_join!(up, down) } => match both {
-            Ok(_) => Ended::Closed,
+        both = both => match both {
+            Ok(()) => Ended::Closed,
             // What was cut elsewhere while this broke is still a cut.
             Err(_) if entry.is_lost() => Ended::Cut,
             Err(error) => {
@@ -80,30 +88,6 @@ async fn both_ways<C: Carrier>(client: &mut C, upstream: &mut TcpStream, entry: 
             }
         },
     }
-}
-
-/// Copies one way. The end of the reader becomes the end of the writer; the other way goes on.
-async fn one_way<R, W>(mut from: R, mut to: W, count: &AtomicU64, moved: &Moved) -> io::Result<()>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        let n = from.read(&mut buffer).await?;
-        if n == 0 {
-            break;
-        }
-        moved.now();
-        count.fetch_add(n as u64, Ordering::Relaxed);
-        // The next read waits until this is taken: a slow reader slows the writer, and nothing piles up here.
-        to.write_all(&buffer[..n]).await?;
-        to.flush().await?;
-        moved.now();
-    }
-    // Who is gone already needs no end.
-    let _ = to.shutdown().await;
-    Ok(())
 }
 
 /// When something last moved.
