@@ -3,7 +3,7 @@
 
 use std::mem::MaybeUninit;
 
-use crate::head::{Field, Span, length, text};
+use crate::head::{Field, Span, end_mark, length, text};
 use crate::names::{self, Name};
 use crate::{Bounds, MAX_FIELDS};
 
@@ -47,7 +47,7 @@ impl Answer {
     /// # Errors
     /// If it is malformed, could be read in two ways, or meets a bound. The connection must be closed.
     pub fn read(&mut self, input: &[u8], to_head: bool, bounds: &Bounds) -> Result<Option<usize>, BadAnswer> {
-        let Some(end) = memchr::memmem::find(input, b"\r\n\r\n").map(|at| at + 4) else {
+        let Some(end) = end_mark().find(input).map(|at| at + 4) else {
             let bare = memchr::memmem::find(input, b"\n\n").is_some();
             return match input.len() > bounds.head_bytes {
                 true => Err(BadAnswer("answer_head_too_long")),
@@ -66,10 +66,6 @@ impl Answer {
     }
 
     fn parse(&mut self, to_head: bool, bounds: &Bounds) -> Result<(), BadAnswer> {
-        let bare = memchr::memchr_iter(b'\n', &self.text).any(|at| at == 0 || self.text[at - 1] != b'\r');
-        if bare {
-            return Err(BadAnswer("answer_bare_lf"));
-        }
         let mut lines = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_FIELDS];
         let lines = &mut lines[..bounds.header_count.min(MAX_FIELDS)];
         let mut answer = httparse::Response::new(&mut []);
@@ -92,14 +88,18 @@ impl Answer {
             Span { from, to: from + part.len() }
         };
         self.reason = answer.reason.map(|r| place(r.as_bytes())).unwrap_or_default();
+        // The library is content with lines that end in a line feed alone.
+        let mut strict = true;
         for line in answer.headers.iter() {
             let (name, value) = (place(line.name.as_bytes()), place(line.value.trim_ascii()));
+            strict &= self.text[..name.from].ends_with(b"\r\n");
             self.fields.push(Field { name, value, kind: Name::EndToEnd, dropped: false });
         }
+        if !strict {
+            return Err(BadAnswer("answer_bare_lf"));
+        }
         for field in &mut self.fields {
-            let name = &mut self.text[field.name.from..field.name.to];
-            name.make_ascii_lowercase();
-            field.kind = names::name(name);
+            field.kind = names::lower(&mut self.text[field.name.from..field.name.to]);
         }
         self.weigh(version == 0, to_head)
     }
@@ -131,12 +131,12 @@ impl Answer {
                 Name::Upgrade => self.websocket = value.eq_ignore_ascii_case(b"websocket"),
                 _ => {}
             }
-            let name = text(field.name.of(&self.text));
-            self.bound |= name == "www-authenticate" && value.split(|b| *b == b',').any(binds_connection);
+            let name = field.name.of(&self.text);
+            self.bound |= name == b"www-authenticate" && value.split(|b| *b == b',').any(binds_connection);
             self.fields[at].dropped = match field.kind {
                 Name::ContentLength | Name::TransferEncoding | Name::Connection | Name::Upgrade | Name::Te => true,
                 Name::HopByHop => true,
-                _ => name == "alt-svc" || names::is_ours(name),
+                _ => name == b"alt-svc" || (name.first() == Some(&b'x') && names::is_ours(text(name))),
             };
         }
         for field in &mut self.fields {
@@ -198,10 +198,14 @@ impl Answer {
 
     /// The fields that go on to the client, in order; `cookies` are those of the gateway, which no application may set.
     pub fn fields<'a>(&'a self, cookies: &'a [String]) -> impl Iterator<Item = (&'a str, &'a [u8])> {
-        self.fields.iter().filter(|f| !f.dropped).filter_map(|f| {
-            let (name, value) = (text(f.name.of(&self.text)), f.value.of(&self.text));
-            (name != "set-cookie" || !sets_one_of(value, cookies)).then_some((name, value))
-        })
+        self.kept(cookies).map(|f| (text(f.name.of(&self.text)), f.value.of(&self.text)))
+    }
+
+    /// The same, as they stand in the text.
+    pub(crate) fn kept<'a>(&'a self, cookies: &'a [String]) -> impl Iterator<Item = &'a Field> {
+        let foreign =
+            |f: &Field| f.name.of(&self.text) != b"set-cookie" || !sets_one_of(f.value.of(&self.text), cookies);
+        self.fields.iter().filter(move |f| !f.dropped && foreign(f))
     }
 
     /// The length that the head tells of.

@@ -1,6 +1,7 @@
 //! The head of a request: read once, strictly, into memory that serves the next request again.
 
 use std::mem::MaybeUninit;
+use std::sync::LazyLock;
 
 use safeconduct_model::Host;
 
@@ -24,6 +25,15 @@ pub struct Bounds {
     pub target_bytes: usize,
     /// The bytes of one request body; `None` streams without an end.
     pub body_bytes: Option<u64>,
+}
+
+/// The end of the last line of a head, and the empty line.
+const END: &[u8] = b"\r\n\r\n";
+
+/// Finds [`END`].
+pub(crate) fn end_mark() -> &'static memchr::memmem::Finder<'static> {
+    static MARK: LazyLock<memchr::memmem::Finder<'static>> = LazyLock::new(|| memchr::memmem::Finder::new(END));
+    &MARK
 }
 
 impl Default for Bounds {
@@ -130,9 +140,16 @@ impl Head {
         self.settled = Settled::default();
     }
 
-    /// Looks for the empty line. Every line feed on the way follows a carriage return.
+    /// Looks for the empty line. What goes on for longer is looked at line by line, so that a fault is told before the end.
     fn find_end(&mut self, input: &[u8], bounds: &Bounds) -> Result<Option<usize>, Refused> {
         let from = self.looked_at.min(input.len());
+        let from_mark = from.saturating_sub(END.len() - 1);
+        if let Some(at) = end_mark().find(&input[from_mark..]) {
+            let end = from_mark + at + END.len();
+            if end <= bounds.head_bytes {
+                return Ok(Some(end));
+            }
+        }
         for at in memchr::memchr_iter(b'\n', &input[from..]) {
             let at = from + at;
             if at > bounds.head_bytes {
@@ -176,24 +193,32 @@ impl Head {
         if target.len() > bounds.target_bytes {
             return Err(Refused::limit(414, "target_too_long"));
         }
-        if !target.bytes().all(|b| matches!(b, 0x21..=0x7e) && b != b'#') {
+        if !all(target.as_bytes(), |b| matches!(b, 0x21..=0x7e) && b != b'#') {
             return Err(Refused::bad("target"));
         }
         self.version = if version == 0 { Version::Http10 } else { Version::Http11 };
         self.method = Span::within(&self.text, method.as_bytes());
         self.target = Span::within(&self.text, target.as_bytes());
+        // The library is content with lines that end in a line feed alone, and with empty lines in front.
+        let mut strict = self.method.from == 0;
         for line in request.headers.iter() {
             let name = Span::within(&self.text, line.name.as_bytes());
             let value = Span::within(&self.text, line.value.trim_ascii());
+            strict &= self.text[..name.from].ends_with(b"\r\n");
             self.fields.push(Field { name, value, kind: Name::EndToEnd, dropped: false });
         }
-        for field in &mut self.fields {
-            let name = &mut self.text[field.name.from..field.name.to];
-            name.make_ascii_lowercase();
-            field.kind = names::name(name);
+        if !strict {
+            return Err(unparsable);
         }
+        self.name_fields();
         self.split_target()?;
         self.frame(bounds)
+    }
+
+    fn name_fields(&mut self) {
+        for field in &mut self.fields {
+            field.kind = names::lower(&mut self.text[field.name.from..field.name.to]);
+        }
     }
 
     /// Takes scheme and authority off an absolute target (RFC 9112, 3.2.2).
@@ -403,6 +428,11 @@ impl Head {
         text(self.method.of(&self.text))
     }
 
+    /// The bytes of the method, as given.
+    pub(crate) fn method_bytes(&self) -> &[u8] {
+        self.method.of(&self.text)
+    }
+
     /// The first field of this name (lower case) that goes on to the application, if it is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -420,6 +450,11 @@ impl Head {
     pub fn raw_fields(&self) -> impl Iterator<Item = (&str, &[u8], Name)> {
         self.fields.iter().map(|f| (text(f.name.of(&self.text)), f.value.of(&self.text), f.kind))
     }
+}
+
+/// Whether all bytes are such. Looks at every one, which processors do many at a time.
+pub(crate) fn all(bytes: &[u8], such: impl Fn(u8) -> bool) -> bool {
+    bytes.iter().fold(true, |all, b| all & such(*b))
 }
 
 /// Text that was checked to be ASCII before.

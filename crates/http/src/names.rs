@@ -64,9 +64,23 @@ const PROTECTED_NAMES: [&str; 17] = [
     "x-accel-redirect",
 ];
 
+/// Makes a field name lower case and says what it is to a gateway.
+pub(crate) fn lower(spelled: &mut [u8]) -> Name {
+    let mut underscore = false;
+    for byte in &mut *spelled {
+        underscore |= *byte == b'_';
+        byte.make_ascii_lowercase();
+    }
+    if underscore { Name::Underscore } else { name_of_hyphens(spelled) }
+}
+
 /// What a request field of this name, in lower case, is to a gateway.
 #[must_use]
 pub fn name(lower: &[u8]) -> Name {
+    if lower.contains(&b'_') { Name::Underscore } else { name_of_hyphens(lower) }
+}
+
+fn name_of_hyphens(lower: &[u8]) -> Name {
     // The first letter sorts out most names before anything is compared.
     match lower.first() {
         Some(b'h') if lower == b"host" => return Name::Host,
@@ -84,9 +98,6 @@ pub fn name(lower: &[u8]) -> Name {
         Some(b'u') if lower == b"upgrade" => return Name::Upgrade,
         Some(b'e') if lower == b"expect" => return Name::Expect,
         _ => {}
-    }
-    if lower.contains(&b'_') {
-        return Name::Underscore;
     }
     match lower.first() {
         Some(b'h' | b'k' | b'p') if is_hop_by_hop(lower) => Name::HopByHop,

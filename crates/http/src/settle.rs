@@ -2,7 +2,7 @@
 
 use safeconduct_model::{Hardening, OptOuts};
 
-use crate::head::{Field, Head, Span, Version, text};
+use crate::head::{Field, Head, Span, Version, all, text};
 use crate::names::Name;
 use crate::{Bounds, Framing, Refused, path};
 
@@ -185,54 +185,51 @@ impl Head {
 
     /// Takes our cookies out: the session secret, if there is exactly one, and what is left for the application.
     fn settle_cookies(&mut self, ours: &[String]) -> Result<(), Refused> {
-        let mut fields = self.fields.iter().enumerate().filter(|(_, f)| f.kind == Name::Cookie && !f.dropped);
-        let Some((first, _)) = fields.next() else { return Ok(()) };
-        let several = fields.next().is_some();
-        let value = self.fields[first].value;
-        let (mut session, mut sessions, mut foreign, mut own) = (None, 0, false, false);
-        for field in self.fields.iter().filter(|f| f.kind == Name::Cookie) {
-            let bytes = field.value.of(&self.text);
-            if !bytes.iter().all(|b| matches!(b, b'\t' | 0x20..=0x7e)) {
+        let (mut session, mut sessions, mut own, mut seen) = (None, 0, false, 0);
+        let (mut first, rest) = (None, self.text.len());
+        for at in 0..self.fields.len() {
+            let field = &mut self.fields[at];
+            if field.kind != Name::Cookie {
+                continue;
+            }
+            field.dropped = true;
+            let value = field.value;
+            first = first.or(Some(value));
+            seen += 1;
+            if !all(value.of(&self.text), |b| matches!(b, b'\t' | 0x20..=0x7e)) {
                 return Err(Refused::bad("cookie_not_ascii"));
             }
-            for pair in pairs(bytes) {
-                match ours.iter().position(|c| c.as_bytes() == name_of(pair)) {
+            let mut from = value.from;
+            while from < value.to {
+                let (pair, name, secret) = pair(&self.text, Span { from, to: value.to });
+                from = pair.to + 1;
+                let pair = trimmed(&self.text, pair);
+                if pair.from == pair.to {
+                    continue;
+                }
+                match ours.iter().position(|c| c.as_bytes() == name.of(&self.text)) {
                     Some(0) => {
                         (own, sessions) = (true, sessions + 1);
-                        let from = field.value.from + (pair.as_ptr() as usize - bytes.as_ptr() as usize);
-                        let skip = memchr::memchr(b'=', pair).map_or(pair.len(), |at| at + 1);
-                        session = Some(Span { from: from + skip, to: from + pair.len() });
+                        session = Some(secret);
                     }
                     Some(_) => own = true,
-                    None => foreign = true,
+                    None => {
+                        if self.text.len() > rest {
+                            self.text.extend_from_slice(b"; ");
+                        }
+                        self.text.extend_from_within(pair.from..pair.to);
+                    }
                 }
             }
         }
         self.settled.session = session.filter(|_| sessions == 1);
-        self.settled.cookies = match (foreign, own || several) {
+        let foreign = Span { from: rest, to: self.text.len() };
+        self.settled.cookies = match (foreign.from < foreign.to, own || seen > 1) {
             (false, _) => None,
-            (true, false) => Some(value),
-            (true, true) => Some(self.join_cookies(ours)),
+            (true, false) => first,
+            (true, true) => Some(foreign),
         };
-        for field in self.fields.iter_mut().filter(|f| f.kind == Name::Cookie) {
-            field.dropped = true;
-        }
         Ok(())
-    }
-
-    fn join_cookies(&mut self, ours: &[String]) -> Span {
-        let mut rest = Vec::new();
-        for field in self.fields.iter().filter(|f| f.kind == Name::Cookie && !f.dropped) {
-            for pair in pairs(field.value.of(&self.text)) {
-                if !ours.iter().any(|c| c.as_bytes() == name_of(pair)) {
-                    if !rest.is_empty() {
-                        rest.extend_from_slice(b"; ");
-                    }
-                    rest.extend_from_slice(pair);
-                }
-            }
-        }
-        self.put(&rest)
     }
 
     /// Gives a WebSocket that was asked for over HTTP/2 the key that an application over HTTP/1.1 expects (RFC 8441, 5.1).
@@ -300,13 +297,22 @@ impl Head {
     }
 }
 
-/// The pairs of a cookie field.
-fn pairs(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|b| *b == b';').map(<[u8]>::trim_ascii).filter(|p| !p.is_empty())
+/// The first pair of what is left of a cookie field, up to its semicolon; its name, and its value.
+fn pair(text: &[u8], left: Span) -> (Span, Span, Span) {
+    let to = memchr::memchr(b';', left.of(text)).map_or(left.to, |at| left.from + at);
+    let pair = Span { from: left.from, to };
+    let inner = trimmed(text, pair);
+    let equals = memchr::memchr(b'=', inner.of(text)).map_or(inner.to, |at| inner.from + at);
+    let name = trimmed(text, Span { from: inner.from, to: equals });
+    (pair, name, Span { from: inner.to.min(equals + 1), to: inner.to })
 }
 
-fn name_of(pair: &[u8]) -> &[u8] {
-    pair.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii_end()
+/// Without the blanks around it.
+fn trimmed(text: &[u8], span: Span) -> Span {
+    let bytes = span.of(text);
+    let front = bytes.len() - bytes.trim_ascii_start().len();
+    let from = span.from + front;
+    Span { from, to: from + bytes.trim_ascii().len() }
 }
 
 /// The names that a `Connection` field nominates.

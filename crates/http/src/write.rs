@@ -1,9 +1,7 @@
 //! What is written: the request to the application, the answer to the client.
 
-use std::io::Write;
-
 use crate::answer::{Answer, ResponseFraming};
-use crate::head::{Head, Version};
+use crate::head::{Field, Head, Span, Version};
 use crate::{Encoder, Framing, Upgrade};
 
 /// What the gateway adds to a request, after everything of the kind was taken out.
@@ -38,43 +36,32 @@ impl Head {
     /// Writes the canonical request for an application over HTTP/1.1 and says how its body is to be encoded. `host` is the
     /// canonical authority.
     pub fn write_request(&self, host: &str, own: &Own<'_>, out: &mut Vec<u8>) -> Encoder {
-        for part in [self.method(), " ", self.path()] {
-            out.extend_from_slice(part.as_bytes());
+        put(out, &[self.method_bytes(), b" ", self.settled.path.of(&self.text)]);
+        if let Some(query) = self.settled.query {
+            put(out, &[b"?", query.of(&self.text)]);
         }
-        if let Some(query) = self.query() {
-            out.push(b'?');
-            out.extend_from_slice(query.as_bytes());
-        }
-        out.extend_from_slice(b" HTTP/1.1\r\n");
-        line(out, "host", host.as_bytes());
-        for field in self.fields.iter().filter(|f| !f.dropped) {
-            raw_line(out, field.name.of(&self.text), field.value.of(&self.text));
-        }
-        if let Some(cookies) = self.cookies() {
-            line(out, "cookie", cookies.as_bytes());
+        put(out, &[b" HTTP/1.1\r\nhost: ", host.as_bytes(), b"\r\n"]);
+        lines(out, &self.text, self.fields.iter().filter(|f| !f.dropped));
+        if let Some(cookies) = self.settled.cookies {
+            put(out, &[b"cookie: ", cookies.of(&self.text), b"\r\n"]);
         }
         let encoder = match self.framing {
             Framing::None => Encoder::Plain,
             Framing::Length(n) => {
-                number_line(out, "content-length", n);
+                length_line(out, n);
                 Encoder::Plain
             }
             Framing::Chunked => {
-                line(out, "transfer-encoding", b"chunked");
+                out.extend_from_slice(CHUNKED);
                 Encoder::Chunked
             }
         };
         if self.upgrade() == Upgrade::WebSocket {
-            line(out, "connection", b"upgrade");
-            line(out, "upgrade", b"websocket");
+            out.extend_from_slice(WEBSOCKET);
         }
-        line(out, "x-forwarded-for", own.client.as_bytes());
-        line(out, "x-forwarded-proto", own.proto.as_bytes());
-        line(out, "x-forwarded-host", host.as_bytes());
-        line(out, "x-request-id", own.request.as_bytes());
-        out.extend_from_slice(own.more);
-        out.extend_from_slice(own.trace);
-        out.extend_from_slice(b"\r\n");
+        put(out, &[b"x-forwarded-for: ", own.client.as_bytes(), b"\r\nx-forwarded-proto: ", own.proto.as_bytes()]);
+        put(out, &[b"\r\nx-forwarded-host: ", host.as_bytes(), b"\r\nx-request-id: ", own.request.as_bytes(), b"\r\n"]);
+        put(out, &[own.more, own.trace, b"\r\n"]);
         encoder
     }
 
@@ -93,56 +80,85 @@ impl Answer {
         for (place, digit) in digits.iter_mut().rev().enumerate() {
             *digit = b'0' + u8::try_from(self.status / 10_u16.pow(u32::try_from(place).unwrap_or(0)) % 10).unwrap_or(0);
         }
-        out.extend_from_slice(b"HTTP/1.1 ");
-        out.extend_from_slice(&digits);
-        out.push(b' ');
-        out.extend_from_slice(self.reason.of(&self.text));
-        out.extend_from_slice(b"\r\n");
-        for (name, value) in self.fields(own.cookies) {
-            raw_line(out, name.as_bytes(), value);
-        }
-        line(out, "x-request-id", own.request.as_bytes());
+        put(out, &[b"HTTP/1.1 ", &digits, b" ", self.reason.of(&self.text), b"\r\n"]);
+        lines(out, &self.text, self.kept(own.cookies));
+        put(out, &[b"x-request-id: ", own.request.as_bytes(), b"\r\n"]);
         let old = own.version == Version::Http10;
         let encoder = match self.framing {
             ResponseFraming::None => {
                 if let Some(n) = self.told_length() {
-                    number_line(out, "content-length", n);
+                    length_line(out, n);
                 }
                 Some(Encoder::Plain)
             }
             ResponseFraming::Length(n) => {
-                number_line(out, "content-length", n);
+                length_line(out, n);
                 Some(Encoder::Plain)
             }
             ResponseFraming::Chunked | ResponseFraming::UntilClose if old => None,
             ResponseFraming::Chunked | ResponseFraming::UntilClose => {
-                line(out, "transfer-encoding", b"chunked");
+                out.extend_from_slice(CHUNKED);
                 Some(Encoder::Chunked)
             }
         };
         if self.is_websocket() {
-            line(out, "connection", b"upgrade");
-            line(out, "upgrade", b"websocket");
+            out.extend_from_slice(WEBSOCKET);
         } else if own.close || encoder.is_none() {
-            line(out, "connection", b"close");
+            out.extend_from_slice(b"connection: close\r\n");
         }
         out.extend_from_slice(b"\r\n");
         encoder
     }
 }
 
-fn line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    raw_line(out, name.as_bytes(), value);
+const CHUNKED: &[u8] = b"transfer-encoding: chunked\r\n";
+const WEBSOCKET: &[u8] = b"connection: upgrade\r\nupgrade: websocket\r\n";
+
+fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    parts.iter().for_each(|part| out.extend_from_slice(part));
 }
 
-fn raw_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
+/// Writes fields as lines. Neighbours that came in canonical spelling are written in one piece.
+fn lines<'f>(out: &mut Vec<u8>, text: &[u8], fields: impl Iterator<Item = &'f Field>) {
+    let mut piece = Span::default();
+    for field in fields {
+        let (name, value) = (field.name, field.value);
+        let line = Span { from: name.from, to: value.to + 2 };
+        let canonical = Span { from: name.to, to: value.from }.of(text) == b": "
+            && Span { from: value.to, to: line.to }.of(text) == b"\r\n";
+        if canonical && piece.to == line.from {
+            piece.to = line.to;
+            continue;
+        }
+        out.extend_from_slice(piece.of(text));
+        piece = if canonical { line } else { Span::default() };
+        if !canonical {
+            put(out, &[name.of(text), b": ", value.of(text), b"\r\n"]);
+        }
+    }
+    out.extend_from_slice(piece.of(text));
 }
 
-fn number_line(out: &mut Vec<u8>, name: &str, n: u64) {
-    // Writing to memory does not fail.
-    let _ = write!(out, "{name}: {n}\r\n");
+fn length_line(out: &mut Vec<u8>, n: u64) {
+    let (mut digits, mut at, mut left) = ([b'0'; 20], 20, n);
+    while left > 0 || at == 20 {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(left % 10).unwrap_or(0);
+        left /= 10;
+    }
+    put(out, &[b"content-length: ", &digits[at..], b"\r\n"]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_is_written_as_the_library_writes_it() {
+        for n in [0, 1, 9, 10, 1_024, 65_536, u64::MAX - 1, u64::MAX] {
+            let mut out = Vec::new();
+            length_line(&mut out, n);
+            assert_eq!(String::from_utf8(out).unwrap(), format!("content-length: {n}\r\n"));
+        }
+    }
 }
