@@ -192,19 +192,15 @@ impl Exchange<'_> {
         memory: &mut Memory,
     ) -> Result<Decided, Box<Refusing>> {
         let (core, control) = (self.core(), &*self.core().control);
+        let (method, path) = (head.method(), head.path());
         let two_way = head.upgrade() == Upgrade::WebSocket;
-        let action = app.action(head.method(), head.path(), two_way);
+        let action = app.action(method, path, two_way);
         let kind = if two_way { LiveKind::WebSocket } else { LiveKind::Exchange };
         for _ in 0..ROUNDS {
             let epoch = core.live.epoch();
-            let (now, clock_ok) = (control.now(), control.clock_ok());
-            let about = About {
-                request: self.id.clone(),
-                method: method_text(head.method()),
-                path: head.path().into(),
-                kind,
-                since: now,
-            };
+            let (now, clock_ok) = control.reading();
+            let about =
+                About { request: self.id.clone(), method: method_text(method), path: path.into(), kind, since: now };
             let asked = Fits {
                 epoch,
                 now,
@@ -214,8 +210,8 @@ impl Exchange<'_> {
                 host: &authority.host,
                 app,
                 action,
-                method: head.method(),
-                path: head.path(),
+                method,
+                path,
             };
             if clock_ok && let Some(standing) = memory.standing(&asked).or_else(|| self.worker.standing(&asked)) {
                 core.metrics.standing(true);

@@ -17,18 +17,32 @@ pub(crate) struct Lease {
     pub(crate) standing: Arc<Standing>,
     entry: Arc<Entry>,
     began: Instant,
+    /// When it ended, if that is known before it is dropped.
+    ended: Option<Instant>,
 }
 
 impl Lease {
     pub(crate) fn new(core: Arc<Core>, standing: Arc<Standing>, entry: Arc<Entry>) -> Self {
         core.metrics.opened(living(entry.about.kind));
-        Self { core, standing, entry, began: Instant::now() }
+        Self { core, standing, entry, began: Instant::now(), ended: None }
     }
 
-    /// The head of the answer is there.
-    pub(crate) fn answered(&self, status: u16) {
+    /// When it was taken.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// The head of the answer is there: now.
+    pub(crate) fn answered(&self, status: u16) -> Instant {
+        let now = Instant::now();
         self.standing.metrics.permitted(status);
-        self.standing.metrics.answered(self.began.elapsed());
+        self.standing.metrics.answered(now.saturating_duration_since(self.began));
+        now
+    }
+
+    /// Gives it back.
+    pub(crate) fn end_at(mut self, now: Instant) {
+        self.ended = Some(now);
     }
 
     pub(crate) fn entry(&self) -> &Arc<Entry> {
@@ -73,7 +87,8 @@ impl Drop for Lease {
         self.standing.detach(&self.entry);
         self.core.metrics.closed(living(self.entry.about.kind));
         let carried = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
-        self.standing.metrics.ended(self.began.elapsed(), carried(&self.entry.up), carried(&self.entry.down));
+        let took = self.ended.unwrap_or_else(Instant::now).saturating_duration_since(self.began);
+        self.standing.metrics.ended(took, carried(&self.entry.up), carried(&self.entry.down));
         // An exchange that ended by itself is told by its verdict; a stream tells its end in any case.
         let streamed = self.entry.about.kind != LiveKind::Exchange && self.entry.opened();
         let (cause, delay) = match self.entry.end() {

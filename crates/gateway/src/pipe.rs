@@ -104,31 +104,31 @@ impl Pipe {
         W: AsyncWrite + Unpin + ?Sized,
     {
         while !self.done {
-            // What was kept goes first, and the first data travel with the head.
             let mut kept = std::mem::take(&mut self.input);
-            let (taken, pushed) = self.push(cx, &kept, writer, count);
-            kept.advance(taken);
+            let (read, pushed) = if self.gathers(kept.len()) {
+                let read = |cx: &mut Context<'_>, bytes: &[u8]| self.push(cx, bytes, writer, count);
+                let (read, pushed) = scratch::gather(&mut kept, reader, cx, read);
+                (Some(read), pushed)
+            } else {
+                let (taken, pushed) = self.push(cx, &kept, writer, count);
+                kept.advance(taken);
+                (None, pushed)
+            };
             self.input = kept;
+            if matches!(read, Some(Poll::Ready(Err(_)))) && !self.ending {
+                return Poll::Ready(Err(PipeError::Read));
+            }
             ready!(pushed)?;
             if self.ending {
                 ready!(Pin::new(&mut *writer).poll_flush(cx)).map_err(|_| PipeError::Write)?;
                 self.done = true;
                 break;
             }
-            let read = if self.input.is_empty() {
-                scratch::poll_pass(reader, cx, |cx, bytes| {
-                    let (taken, pushed) = self.push(cx, bytes, writer, count);
-                    self.input = BytesMut::from(&bytes[taken..]);
-                    (bytes.len(), pushed)
-                })
-            } else {
-                scratch::poll_read(reader, &mut self.input, cx).map_ok(|n| (n, Poll::Ready(Ok(()))))
-            };
             match read {
-                Poll::Ready(Ok((0, _))) if self.decoder.close() => {}
-                Poll::Ready(Ok((0, _)) | Err(_)) => return Poll::Ready(Err(PipeError::Read)),
-                Poll::Ready(Ok((_, pushed))) => ready!(pushed)?,
-                Poll::Pending => {
+                Some(Poll::Ready(Ok(0))) if self.decoder.close() => {}
+                None | Some(Poll::Ready(Ok(1..))) => {}
+                Some(Poll::Ready(_)) => return Poll::Ready(Err(PipeError::Read)),
+                Some(Poll::Pending) => {
                     if self.unflushed && Pin::new(&mut *writer).poll_flush(cx).map_err(|_| PipeError::Write)?.is_ready()
                     {
                         self.unflushed = false;
@@ -138,6 +138,11 @@ impl Pipe {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether more is read before what is there is written, so that both go on in one piece.
+    fn gathers(&self, kept: usize) -> bool {
+        self.data == 0 && self.back.is_empty() && kept <= scratch::HEAD_BYTES && self.decoder.wants(kept)
     }
 
     /// Writes what is staged and what these bytes bring, as far as the other side takes it. Returns how many of the bytes are

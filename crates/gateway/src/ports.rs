@@ -26,6 +26,11 @@ pub trait Control: Send + Sync + 'static {
     /// Whether the clock can be trusted. If not, every ask is denied.
     fn clock_ok(&self) -> bool;
 
+    /// Both, from one look at the clock.
+    fn reading(&self) -> (Timestamp, bool) {
+        (self.now(), self.clock_ok())
+    }
+
     /// The policies and applications that hold now.
     fn snapshot(&self) -> Arc<Snapshot>;
 

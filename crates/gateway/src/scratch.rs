@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 /// The bytes of one read of a body.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
 /// The bytes of one read of what may be a head: what is read of the body behind it is copied once more.
-const HEAD_BYTES: usize = 16 * 1024;
+pub(crate) const HEAD_BYTES: usize = 16 * 1024;
 /// A connection that reads this much at once gets a buffer of its own.
 const LARGE: usize = 8 * 1024;
 /// A buffer that is larger than this is given back when it is empty.
@@ -36,39 +36,45 @@ pub(crate) fn poll_read<R: AsyncRead + Unpin + ?Sized>(
             return tokio_util::io::poll_read_buf(Pin::new(reader), cx, into);
         }
     }
-    poll_some(reader, cx, HEAD_BYTES, |_, bytes| {
-        into.extend_from_slice(bytes);
-        if bytes.len() > LARGE {
+    with_space(|space| {
+        let mut read = ReadBuf::new(&mut space[..HEAD_BYTES]);
+        let polled = Pin::new(reader).poll_read(cx, &mut read);
+        into.extend_from_slice(read.filled());
+        if read.filled().len() > LARGE {
             into.reserve(READ_BYTES);
         }
-        bytes.len()
+        polled.map_ok(|()| read.filled().len())
     })
 }
 
-/// Reads what is there and hands it on, from the memory that it was read into.
-pub(crate) fn poll_pass<R: AsyncRead + Unpin + ?Sized, T>(
+/// Reads what is there behind what was kept and hands both on, in one piece, from the memory that it was read into. `take` says
+/// how many of the bytes it is done with; the rest is kept.
+pub(crate) fn gather<R: AsyncRead + Unpin + ?Sized, T>(
+    kept: &mut BytesMut,
     reader: &mut R,
     cx: &mut Context<'_>,
-    take: impl FnOnce(&mut Context<'_>, &[u8]) -> T,
-) -> Poll<io::Result<T>> {
-    poll_some(reader, cx, READ_BYTES, take)
+    take: impl FnOnce(&mut Context<'_>, &[u8]) -> (usize, T),
+) -> (Poll<io::Result<usize>>, T) {
+    with_space(|space| {
+        let from = kept.len().min(HEAD_BYTES);
+        space[..from].copy_from_slice(&kept[..from]);
+        let mut read = ReadBuf::new(&mut space[from..from + READ_BYTES]);
+        let polled = Pin::new(reader).poll_read(cx, &mut read).map_ok(|()| read.filled().len());
+        let to = from + read.filled().len();
+        let (taken, told) = take(cx, &space[..to]);
+        *kept = BytesMut::from(&space[taken..to]);
+        (polled, told)
+    })
 }
 
-fn poll_some<R: AsyncRead + Unpin + ?Sized, T>(
-    reader: &mut R,
-    cx: &mut Context<'_>,
-    most: usize,
-    take: impl FnOnce(&mut Context<'_>, &[u8]) -> T,
-) -> Poll<io::Result<T>> {
+fn with_space<T>(f: impl FnOnce(&mut [u8]) -> T) -> T {
     let mut space = SCRATCH.with(RefCell::take);
     if space.is_empty() {
-        space = vec![0; READ_BYTES];
+        space = vec![0; HEAD_BYTES + READ_BYTES];
     }
-    let mut read = ReadBuf::new(&mut space[..most]);
-    let polled = Pin::new(reader).poll_read(cx, &mut read);
-    let taken = polled.map_ok(|()| take(cx, read.filled()));
+    let done = f(&mut space);
     SCRATCH.with(|scratch| scratch.replace(space));
-    taken
+    done
 }
 
 /// Gives a large buffer back that is not in use.

@@ -80,6 +80,15 @@ impl Decoder {
         }
     }
 
+    /// Whether the body goes on behind so many bytes of input, as far as is known before they are looked at.
+    #[must_use]
+    pub fn wants(&self, input: usize) -> bool {
+        match &self.0 {
+            Kind::Length(left) => *left > input as u64,
+            Kind::Ended | Kind::Chunked(_) | Kind::UntilClose => !self.ended(),
+        }
+    }
+
     /// Takes the end of the connection: `true` if the body may end so.
     pub fn close(&mut self) -> bool {
         if matches!(self.0, Kind::UntilClose) {

@@ -428,6 +428,12 @@ impl Head {
         text(self.method.of(&self.text))
     }
 
+    /// Whether the method is this one.
+    #[must_use]
+    pub fn is_method(&self, method: &str) -> bool {
+        self.method_bytes() == method.as_bytes()
+    }
+
     /// The bytes of the method, as given.
     pub(crate) fn method_bytes(&self) -> &[u8] {
         self.method.of(&self.text)

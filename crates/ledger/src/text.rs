@@ -8,15 +8,28 @@ pub(crate) fn push_number(mut n: u64, out: &mut Vec<u8>) {
     const DIGITS: usize = 20;
     let mut digits = [b'0'; DIGITS];
     let mut first = DIGITS;
-    loop {
-        first -= 1;
-        digits[first] = b'0' + u8::try_from(n % 10).expect("a digit");
-        n /= 10;
-        if n == 0 {
-            break;
-        }
+    // Two at a time: half as many divisions.
+    while n >= 100 {
+        let pair = n % 100;
+        n /= 100;
+        first -= 2;
+        digits[first] = digit(pair / 10);
+        digits[first + 1] = digit(pair % 10);
     }
+    if n >= 10 {
+        first -= 1;
+        digits[first] = digit(n % 10);
+        n /= 10;
+    }
+    first -= 1;
+    digits[first] = digit(n);
     out.extend_from_slice(&digits[first..]);
+}
+
+/// One decimal digit.
+#[expect(clippy::cast_possible_truncation, reason = "it is below ten")]
+fn digit(n: u64) -> u8 {
+    b'0' + n as u8
 }
 
 /// Appends a number that may be negative in decimal.

@@ -36,17 +36,25 @@ impl Clock {
 
     /// The present instant. Never before an instant that was given out.
     pub fn now(&self) -> Timestamp {
+        self.reading().0
+    }
+
+    /// The present instant, and whether the clock [is reliable](Self::is_reliable).
+    pub fn reading(&self) -> (Timestamp, bool) {
         let shown = system_millis().saturating_add(self.shift.load(Ordering::Relaxed));
-        let last = self.last.fetch_max(shown, Ordering::Relaxed);
-        Timestamp::from_millis(last.max(shown))
+        let mut last = self.last.load(Ordering::Relaxed);
+        // Several threads ask within a millisecond: most find it written.
+        if shown > last {
+            last = self.last.fetch_max(shown, Ordering::Relaxed);
+        }
+        (Timestamp::from_millis(last.max(shown)), is_near(shown, last))
     }
 
     /// Whether the system's clock did not step back beyond tolerance. While it is behind, nothing can be dated.
     #[must_use]
     pub fn is_reliable(&self) -> bool {
         let shown = system_millis().saturating_add(self.shift.load(Ordering::Relaxed));
-        let behind = self.last.load(Ordering::Relaxed).saturating_sub(shown);
-        behind <= i64::try_from(TOLERANCE.millis()).unwrap_or(i64::MAX)
+        is_near(shown, self.last.load(Ordering::Relaxed))
     }
 
     /// Moves a shifted clock forward to `to`. It cannot be moved back.
@@ -62,6 +70,11 @@ impl Clock {
     pub fn uptime(&self) -> Duration {
         Duration::from_millis(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
+}
+
+/// Whether a clock that shows one instant is not far behind one that was given out.
+fn is_near(shown: i64, last: i64) -> bool {
+    last.saturating_sub(shown) <= i64::try_from(TOLERANCE.millis()).unwrap_or(i64::MAX)
 }
 
 /// The system's clock as it is: for certificates, which others check by their own clocks.
@@ -86,7 +99,7 @@ mod tests {
         let first = clock.now();
         assert!(first.millis() >= 1_790_000_000_000 && clock.is_reliable());
         clock.shift.fetch_sub(60_000, Ordering::Relaxed);
-        assert!(!clock.is_reliable());
+        assert!(!clock.is_reliable() && !clock.reading().1);
         assert_eq!(clock.now(), first);
         clock.shift.fetch_add(60_000, Ordering::Relaxed);
         assert!(clock.is_reliable());

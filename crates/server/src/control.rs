@@ -34,6 +34,10 @@ impl Control for Desk {
         self.house.clock.is_reliable()
     }
 
+    fn reading(&self) -> (Timestamp, bool) {
+        self.house.clock.reading()
+    }
+
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.house.current.load().snapshot)
     }

@@ -87,7 +87,7 @@ where
             self.status = self.answer.status();
             return Box::pin(self.upgrade(&id, up, upward, lease)).await;
         }
-        lease.answered(self.answer.status());
+        let answered = lease.answered(self.answer.status());
         self.status = self.answer.status();
         let close = !self.head.persistent() || shutdown.is_cancelled();
         let mut out = upward.pipe.front();
@@ -98,7 +98,7 @@ where
         let close = close || encoder.is_none();
         let decoder = Decoder::answer(self.answer.framing(), &worker.core.answer_bounds);
         let mut down = Pipe::new(out, decoder, encoder.unwrap_or(Encoder::Plain), std::mem::take(&mut up.input));
-        self.patience.set(worker.core.limits.body_idle);
+        self.patience.set_from(answered.into(), worker.core.limits.body_idle);
         let relayed = std::future::poll_fn(|cx| self.poll_down(cx, &mut up, &mut upward, &mut down, &lease)).await;
         let (out, left) = down.into_parts();
         self.out = out;
@@ -110,8 +110,9 @@ where
                     || self.head.header("authorization").is_some_and(|a| binds_connection(a.as_bytes()));
                 if self.answer.persistent() && !bound && !lease.entry().is_lost() {
                     // The lease ends first: a later cut must not touch a connection that serves another.
-                    drop(lease);
-                    worker.pools.give_back(up);
+                    let now = std::time::Instant::now();
+                    lease.end_at(now);
+                    worker.pools.give_back(up, now);
                 }
                 if close { Next::Close } else { Next::Keep }
             }
@@ -211,7 +212,7 @@ where
         let mut continued = !self.head.expects_continue();
         let mut lost = 0;
         loop {
-            let resting = if lost == 0 { worker.pools.take(&lease.standing) } else { None };
+            let resting = if lost == 0 { worker.pools.take(&lease.standing, lease.began()) } else { None };
             let mut up = match resting {
                 Some(up) => up,
                 None => {
@@ -244,7 +245,7 @@ where
             let input = std::mem::take(&mut self.input);
             let mut upward = Upward { pipe: Pipe::new(out, decoder, encoder, input), seen: 0 };
             let safe = !upward.pipe.has_body() && is_idempotent(self.head.method());
-            let now = Instant::now();
+            let now = if lost == 0 { lease.began().into() } else { Instant::now() };
             up.patience.set_from(now, worker.core.limits.first_byte);
             self.patience.set_from(now, worker.core.limits.body_idle);
             let mut interim = 0;
@@ -305,7 +306,7 @@ where
                 }
             }
         }
-        let to_head = self.head.method() == "HEAD";
+        let to_head = self.head.is_method("HEAD");
         let mut grown = !up.input.is_empty();
         loop {
             if grown {

@@ -203,6 +203,7 @@ where
     ) -> Poll<Heard> {
         let limits = &self.worker.core.limits;
         let mut grown = !self.input.is_empty();
+        let mut begun = false;
         loop {
             if grown {
                 match self.head.read_h1(&self.input, &self.worker.core.bounds) {
@@ -219,11 +220,13 @@ where
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Heard::Gone),
                 Poll::Ready(Ok(_)) => {
                     grown = true;
-                    if began {
-                        self.patience.set(limits.head_read);
-                    }
+                    begun |= began;
                 }
                 Poll::Pending => {
+                    // Most heads are there at once: the clock is read for the others.
+                    if begun {
+                        self.patience.set(limits.head_read);
+                    }
                     if self.input.is_empty() && stopping.as_mut().poll(cx).is_ready() {
                         return Poll::Ready(Heard::Stopping);
                     }

@@ -25,7 +25,7 @@ where
         let (head, mut body) = response.into_parts();
         let status = head.status.as_u16();
         self.status = status;
-        let to_head = self.head.method() == "HEAD";
+        let to_head = self.head.is_method("HEAD");
         let bodiless = status < 200 || matches!(status, 204 | 304);
         let mut out = std::mem::take(&mut self.out);
         out.clear();

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -51,15 +52,17 @@ impl Download {
     /// The exchange is over in good order: its connection serves others.
     fn finish(&mut self) {
         self.over = true;
-        let lost = self.lease.as_ref().is_none_or(|l| l.entry().is_lost());
+        let (lost, now) = (self.lease.as_ref().is_none_or(|l| l.entry().is_lost()), Instant::now());
         // The lease ends first: a later cut must not touch a connection that serves another.
-        drop(self.lease.take());
+        if let Some(lease) = self.lease.take() {
+            lease.end_at(now);
+        }
         if let Some(up) = self.up.take()
             && self.keep
             && !lost
             && self.upload.is_done()
         {
-            self.worker.pools.give_back(up);
+            self.worker.pools.give_back(up, now);
         }
     }
 }

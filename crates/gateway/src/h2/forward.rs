@@ -72,7 +72,7 @@ pub(super) async fn forward(
     if framing == ResponseFraming::None && upload.is_done() {
         if keep && !lease.entry().is_lost() {
             drop(lease);
-            worker.pools.give_back(up);
+            worker.pools.give_back(up, std::time::Instant::now());
         }
     } else {
         *response.body_mut() = boxed(Download::new(Arc::clone(worker), up, upload, decoder, framing, lease, keep));
@@ -153,7 +153,7 @@ async fn send(
     let (worker, app) = (&shared.worker, &lease.standing.target);
     let mut lost = 0;
     loop {
-        let resting = if lost == 0 { worker.pools.take(&lease.standing) } else { None };
+        let resting = if lost == 0 { worker.pools.take(&lease.standing, lease.began()) } else { None };
         let mut up = match resting {
             Some(up) => up,
             None => tokio::select! {
@@ -222,7 +222,7 @@ impl Exchanging {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
             }
         }
-        let to_head = head.method() == "HEAD";
+        let to_head = head.is_method("HEAD");
         let mut grown = !self.up.input.is_empty();
         loop {
             if grown {

@@ -125,7 +125,7 @@ async fn handle_head(shared: &Arc<Shared>, mut request: Request<Incoming>, head:
         Err(refused) => return unread.refuse(&refused, None),
     };
     let exchange = Exchange { worker, client: behind.as_ref().unwrap_or(&shared.client), id: id.clone() };
-    if head.method() == "CONNECT"
+    if head.is_method("CONNECT")
         && !head.is_extended_connect()
         && let Some(upgrade) = upgrade
     {

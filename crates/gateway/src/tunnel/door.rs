@@ -81,7 +81,7 @@ pub(crate) async fn websocket(
 ) -> Result<(Opened, Response<Body>), Response<Body>> {
     let id = &exchange.id;
     let headers = raw_headers(head);
-    let Some(accept) = accept(&headers).filter(|_| head.method() == "GET") else {
+    let Some(accept) = accept(&headers).filter(|_| head.is_method("GET")) else {
         return Err(exchange.refuse(&Refused::bad("no_websocket"), Some(app)));
     };
     let knock = Knock { id, app, authority, headers: &headers, method: "GET", client: exchange.client };
@@ -109,7 +109,7 @@ fn raw_headers(head: &Head) -> HeaderMap {
 
 /// The answer that a request for a WebSocket over HTTP/1.1 waits for; nothing if it asks for none.
 pub(crate) fn accepted(head: &Head) -> Option<HeaderValue> {
-    accept(&raw_headers(head)).filter(|_| head.method() == "GET")
+    accept(&raw_headers(head)).filter(|_| head.is_method("GET"))
 }
 
 /// The answer to the key of a WebSocket; nothing if the request asks for none, or for another version.

@@ -1,7 +1,7 @@
 //! Connections to applications over HTTP/1.1: kept for a while, by one thread, never shared where a connection carries a login.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -80,7 +80,7 @@ pub(crate) struct Pools {
     limits: Now,
     sites: Option<Arc<dyn Sites>>,
     tls: Option<UpstreamTls>,
-    idle: Mutex<HashMap<Arc<str>, Vec<Idle>>>,
+    idle: Mutex<BTreeMap<Arc<str>, Vec<Idle>>>,
     /// Connections over HTTP/2.
     shared: Mutex<HashMap<Arc<str>, Common>>,
 }
@@ -109,12 +109,13 @@ impl Pools {
     }
 
     /// A resting connection to the application, if there is a usable one.
-    pub(crate) fn take(&self, standing: &Standing) -> Option<Up> {
+    pub(crate) fn take(&self, standing: &Standing, now: Instant) -> Option<Up> {
         let app = &standing.target;
         let mut idle = lock(&self.idle);
         let resting = idle.get_mut(&*key(app))?;
         while let Some(Idle { mut up, since }) = resting.pop() {
-            if since.elapsed() < self.limits.upstream_idle_for && !up.leaves() && up.io.is_quiet() {
+            if now.saturating_duration_since(since) < self.limits.upstream_idle_for && !up.leaves() && up.io.is_quiet()
+            {
                 up.reused = true;
                 up.open.resume();
                 return Some(up);
@@ -187,20 +188,23 @@ impl Pools {
     }
 
     /// Takes a connection back whose exchange has ended in order. Bytes that nobody asked for are never the next answer.
-    pub(crate) fn give_back(&self, mut up: Up) {
+    pub(crate) fn give_back(&self, mut up: Up, now: Instant) {
         if !up.input.is_empty() || up.leaves() {
             return;
         }
         scratch::shrink(&mut up.input);
         up.patience.clear();
         let mut idle = lock(&self.idle);
-        if idle.len() >= UPSTREAMS && !idle.contains_key(&up.key) {
-            idle.clear();
+        if !idle.contains_key(&up.key) {
+            if idle.len() >= UPSTREAMS {
+                idle.clear();
+            }
+            idle.insert(Arc::clone(&up.key), Vec::new());
         }
-        let resting = idle.entry(Arc::clone(&up.key)).or_default();
+        let Some(resting) = idle.get_mut(&up.key) else { return };
         if resting.len() < self.limits.upstream_idle {
             up.open.rest();
-            resting.push(Idle { up, since: Instant::now() });
+            resting.push(Idle { up, since: now });
         }
     }
 
