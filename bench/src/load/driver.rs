@@ -19,6 +19,9 @@ use super::line::{Got, Line};
 const BUFFER: usize = 256 * 1024;
 /// So many errors are enough to give up.
 const MAX_ERRORS: usize = 20;
+/// The schedule of the open loop counts in steps of 250 µs: what falls into one goes out at its begin, as one burst. To wake up
+/// for each request would take as much of the core as the requests do.
+const TICK: u64 = 250_000;
 /// Nothing happens for so long at most.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -281,7 +284,7 @@ fn nanos(time: Duration) -> u64 {
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a run of seconds is far below 2^52 ns")]
 fn due(n: u64, gap: f64) -> u64 {
-    (n as f64 * gap) as u64
+    (n as f64 * gap) as u64 / TICK * TICK
 }
 
 #[cfg(test)]

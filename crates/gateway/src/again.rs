@@ -30,6 +30,8 @@ struct Judged {
 /// What was decided again about one standing.
 struct Again {
     judged: Vec<Judged>,
+    /// Those that lost their permit.
+    lost: Vec<Arc<Entry>>,
     /// The facts as they are now.
     ask: Ask,
     mode: Mode,
@@ -37,8 +39,9 @@ struct Again {
 }
 
 impl Core {
-    /// Asks policy once more about what rests on these standings; anything but a recorded yes cuts it. All that must go is let
-    /// go before anything is recorded.
+    /// Asks policy once more about what rests on these standings; anything but a recorded yes cuts it. All verdicts fall before
+    /// anything is let go, since who is let go keeps the machine busy; and all that must go is let go before anything is
+    /// recorded.
     pub(crate) fn decide_again(&self, standings: &[Arc<Standing>], cause: CutCause, since: Instant) {
         let mut judged = Vec::new();
         for standing in standings {
@@ -49,16 +52,17 @@ impl Core {
                 continue;
             }
             attached.retain(|e| !e.is_lost());
-            let cut = || self.live.kill_all(standing, attached.clone(), cause, since);
-            let judging = AssertUnwindSafe(|| self.judge_again(standing, &attached, cause, since));
-            match catch_unwind(judging) {
+            match catch_unwind(AssertUnwindSafe(|| self.judge_again(standing, &attached))) {
                 Ok(Some(verdicts)) => judged.push((standing, verdicts)),
-                Ok(None) => {}
+                Ok(None) => self.live.kill_all(standing, attached, cause, since),
                 Err(_) => {
-                    cut();
+                    self.live.kill_all(standing, attached, cause, since);
                     self.alarm("a panic while a live connection was decided again; it was cut");
                 }
             }
+        }
+        for (standing, verdicts) in &mut judged {
+            self.live.kill_all(standing, std::mem::take(&mut verdicts.lost), cause, since);
         }
         for (standing, verdicts) in judged {
             let all: Vec<_> = verdicts.judged.iter().flat_map(|j| j.about.iter().cloned()).collect();
@@ -70,20 +74,14 @@ impl Core {
         }
     }
 
-    /// Decides what rests on a standing and lets go what lost its permit; nothing to be recorded if time itself is in doubt.
-    fn judge_again(
-        &self,
-        standing: &Arc<Standing>,
-        attached: &[Arc<Entry>],
-        cause: CutCause,
-        since: Instant,
-    ) -> Option<Again> {
+    /// Decides what rests on a standing; there is no verdict if time itself is in doubt.
+    fn judge_again(&self, standing: &Arc<Standing>, attached: &[Arc<Entry>]) -> Option<Again> {
         let control = &*self.control;
-        if !control.clock_ok() {
-            self.live.kill_all(standing, attached.to_vec(), cause, since);
+        let (now, clock_ok) = control.reading();
+        if !clock_ok {
             return None;
         }
-        let (now, snapshot) = (control.now(), control.snapshot());
+        let snapshot = control.snapshot();
         let target = &standing.target;
         let identity = control.identify(&standing.credentials, &target.id, now);
         let mut ask = (*standing.ask()).clone();
@@ -105,14 +103,13 @@ impl Core {
                 .then(|| permit.until()),
             };
         }
-        let lost = judged.iter().filter(|j| j.holds.is_none()).flat_map(|j| j.about.iter().cloned());
-        self.live.kill_all(standing, lost.collect(), cause, since);
-        Some(Again { judged, ask, mode, now })
+        let lost = judged.iter().filter(|j| j.holds.is_none()).flat_map(|j| j.about.iter().cloned()).collect();
+        Some(Again { judged, lost, ask, mode, now })
     }
 
     /// Records what was decided again. What may go on and cannot be recorded is let go too.
     fn record_again(&self, standing: &Standing, again: Again, cause: CutCause, since: Instant) {
-        let Again { judged, ask, mode, now } = again;
+        let Again { judged, ask, mode, now, .. } = again;
         let mut until: Option<Timestamp> = None;
         for Judged { verdict, about, took_us, ask, holds } in &judged {
             let access = Access { again: true, ..verdict.record(ask, now, mode, *took_us) };

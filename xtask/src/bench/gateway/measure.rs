@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::contestant::{Case, Contestant, HOST, Http, Who};
-use super::process::{Cores, pinned};
+use super::process::{Cores, behind};
 
 /// Connections of HTTP/1.1.
 const CONNECTIONS: usize = 64;
@@ -55,7 +55,7 @@ impl Generator<'_> {
     /// Measures; `rate` requests a second, or as fast as answers come. None if the contestant does not serve this case.
     pub(crate) fn run(&self, on: &Contestant, case: Case, rate: Option<f64>, times: Times) -> Result<Option<Measured>> {
         let Some(spec) = spec(on, case, rate, times, self.upstream) else { return Ok(None) };
-        let mut command = pinned(self.cores.others.as_deref(), self.program);
+        let mut command = behind(self.cores.others.as_deref(), self.program);
         let output = command.args(["load", &spec.to_string()]).stderr(Stdio::inherit()).output();
         let output = output.context("the load generator cannot run")?;
         ensure!(output.status.success(), "the load generator failed on {}, {}", on.who.name(), case.name());

@@ -67,6 +67,7 @@ pub(crate) fn report(
                 };
                 rows.extend(row(&name, metric, unit, figure));
             }
+            rows.extend(row(&name, "added p99", "ms", |who| of(who).and_then(added_p99_ms)));
         }
     }
     if let Some(idle) = idle {
@@ -211,7 +212,7 @@ pub(crate) fn told(row: &Value) -> bool {
     let (case, metric) = (row["case"].as_str().unwrap_or_default(), row["metric"].as_str().unwrap_or_default());
     let closed =
         case.ends_with("closed loop") && ["CPU per request", "answers", "p99", "memory (PSS)"].contains(&metric);
-    let open = case.ends_with("open loop at 50 %") && ["rate", "p50", "p99", "p99.9"].contains(&metric);
+    let open = case.ends_with("open loop at 50 %") && ["rate", "p50", "p99", "p99.9", "added p99"].contains(&metric);
     closed || open || case.contains("WebSockets")
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn run(generator: &Generator<'_>, contestants: &[Contestant], plan: P
             }
         }
     }
-    let rounds = plan.rounds.max(plan.large_rounds);
+    let rounds = plan.open_rounds.max(plan.large_rounds);
     for round in 0..rounds {
         say(format!("open loop, round {} of {rounds} ...", round + 1));
         for case in cases(plan) {
@@ -73,8 +73,8 @@ fn open(
         };
         let rate = saturation * f64::from(level) / 100.0;
         let Some(measured) = generator.run(contestant, case, Some(rate), plan.open)? else { continue };
-        // What the machine itself adds at this rate, right before or after: for the contestant that is judged.
-        let without = match direct.filter(|_| contestant.who == Who::One) {
+        // What there is without a proxy at this rate, right behind: for the contestant that is judged, and one to compare.
+        let without = match direct.filter(|_| matches!(contestant.who, Who::One | Who::Nginx)) {
             Some(direct) => generator.run(direct, case, Some(rate), plan.open)?,
             None => None,
         };
