@@ -53,7 +53,9 @@ pub(crate) async fn relay<C: Carrier + 'static>(
     }
     if ended == Ended::Cut {
         let _ = timeout(FAREWELL, client.part(ended)).await;
-        lease.leave(async move { drop((client, upstream)) });
+        // A stream is reset when nobody holds a part of it any more.
+        drop(client);
+        lease.leave(async move { drop(upstream) });
     } else {
         drop(upstream);
         let _ = timeout(FAREWELL, client.part(ended)).await;
