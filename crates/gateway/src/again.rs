@@ -12,6 +12,7 @@ use safeconduct_policy::{Snapshot, Verdict};
 
 use crate::gateway::{Core, micros};
 use crate::live::{About, Entry};
+use crate::ports::{Receipt, RecordRefused};
 use crate::standing::Standing;
 
 /// Which line a verdict is about; nothing where no rule reads it and one verdict is about all of them.
@@ -38,11 +39,14 @@ struct Again {
     now: Timestamp,
 }
 
+/// How many verdicts about what was let go are recorded at a time; between two times others have their turn.
+const RECORDED_AT_ONCE: usize = 8;
+
 impl Core {
     /// Asks policy once more about what rests on these standings; anything but a recorded yes cuts it. All verdicts fall before
-    /// anything is let go, since who is let go keeps the machine busy; and all that must go is let go before anything is
-    /// recorded.
-    pub(crate) fn decide_again(&self, standings: &[Arc<Standing>], cause: CutCause, since: Instant) {
+    /// anything is let go, since who is let go keeps the machine busy; and all that must go is told before anything is recorded
+    /// about it.
+    pub(crate) fn decide_again(self: &Arc<Self>, standings: &[Arc<Standing>], cause: CutCause, since: Instant) {
         let mut judged = Vec::new();
         for standing in standings {
             let mut attached = standing.attached();
@@ -108,27 +112,60 @@ impl Core {
     }
 
     /// Records what was decided again. What may go on and cannot be recorded is let go too.
-    fn record_again(&self, standing: &Standing, again: Again, cause: CutCause, since: Instant) {
+    fn record_again(self: &Arc<Self>, standing: &Standing, again: Again, cause: CutCause, since: Instant) {
         let Again { judged, ask, mode, now, .. } = again;
         let mut until: Option<Timestamp> = None;
-        for Judged { verdict, about, took_us, ask, holds } in &judged {
-            let access = Access { again: true, ..verdict.record(ask, now, mode, *took_us) };
-            let pattern = Arc::new(Pattern::of(access));
-            for entry in about {
-                let About { request, method, path, .. } = &entry.about;
-                let varying = Varying { request, method, path, decided: now, took_us: *took_us };
-                let recorded = self.control.record_like(&pattern, &varying);
-                if let Some(end) = *holds {
-                    match recorded {
-                        Ok(_) => until = Some(until.map_or(end, |u| u.min(end))),
-                        Err(_) => drop(self.live.kill(entry, cause, since)),
-                    }
+        for Judged { verdict, about, took_us, ask, holds } in judged {
+            let access = Access { again: true, ..verdict.record(&ask, now, mode, took_us) };
+            let repeated = Repeated { pattern: Arc::new(Pattern::of(access)), now, took_us };
+            let Some(end) = holds else {
+                self.record_lost(&repeated, &about);
+                continue;
+            };
+            for entry in &about {
+                match repeated.record(self, entry) {
+                    Ok(_) => until = Some(until.map_or(end, |u| u.min(end))),
+                    Err(_) => drop(self.live.kill(entry, cause, since)),
                 }
             }
         }
         if let Some(until) = until {
             standing.extend(ask, now, until);
         }
+    }
+
+    /// Records the verdicts about what was let go, once it was told: in front of everything that is cleared up behind it.
+    fn record_lost(self: &Arc<Self>, repeated: &Repeated, about: &[Arc<Entry>]) {
+        for part in about.chunks(RECORDED_AT_ONCE) {
+            let (core, repeated, part) = (Arc::clone(self), repeated.clone(), part.to_vec());
+            self.aftermath.leave(&self.tasks, async move {
+                let recording = AssertUnwindSafe(|| {
+                    for refused in part.iter().filter_map(|entry| repeated.record(&core, entry).err()) {
+                        tracing::warn!(error = %refused, "a verdict about what was let go was not recorded");
+                    }
+                });
+                if catch_unwind(recording).is_err() {
+                    core.alarm("a panic while the end of live connections was recorded");
+                }
+            });
+        }
+    }
+}
+
+/// A verdict that several exchanges got.
+#[derive(Clone)]
+struct Repeated {
+    pattern: Arc<Pattern>,
+    now: Timestamp,
+    took_us: u32,
+}
+
+impl Repeated {
+    /// Takes it into the ledger about one of them.
+    fn record(&self, core: &Core, entry: &Entry) -> Result<Box<dyn Receipt>, RecordRefused> {
+        let About { request, method, path, .. } = &entry.about;
+        let varying = Varying { request, method, path, decided: self.now, took_us: self.took_us };
+        core.control.record_like(&self.pattern, &varying)
     }
 }
 
