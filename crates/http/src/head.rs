@@ -122,9 +122,13 @@ impl Head {
     /// # Errors
     /// If it is malformed, could be read in two ways, or meets a bound. The connection ends then.
     pub fn read_h1(&mut self, input: &[u8], bounds: &Bounds) -> Result<Option<usize>, Refused> {
+        // Mostly the input is one head and nothing else: then the empty line need not be looked for.
+        let whole = self.looked_at == 0 && input.len() <= bounds.head_bytes && input.ends_with(END);
+        if whole && self.parse(input, bounds).is_ok() {
+            return Ok(Some(input.len()));
+        }
         let Some(end) = self.find_end(input, bounds)? else { return Ok(None) };
         self.looked_at = 0;
-        self.clear();
         let head = &input[..end];
         match self.parse(head, bounds) {
             Ok(()) => Ok(Some(end)),
@@ -174,6 +178,7 @@ impl Head {
 
     fn parse(&mut self, head: &[u8], bounds: &Bounds) -> Result<(), Refused> {
         let unparsable = Refused::bad("unparsable");
+        self.clear();
         self.text.extend_from_slice(head);
         let mut lines = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_FIELDS];
         let lines = &mut lines[..bounds.header_count.min(MAX_FIELDS)];
