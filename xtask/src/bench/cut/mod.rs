@@ -26,9 +26,11 @@ use crate::tree;
 use company::STAYING;
 use triggers::{Cocked, Device, LINES, Trigger, device};
 
-/// Live connections in all; half of them rest on the fact that goes.
+/// Live connections in all.
 const CONNECTIONS: usize = 10_000;
 const QUICK_CONNECTIONS: usize = 800;
+/// The part of them that rests on the fact that goes: half of all, and as many as a busy person may have.
+const PARTS: [usize; 2] = [2, 100];
 /// The kinds of which there are equally many.
 const KINDS: [&str; 6] = ["websocket", "events", "exchange", "stream", "websocket2", TUNNEL];
 /// The kind that another program carries.
@@ -54,6 +56,8 @@ const SETTLE_MS: u64 = 1_500;
 #[derive(Clone, Debug)]
 pub(crate) struct Pulled {
     pub trigger: Trigger,
+    /// How many connections rested on the fact.
+    pub at_once: usize,
     /// As the clients tell it.
     pub told: Value,
     /// The load beside it.
@@ -76,10 +80,18 @@ pub(crate) fn cut(options: &[&str]) -> Result<bool> {
     let before = load();
     let wanted = if quick { QUICK_CONNECTIONS } else { CONNECTIONS };
     let connections = wanted.min(descriptors()?.saturating_sub(SPARE) * KINDS.len() / DESCRIPTORS);
-    let stage = Stage::put_up(place, &bench, &ours)?;
-    let pulled = stage.play(connections / 2)?;
-    let errors = stage.server.running.said().lines().filter(|l| l.contains("ERROR") || l.contains("panicked")).count();
-    let report = report::report(&pulled, connections, errors, &stage.place.cores, &before, quick);
+    let cores = place.cores.clone();
+    let (mut pulled, mut errors) = (Vec::new(), 0);
+    for part in PARTS {
+        // Each begins anew: a person who was deactivated comes back to no second part.
+        let place = Place { folder: place.folder.join(format!("one-in-{part}")), cores: cores.clone() };
+        let ending = (connections / part).max(KINDS.len());
+        let stage = Stage::put_up(place, &bench, &ours)?;
+        pulled.extend(stage.play(connections - ending, ending)?);
+        let log = stage.server.running.said();
+        errors += log.lines().filter(|l| l.contains("ERROR") || l.contains("panicked")).count();
+    }
+    let report = report::report(&pulled, connections, errors, &cores, &before, quick);
     say(table(&super::rows(&report)));
     goals_told(&report).iter().for_each(say);
     let file = write(&root, "bench", "cut", &report)?;
@@ -123,32 +135,32 @@ impl Stage {
         Ok(Self { place, bench: bench.to_owned(), server, clients: clients.into(), _upstream: upstream })
     }
 
-    fn play(&self, half: usize) -> Result<Vec<Pulled>> {
-        let staying = self.arrives(STAYING, HOST, LINES, None, half)?;
+    fn play(&self, stay: usize, end: usize) -> Result<Vec<Pulled>> {
+        let staying = self.arrives(STAYING, HOST, LINES, None, stay)?;
         let mut kept = Vec::new();
-        say(format!("{half} connections that stay ..."));
+        say(format!("{stay} connections that stay, {end} that end ..."));
         for (n, kind) in KINDS.iter().enumerate() {
             let name = format!("staying {kind}");
-            self.open(&name, kind, &staying, share(half, n), 1)?;
+            self.open(&name, kind, &staying, share(stay, n), 1)?;
             kept.push(name);
         }
         let mut all = Vec::new();
         for trigger in Trigger::ALL {
             say(format!("{} ...", trigger.name()));
-            let pulled = self.pull(trigger, &staying, &kept, half);
+            let pulled = self.pull(trigger, &staying, &kept, end);
             all.push(pulled.with_context(|| trigger.name().to_owned())?);
         }
         Ok(all)
     }
 
-    fn pull(&self, trigger: Trigger, staying: &Someone, kept: &[String], half: usize) -> Result<Pulled> {
+    fn pull(&self, trigger: Trigger, staying: &Someone, kept: &[String], end: usize) -> Result<Pulled> {
         let own = if trigger == Trigger::Posture { Some(device(&self.server, trigger.person())?) } else { None };
-        let ending = self.arrives(trigger.person(), trigger.host(), trigger.lines(), own, half)?;
+        let ending = self.arrives(trigger.person(), trigger.host(), trigger.lines(), own, end)?;
         let cocked = Cocked::of(trigger, &self.server, ending.device.as_ref())?;
         let mut names = Vec::new();
         for (n, kind) in KINDS.iter().enumerate() {
             let name = format!("{} {kind}", trigger.person());
-            self.open(&name, kind, &ending, share(half, n), 2)?;
+            self.open(&name, kind, &ending, share(end, n), 2)?;
             names.push(name);
         }
         self.hear(&json!({ "probe": self.order("ending", "events", &ending, Some("/1k"), 1, 3) }))?;
@@ -168,7 +180,7 @@ impl Stage {
         let load = serde_json::from_slice(&output.stdout).context("the load generator told no figures")?;
         names.extend(["ending".to_owned(), "staying".to_owned()]);
         self.hear(&json!({ "forget": { "names": names } }))?;
-        Ok(Pulled { trigger, told, load })
+        Ok(Pulled { trigger, at_once: end, told, load })
     }
 
     /// Somebody signs in, goes to an application, and has ports for their part of so many connections to another.
@@ -178,12 +190,12 @@ impl Stage {
         host: &'static str,
         lines: &str,
         device: Option<Device>,
-        half: usize,
+        connections: usize,
     ) -> Result<Someone> {
         let shown = device.as_ref().map(|d| (&*d.certificate, &*d.key));
         let jar: Jar = self.server.sign_in(person, host, "/1k", shown)?;
         let machine = Machine::sign_in(&self.place, &self.server, &jar, person)?;
-        let tunnels = KINDS.iter().position(|kind| *kind == TUNNEL).map_or(0, |n| share(half, n));
+        let tunnels = KINDS.iter().position(|kind| *kind == TUNNEL).map_or(0, |n| share(connections, n));
         let ports =
             (0..tunnels.div_ceil(TUNNELS_EACH)).map(|n| machine.listen(lines, shown, n)).collect::<Result<_>>()?;
         Ok(Someone { cookie: jar.of(host)?, host, device, ports })

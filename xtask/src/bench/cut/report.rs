@@ -7,6 +7,7 @@ use crate::bench::gateway::process::Cores;
 use crate::bench::gateway::rounded;
 use crate::bench::machine;
 use crate::bench::svg::{Chart, Series};
+use crate::terminal::spaced;
 
 /// How the times of tunnels are to be read.
 const BEHIND: &str = "the end of a tunnel is seen behind `safeconduct connect`, as its user sees it: that program's share of the \
@@ -23,8 +24,9 @@ pub(crate) fn report(
 ) -> Value {
     let (mut rows, mut goals) = (Vec::new(), Vec::new());
     let mut sums = Sums::default();
+    let most = pulled.iter().map(|one| one.at_once).max().unwrap_or(0);
     for one in pulled {
-        let case = one.trigger.name();
+        let case = one.name();
         let mut row = |metric: &str, unit: &str, ours: f64| {
             rows.push(json!({ "case": case, "metric": metric, "unit": unit, "ours": rounded(ours), "peers": {} }));
         };
@@ -34,7 +36,9 @@ pub(crate) fn report(
             let took = took(group);
             open += group["open"].as_u64().unwrap_or(0);
             early += group["early"].as_u64().unwrap_or(0);
-            row(&format!("{}: p99", kind(group)), "ms", at(&took, 990));
+            if one.at_once == most {
+                row(&format!("{}: p99", kind(group)), "ms", at(&took, 990));
+            }
             all.extend(took);
         }
         all.sort_by(f64::total_cmp);
@@ -45,8 +49,10 @@ pub(crate) fn report(
         row("max", "ms", at(&all, 1_000));
         // With what the load beside it took meanwhile. On a shared machine these two say more than the times.
         let each = |key: &str| one.told[key].as_f64().unwrap_or(0.0) / 1e3 / all.len().max(1) as f64;
-        row("CPU of the gateway for each", "µs", each("cpu_ns"));
-        row("CPU of the clients for each", "µs", each("own_cpu_ns"));
+        if one.at_once == most {
+            row("CPU of the gateway for each", "µs", each("cpu_ns"));
+            row("CPU of the clients for each", "µs", each("own_cpu_ns"));
+        }
         row("not cut", "", missed as f64);
         let wrongly = one.told["wrongly_ended"].as_object().map_or(0, |m| m.values().filter_map(Value::as_u64).sum());
         row("wrongly cut", "", (wrongly + early) as f64);
@@ -89,6 +95,13 @@ pub(crate) fn report(
     })
 }
 
+impl Pulled {
+    /// The trigger and how much rested on it, in words.
+    fn name(&self) -> String {
+        format!("{}, {} at once", self.trigger.name(), spaced(self.at_once as u64))
+    }
+}
+
 /// What all triggers came to together.
 #[derive(Default)]
 struct Sums {
@@ -102,7 +115,8 @@ struct Sums {
 pub(crate) fn drawing(pulled: &[Pulled]) -> String {
     const COLOURS: [&str; 9] =
         ["#000000", "#0072b2", "#56b4e9", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#999999", "#7a5195"];
-    let series = pulled.iter().zip(COLOURS).map(|(one, colour)| {
+    let most = pulled.iter().map(|one| one.at_once).max().unwrap_or(0);
+    let series = pulled.iter().filter(|one| one.at_once == most).zip(COLOURS).map(|(one, colour)| {
         let groups = one.told["ended"].as_array().into_iter().flatten();
         let mut all: Vec<f64> = groups.flat_map(took).collect();
         all.sort_by(f64::total_cmp);
@@ -164,7 +178,7 @@ mod tests {
                 { "name": "staying", "no_after": 0 },
             ],
         });
-        Pulled { trigger: Trigger::LeftGroup, told, load: json!({ "answers": 100, "errors": [] }) }
+        Pulled { trigger: Trigger::LeftGroup, at_once: 2, told, load: json!({ "answers": 100, "errors": [] }) }
     }
 
     fn holds(pulled: &Pulled) -> Vec<bool> {
