@@ -8,6 +8,7 @@ use rustls::NamedGroup::X25519MLKEM768;
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::tls::hello::Replayed;
 use crate::tls::turn::RECORD_BYTES;
 
 #[tokio::test]
@@ -43,6 +44,9 @@ async fn bodies_of_every_size_arrive_both_ways_and_end_cleanly() {
     }
 }
 
+/// How long a case may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 fn sizes(most: usize) -> impl Strategy<Value = Vec<usize>> {
     proptest::collection::vec(prop_oneof![1..40usize, 1..most], 1..8)
 }
@@ -55,7 +59,7 @@ proptest! {
         room in prop_oneof![1..50usize, 50..100_000usize],
         up in sizes(40_000), down in sizes(40_000), reads in sizes(30_000), flushes in any::<bool>()
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let (sent, heard) = runtime.block_on(both_ways(VERSIONS[version], room, &up, &down, &reads, flushes));
         let total = |sizes: &[usize]| body(sizes.iter().sum());
         prop_assert!(sent == total(&up), "up");
@@ -73,53 +77,58 @@ async fn both_ways(
     reads: &[usize],
     flushes: bool,
 ) -> (Vec<u8>, Vec<u8>) {
-    let (server, client) = pair(version, room).await;
-    let (mut server_in, mut server_out) = tokio::io::split(server);
-    let (mut client_in, mut client_out) = tokio::io::split(client);
-    let all_up = body(up.iter().sum());
-    let all_down = body(down.iter().sum());
-    let client_writes = async {
-        let mut rest = &all_up[..];
-        for n in up {
-            client_out.write_all(&rest[..*n]).await.unwrap();
-            rest = &rest[*n..];
-            if flushes {
-                client_out.flush().await.unwrap();
+    let pki = pki();
+    let (ours, theirs) = duplex(room);
+    let (all_up, all_down) = (body(up.iter().sum()), body(down.iter().sum()));
+    let client = async {
+        let connector = TlsConnector::from(Arc::new(pki.client(version, "h2", None)));
+        let (mut input, mut output) = tokio::io::split(connector.connect(name(), theirs).await.unwrap());
+        let writing = async {
+            let mut rest = &all_up[..];
+            for n in up {
+                output.write_all(&rest[..*n]).await.unwrap();
+                rest = &rest[*n..];
+                if flushes {
+                    output.flush().await.unwrap();
+                }
             }
-        }
-        client_out.shutdown().await.unwrap();
-    };
-    let server_writes = async {
-        let mut at = 0;
-        for n in down {
-            let end = at + n;
-            while at < end {
-                let (a, b) = all_down[at..end].split_at((end - at) / 3);
-                at += server_out.write_vectored(&[IoSlice::new(a), IoSlice::new(&[]), IoSlice::new(b)]).await.unwrap();
-            }
-            if flushes {
-                server_out.flush().await.unwrap();
-            }
-        }
-        server_out.shutdown().await.unwrap();
-    };
-    let server_reads = async {
-        let (mut all, mut space) = (Vec::new(), vec![0; 40_000]);
-        for n in reads.iter().cycle() {
-            match server_in.read(&mut space[..*n]).await.unwrap() {
-                0 => break,
-                n => all.extend_from_slice(&space[..n]),
-            }
-        }
-        all
-    };
-    let client_reads = async {
+            output.shutdown().await.unwrap();
+        };
         let mut all = Vec::new();
-        client_in.read_to_end(&mut all).await.unwrap();
+        let ((), read) = tokio::join!(writing, input.read_to_end(&mut all));
+        read.unwrap();
         all
     };
-    let ((), (), heard_up, heard_down) = tokio::join!(client_writes, server_writes, server_reads, client_reads);
-    (heard_up, heard_down)
+    let server = async {
+        let (mut input, mut output) = tokio::io::split(Stream::accept(ours, pki.server(), vec![]).await.unwrap());
+        let writing = async {
+            let mut at = 0;
+            for n in down {
+                let end = at + n;
+                while at < end {
+                    let (a, b) = all_down[at..end].split_at((end - at) / 3);
+                    at += output.write_vectored(&[IoSlice::new(a), IoSlice::new(&[]), IoSlice::new(b)]).await.unwrap();
+                }
+                if flushes {
+                    output.flush().await.unwrap();
+                }
+            }
+            output.shutdown().await.unwrap();
+        };
+        let reading = async {
+            let (mut all, mut space) = (Vec::new(), vec![0; 40_000]);
+            for n in reads.iter().cycle() {
+                match input.read(&mut space[..*n]).await.unwrap() {
+                    0 => break,
+                    n => all.extend_from_slice(&space[..n]),
+                }
+            }
+            all
+        };
+        tokio::join!(writing, reading).1
+    };
+    let both = tokio::time::timeout(PATIENCE, async { tokio::join!(server, client) });
+    both.await.expect("nobody waits for ever")
 }
 
 #[tokio::test]
@@ -251,9 +260,8 @@ async fn what_was_read_of_the_hello_before_is_part_of_the_handshake() {
             let mut first = vec![0; 16_384];
             let there = ours.read(&mut first).await.unwrap();
             first.truncate(there);
-            let rest = io::Cursor::new(first.split_off(there.min(n)));
-            let (from, to) = tokio::io::split(ours);
-            Stream::accept(tokio::io::join(rest.chain(from), to), pki.server(), first).await.unwrap()
+            let rest = first.split_off(there.min(n));
+            Stream::accept(Replayed::new(rest, ours), pki.server(), first).await.unwrap()
         };
         let (mut server, client) = tokio::join!(accepting, connector.connect(name(), theirs));
         client.unwrap().write_all(b"hello").await.unwrap();
