@@ -204,10 +204,10 @@ async fn connection(
     let sites = core.sites.as_deref();
     let handshake = Box::pin(timeout(limits.handshake, crate::sites::shake(sites, config, stream))).await;
     drop(shaking);
-    let stream = match handshake {
-        Ok(Ok(stream)) => {
+    let shaken = match handshake {
+        Ok(Ok(shaken)) => {
             core.metrics.handshake(Handshake::Done);
-            stream
+            shaken
         }
         Ok(Err(e)) => {
             core.metrics.handshake(Handshake::Failed);
@@ -220,8 +220,8 @@ async fn connection(
             return None;
         }
     };
-    let stream = Box::new(crate::sites::taken(sites, stream, peer)?);
-    let session = stream.get_ref().1;
+    let stream = crate::sites::taken(sites, shaken, peer)?;
+    let session = stream.session();
     if session.alpn_protocol() == Some(CHALLENGE_PROTOCOL) {
         return None;
     }

@@ -91,7 +91,7 @@ pub use ports::{
     RecordRefused,
 };
 pub use safeconduct_access::{LeaseId, Signal};
-pub use sites::{Io, NoWay, Reached, Sites};
+pub use sites::{Io, NoWay, Reached, Replayed, Sites};
 pub use tls::{Certificates, TlsError, TlsSettings, server_config};
 pub use tunnel::{BoundToken, TokenRefused, TokenShown};
 

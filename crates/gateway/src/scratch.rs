@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::thread::LocalKey;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -18,8 +19,12 @@ const LARGE: usize = 8 * 1024;
 /// A buffer that is larger than this is given back when it is empty.
 const KEPT: usize = 16 * 1024;
 
+type Place = RefCell<Vec<u8>>;
+
 thread_local! {
-    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SCRATCH: Place = const { RefCell::new(Vec::new()) };
+    static WIRE: Place = const { RefCell::new(Vec::new()) };
+    static SEALED: Place = const { RefCell::new(Vec::new()) };
 }
 
 /// Reads what is there to the end of `into`; returns how many bytes came, 0 at the end of the stream.
@@ -68,12 +73,26 @@ pub(crate) fn gather<R: AsyncRead + Unpin + ?Sized, T>(
 }
 
 fn with_space<T>(f: impl FnOnce(&mut [u8]) -> T) -> T {
-    let mut space = SCRATCH.with(RefCell::take);
-    if space.is_empty() {
-        space = vec![0; HEAD_BYTES + READ_BYTES];
+    with(&SCRATCH, HEAD_BYTES + READ_BYTES, f)
+}
+
+/// Where TLS opens what came in. Whoever reads may hold the first place meanwhile, so it is another one.
+pub(crate) fn with_wire<T>(bytes: usize, f: impl FnOnce(&mut [u8]) -> T) -> T {
+    with(&WIRE, bytes, f)
+}
+
+/// Where TLS seals what goes out.
+pub(crate) fn with_sealed<T>(bytes: usize, f: impl FnOnce(&mut [u8]) -> T) -> T {
+    with(&SEALED, bytes, f)
+}
+
+fn with<T>(place: &'static LocalKey<Place>, bytes: usize, f: impl FnOnce(&mut [u8]) -> T) -> T {
+    let mut space = place.take();
+    if space.len() < bytes {
+        space = vec![0; bytes];
     }
     let done = f(&mut space);
-    SCRATCH.with(|scratch| scratch.replace(space));
+    place.set(space);
     done
 }
 

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use rustls::ServerConfig;
-use rustls::server::Acceptor;
 use safeconduct_model::{Application, Reason};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
+
+use crate::tls::edge;
+pub use crate::tls::hello::Replayed;
+use crate::tls::hello::hello;
 
 /// The links to sites.
 pub trait Sites: Send + Sync + 'static {
@@ -23,7 +26,7 @@ pub trait Sites: Send + Sync + 'static {
     fn is_theirs(&self, protocol: Option<&[u8]>) -> bool;
 
     /// Takes a connection of a connector. It returns at once.
-    fn take(&self, stream: TlsStream<TcpStream>, peer: SocketAddr);
+    fn take(&self, stream: TlsStream<Replayed<TcpStream>>, peer: SocketAddr);
 
     /// Opens a connection to an application that names a site, through a connector of it.
     fn dial<'a>(&'a self, app: &'a Application) -> BoxFuture<'a, Result<Reached, NoWay>>;
@@ -67,33 +70,50 @@ impl NoWay {
     }
 }
 
+/// Who is there after the handshake.
+pub(crate) enum Shaken {
+    /// Anybody.
+    Client(Box<edge::Stream<TcpStream>>),
+    /// A connector.
+    Connector(Box<TlsStream<Replayed<TcpStream>>>),
+}
+
 /// The handshake of a connection: by the protocols that the client offers it is known whether a connector comes, and whoever
 /// does has to show a connector's certificate in the handshake.
 pub(crate) async fn shake(
     sites: Option<&dyn Sites>,
     config: Arc<ServerConfig>,
-    stream: TcpStream,
-) -> std::io::Result<TlsStream<TcpStream>> {
-    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-    let theirs = sites.and_then(|sites| {
-        let hello = hello.client_hello();
-        let protocols: Vec<&[u8]> = hello.alpn()?.collect();
-        sites.tls(&protocols)
-    });
-    hello.into_stream(theirs.unwrap_or(config)).await
+    mut stream: TcpStream,
+) -> std::io::Result<Shaken> {
+    let mut first = Vec::new();
+    if let Some(sites) = sites {
+        let hello = hello(&mut stream).await?;
+        first = hello.0;
+        if let Some(theirs) = hello.1.and_then(|hello| {
+            let hello = hello.client_hello();
+            let protocols: Vec<&[u8]> = hello.alpn()?.collect();
+            sites.tls(&protocols)
+        }) {
+            let stream = TlsAcceptor::from(theirs).accept(Replayed::new(first, stream)).await?;
+            return Ok(Shaken::Connector(Box::new(stream)));
+        }
+    }
+    Ok(Shaken::Client(Box::new(edge::Stream::accept(stream, config, first).await?)))
 }
 
 /// Hands a connector's connection over; anybody else's is given back.
 pub(crate) fn taken(
     sites: Option<&dyn Sites>,
-    stream: TlsStream<TcpStream>,
+    shaken: Shaken,
     peer: SocketAddr,
-) -> Option<TlsStream<TcpStream>> {
-    match sites.filter(|sites| sites.is_theirs(stream.get_ref().1.alpn_protocol())) {
-        Some(sites) => {
-            sites.take(stream, peer);
+) -> Option<Box<edge::Stream<TcpStream>>> {
+    match shaken {
+        Shaken::Client(stream) => Some(stream),
+        Shaken::Connector(stream) => {
+            if let Some(sites) = sites.filter(|sites| sites.is_theirs(stream.get_ref().1.alpn_protocol())) {
+                sites.take(*stream, peer);
+            }
             None
         }
-        None => Some(stream),
     }
 }

@@ -1,5 +1,10 @@
 //! TLS at the edge: certificates by server name, optional client certificates, the post-quantum key exchange first.
 
+pub(crate) mod edge;
+pub(crate) mod hello;
+mod kept;
+mod turn;
+
 use std::fmt;
 use std::sync::Arc;
 

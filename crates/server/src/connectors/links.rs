@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use rustls::ServerConfig;
 use safeconduct_connector::house::Sites;
 use safeconduct_connector::words::{DOOR, LINK};
-use safeconduct_gateway::{NoWay, Reached};
+use safeconduct_gateway::{NoWay, Reached, Replayed};
 use safeconduct_model::Application;
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -24,7 +24,7 @@ impl safeconduct_gateway::Sites for Links {
         matches!(protocol, Some(LINK | DOOR))
     }
 
-    fn take(&self, stream: TlsStream<TcpStream>, peer: SocketAddr) {
+    fn take(&self, stream: TlsStream<Replayed<TcpStream>>, peer: SocketAddr) {
         self.0.take(stream, peer);
     }
 
