@@ -47,16 +47,19 @@ async fn bodies_of_every_size_arrive_both_ways_and_end_cleanly() {
 /// How long a case may take.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// The narrowest wire: neither side reads while a part of its handshake waits, so it holds the shortest part, as a socket does.
+const NARROW: usize = 6;
+
 fn sizes(most: usize) -> impl Strategy<Value = Vec<usize>> {
     proptest::collection::vec(prop_oneof![1..40usize, 1..most], 1..8)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 20, ..ProptestConfig::with_cases(24) })]
     #[test]
     fn both_directions_carry_the_same_bytes_in_whatever_steps(
         version in 0..2usize,
-        room in prop_oneof![1..50usize, 50..100_000usize],
+        room in prop_oneof![NARROW..100usize, 100..100_000usize],
         up in sizes(40_000), down in sizes(40_000), reads in sizes(30_000), flushes in any::<bool>()
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
