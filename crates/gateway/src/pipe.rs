@@ -243,7 +243,7 @@ impl Pipe {
 
 #[cfg(test)]
 mod tests {
-    use safeconduct_http::{Bounds, Framing};
+    use safeconduct_http::{Bounds, Framing, ResponseFraming};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
@@ -297,6 +297,82 @@ mod tests {
                 let (all, _) = through(b"hello", step, room, Framing::Length(5), Encoder::Plain).await;
                 assert_eq!(all, b"HEAD hello");
             }
+        }
+    }
+
+    /// A reader that gives these, one after the other, and a writer that notes each write, or takes none.
+    struct Ends {
+        comes: Vec<io::Result<&'static [u8]>>,
+        writes: Vec<usize>,
+        full: bool,
+    }
+
+    impl AsyncRead for Ends {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            out: &mut tokio::io::ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let comes = &mut self.get_mut().comes;
+            if comes.is_empty() {
+                return Poll::Pending;
+            }
+            Poll::Ready(comes.remove(0).map(|bytes| out.put_slice(bytes)))
+        }
+    }
+
+    impl AsyncWrite for Ends {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            let this = self.get_mut();
+            if this.full {
+                return Poll::Pending;
+            }
+            this.writes.push(bytes.len());
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn polled(
+        framing: ResponseFraming,
+        kept: &[u8],
+        comes: Vec<io::Result<&'static [u8]>>,
+        full: bool,
+    ) -> (Ends, Poll<bool>) {
+        let mut reader = Ends { comes, writes: Vec::new(), full };
+        let mut writer = Ends { comes: Vec::new(), writes: Vec::new(), full };
+        let decoder = Decoder::answer(framing, &Bounds::default());
+        let mut pipe = Pipe::new(b"HEAD".to_vec(), decoder, Encoder::Plain, BytesMut::from(kept));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let polled = pipe.poll(&mut cx, &mut reader, &mut writer, &AtomicU64::new(0));
+        (writer, polled.map(|done| done.is_ok()))
+    }
+
+    #[test]
+    fn the_head_what_was_kept_and_what_is_there_go_on_in_one_piece() {
+        let (writer, done) = polled(ResponseFraming::Length(9), b"kept", vec![Ok(b"fresh")], false);
+        assert_eq!((writer.writes, done), (vec![13], Poll::Ready(true)));
+        // What is there already and is everything waits for nothing.
+        let (writer, done) = polled(ResponseFraming::Length(4), b"kept", vec![], false);
+        assert_eq!((writer.writes, done), (vec![8], Poll::Ready(true)));
+        // What is not there yet holds nothing up.
+        let (writer, done) = polled(ResponseFraming::Length(9), b"kept", vec![], false);
+        assert_eq!((writer.writes, done), (vec![8], Poll::Pending));
+    }
+
+    #[test]
+    fn a_break_is_no_end_even_if_the_other_side_takes_nothing() {
+        for full in [false, true] {
+            let broken = vec![Err(io::ErrorKind::ConnectionReset.into()), Ok(&b""[..])];
+            let (_, done) = polled(ResponseFraming::UntilClose, b"", broken, full);
+            assert_eq!(done, Poll::Ready(false), "{full}");
         }
     }
 }
