@@ -41,7 +41,7 @@ pub(crate) fn poll_read<R: AsyncRead + Unpin + ?Sized>(
             return tokio_util::io::poll_read_buf(Pin::new(reader), cx, into);
         }
     }
-    with_space(|space| {
+    with(&SCRATCH, HEAD_BYTES + READ_BYTES, |space| {
         let mut read = ReadBuf::new(&mut space[..HEAD_BYTES]);
         let polled = Pin::new(reader).poll_read(cx, &mut read);
         into.extend_from_slice(read.filled());
@@ -60,9 +60,9 @@ pub(crate) fn gather<R: AsyncRead + Unpin + ?Sized, T>(
     cx: &mut Context<'_>,
     take: impl FnOnce(&mut Context<'_>, &[u8]) -> (usize, T),
 ) -> (Poll<io::Result<usize>>, T) {
-    with_space(|space| {
-        let from = kept.len().min(HEAD_BYTES);
-        space[..from].copy_from_slice(&kept[..from]);
+    let from = kept.len();
+    with(&SCRATCH, from.max(HEAD_BYTES) + READ_BYTES, |space| {
+        space[..from].copy_from_slice(kept);
         let mut read = ReadBuf::new(&mut space[from..from + READ_BYTES]);
         let polled = Pin::new(reader).poll_read(cx, &mut read).map_ok(|()| read.filled().len());
         let to = from + read.filled().len();
@@ -70,10 +70,6 @@ pub(crate) fn gather<R: AsyncRead + Unpin + ?Sized, T>(
         *kept = BytesMut::from(&space[taken..to]);
         (polled, told)
     })
-}
-
-fn with_space<T>(f: impl FnOnce(&mut [u8]) -> T) -> T {
-    with(&SCRATCH, HEAD_BYTES + READ_BYTES, f)
 }
 
 /// Where TLS opens what came in. Whoever reads may hold the first place meanwhile, so it is another one.

@@ -56,8 +56,8 @@ pub(crate) fn pinned(cores: Option<&str>, program: &Path) -> Command {
     command
 }
 
-/// The same, behind others on the same core: the load generator would otherwise keep the upstream from it for as long as a slice of
-/// as a slice of the scheduler lasts.
+/// The same, behind others on the same core: the load generator would otherwise keep the upstream from it for as long as a slice
+/// of the scheduler lasts.
 pub(crate) fn behind(cores: Option<&str>, program: &Path) -> Command {
     let mut command = pinned(cores, Path::new("nice"));
     command.args(["-n", "10"]).arg(program);
