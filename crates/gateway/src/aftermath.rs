@@ -1,5 +1,5 @@
-//! What is left of connections that were cut: the record of the verdict, their other side, their memory, the record of their end. Thousands may be cut at
-//! once, and all of them are told before the first one is cleared up.
+//! What is left of connections that were cut: the record of the verdict, their other side, their memory, the record of their end.
+//! Thousands may be cut at once, and all of them are told before the first one is cleared up.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;

@@ -88,8 +88,8 @@ impl Answer {
             Span { from, to: from + part.len() }
         };
         self.reason = answer.reason.map(|r| place(r.as_bytes())).unwrap_or_default();
-        // The library is content with lines that end in a line feed alone.
-        let mut strict = true;
+        // The library is content with lines that end in a line feed alone, and with empty lines in front.
+        let mut strict = self.text.starts_with(b"HTTP/");
         for line in answer.headers.iter() {
             let (name, value) = (place(line.name.as_bytes()), place(line.value.trim_ascii()));
             strict &= self.text[..name.from].ends_with(b"\r\n");
@@ -232,4 +232,26 @@ pub fn binds_connection(challenge: &[u8]) -> bool {
 fn sets_one_of(value: &[u8], cookies: &[String]) -> bool {
     let name = value.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii();
     cookies.iter().any(|c| c.as_bytes() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_line_feed_is_refused_wherever_it_stands() {
+        let read = |wire: &str| Answer::default().read(wire.as_bytes(), false, &Bounds::default());
+        let good = "HTTP/1.1 200 OK\r\nA: 1\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(read(good), Ok(Some(good.len())));
+        for (at, _) in good.match_indices("\r\n") {
+            let mut bent = good.to_owned();
+            bent.remove(at);
+            // Bent at its very end, the head has none yet.
+            assert_ne!(read(&bent), Ok(Some(bent.len())), "{bent:?}");
+            assert!(read(&format!("{bent}\r\n\r\n")).is_err(), "{bent:?}");
+        }
+        for front in ["\n", "\r\n", "\r\n\n"] {
+            assert!(read(&format!("{front}{good}")).is_err(), "{front:?}");
+        }
+    }
 }
