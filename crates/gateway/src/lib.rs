@@ -50,6 +50,7 @@ mod frames;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gateway;
+mod gather;
 mod h1;
 mod h2;
 mod hops;

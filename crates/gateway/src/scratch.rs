@@ -25,6 +25,7 @@ thread_local! {
     static SCRATCH: Place = const { RefCell::new(Vec::new()) };
     static WIRE: Place = const { RefCell::new(Vec::new()) };
     static SEALED: Place = const { RefCell::new(Vec::new()) };
+    static LENT: Place = const { RefCell::new(Vec::new()) };
 }
 
 /// Reads what is there to the end of `into`; returns how many bytes came, 0 at the end of the stream.
@@ -80,6 +81,17 @@ pub(crate) fn with_wire<T>(bytes: usize, f: impl FnOnce(&mut [u8]) -> T) -> T {
 /// Where TLS seals what goes out.
 pub(crate) fn with_sealed<T>(bytes: usize, f: impl FnOnce(&mut [u8]) -> T) -> T {
     with(&SEALED, bytes, f)
+}
+
+/// Empty memory for as long as one poll lasts.
+pub(crate) fn lend() -> Vec<u8> {
+    LENT.take()
+}
+
+/// Gives it back.
+pub(crate) fn give_back(mut memory: Vec<u8>) {
+    memory.clear();
+    LENT.set(memory);
 }
 
 fn with<T>(place: &'static LocalKey<Place>, bytes: usize, f: impl FnOnce(&mut [u8]) -> T) -> T {

@@ -6,6 +6,7 @@ mod forward;
 mod upload;
 mod websocket;
 
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::answer;
 use crate::body::{Body, boxed, holding};
 use crate::exchange::{Client, Exchange, Memory, Route};
+use crate::gather::Gather;
 use crate::live::lock;
 use crate::span::{Told, Tracing};
 use crate::stop::cancelled;
@@ -69,15 +71,16 @@ where
         .max_local_error_reset_streams(limits.h2_error_resets)
         .keep_alive_interval(limits.h2_ping)
         .keep_alive_timeout(limits.h2_ping);
-    let serving = builder.serve_connection(TokioIo::new(io), service);
+    let io = Gather::new(io);
+    let serving = builder.serve_connection(TokioIo::new(io.clone()), service);
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
+        ended = poll_fn(|cx| io.turn(cx, |cx| serving.as_mut().poll(cx))) => ended,
         () = cancelled(&cut) => Ok(()),
         () = either(cancelled(&shutdown), rest.lasts(limits.idle)) => {
             serving.as_mut().graceful_shutdown();
             tokio::select! {
-                ended = serving.as_mut() => ended,
+                ended = poll_fn(|cx| io.turn(cx, |cx| serving.as_mut().poll(cx))) => ended,
                 () = cancelled(&cut) => Ok(()),
             }
         }

@@ -1,5 +1,6 @@
 //! Applications over HTTP/2: gRPC, and whatever else wants trailers and streams. One connection per thread carries all of them.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 use super::{ForwardError, Io, Open, Target};
 use crate::body::{Body, BodyError, boxed};
 use crate::exchange::{Client, Exchange};
+use crate::gather::Gather;
 use crate::lease::Lease;
 use crate::limits::Limits;
 use crate::live::Entry;
@@ -40,10 +42,11 @@ pub(super) async fn begin(io: Io, limits: &Limits, metrics: &Arc<AppMetrics>) ->
         .keep_alive_interval(limits.h2_ping)
         .keep_alive_timeout(limits.h2_ping);
     let failed = |e: hyper::Error| ForwardError::Connect(e.to_string());
-    let (sender, driver) = builder.handshake(TokioIo::new(io)).await.map_err(failed)?;
+    let io = Gather::new(io);
+    let (sender, mut driver) = builder.handshake(TokioIo::new(io.clone())).await.map_err(failed)?;
     let open = Open::new(metrics);
     tokio::spawn(async move {
-        if let Err(error) = driver.await {
+        if let Err(error) = poll_fn(|cx| io.turn(cx, |cx| Pin::new(&mut driver).poll(cx))).await {
             tracing::debug!(%error, "a connection to an application over HTTP/2 ended");
         }
         drop(open);
