@@ -12,16 +12,19 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 /// The bytes of one read of a body.
 pub(crate) const READ_BYTES: usize = 64 * 1024;
-/// The bytes of one read of what may be a head: what is read of the body behind it is copied once more.
+/// The bytes that a head takes mostly.
 pub(crate) const HEAD_BYTES: usize = 16 * 1024;
-/// A connection that reads this much at once gets a buffer of its own.
-const LARGE: usize = 8 * 1024;
+/// What reads this much at once gets the buffer that it was read into.
+pub(crate) const LARGE: usize = 8 * 1024;
+/// So many buffers for large reads are kept by a thread.
+const SPARES: usize = 4;
 /// A buffer that is larger than this is given back when it is empty.
 const KEPT: usize = 16 * 1024;
 
 type Place = RefCell<Vec<u8>>;
 
 thread_local! {
+    static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
     static SCRATCH: Place = const { RefCell::new(Vec::new()) };
     static WIRE: Place = const { RefCell::new(Vec::new()) };
     static SEALED: Place = const { RefCell::new(Vec::new()) };
@@ -42,15 +45,17 @@ pub(crate) fn poll_read<R: AsyncRead + Unpin + ?Sized>(
             return tokio_util::io::poll_read_buf(Pin::new(reader), cx, into);
         }
     }
-    with(&SCRATCH, HEAD_BYTES + READ_BYTES, |space| {
-        let mut read = ReadBuf::new(&mut space[..HEAD_BYTES]);
-        let polled = Pin::new(reader).poll_read(cx, &mut read);
-        into.extend_from_slice(read.filled());
-        if read.filled().len() > LARGE {
-            into.reserve(READ_BYTES);
-        }
-        polled.map_ok(|()| read.filled().len())
-    })
+    let mut spare = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
+    spare.reserve(HEAD_BYTES + READ_BYTES);
+    let polled = tokio_util::io::poll_read_buf(Pin::new(reader), cx, &mut spare);
+    // Little is copied, so that it holds little memory; much changes hands.
+    if into.is_empty() && spare.len() > LARGE {
+        std::mem::swap(into, &mut spare);
+    } else {
+        into.extend_from_slice(&spare);
+    }
+    put_by(spare);
+    polled
 }
 
 /// Reads what is there behind what was kept and hands both on, in one piece, from the memory that it was read into. `take` says
@@ -61,6 +66,7 @@ pub(crate) fn gather<R: AsyncRead + Unpin + ?Sized, T>(
     cx: &mut Context<'_>,
     take: impl FnOnce(&mut Context<'_>, &[u8]) -> (usize, T),
 ) -> (Poll<io::Result<usize>>, T) {
+    shrink(kept);
     let from = kept.len();
     with(&SCRATCH, from.max(HEAD_BYTES) + READ_BYTES, |space| {
         space[..from].copy_from_slice(kept);
@@ -106,7 +112,19 @@ fn with<T>(place: &'static LocalKey<Place>, bytes: usize, f: impl FnOnce(&mut [u
 
 /// Gives a large buffer back that is not in use.
 pub(crate) fn shrink(buffer: &mut BytesMut) {
-    if buffer.is_empty() && buffer.capacity() > KEPT {
-        *buffer = BytesMut::new();
+    if buffer.is_empty() && buffer.try_reclaim(KEPT) {
+        put_by(std::mem::take(buffer));
+    }
+}
+
+/// Keeps a buffer for a later large read, if it is one and nobody has a part of it.
+fn put_by(mut buffer: BytesMut) {
+    buffer.clear();
+    if buffer.try_reclaim(HEAD_BYTES + READ_BYTES) {
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < SPARES {
+                spare.push(buffer);
+            }
+        });
     }
 }
