@@ -7,7 +7,7 @@
 use super::histogram::Histogram;
 use super::stalls::Stall;
 
-/// Left out before a stall: what was under way when it began.
+/// Left out before a stall: what was under way when it began, which may be one step of the watch before it was seen.
 const BEFORE: u64 = 2_000_000;
 /// Left out behind a stall, in lengths of it: at half of saturation what it held up is worked off after one; two leave room.
 const LENGTHS_BEHIND: u64 = 2;
