@@ -82,9 +82,11 @@ pub(crate) fn watch() -> Result<Noted> {
     let mut noted = Noted::new(began);
     let mut due = began + STEP;
     loop {
+        // Asked first, so that what is told reaches beyond the instant at which the input ended.
+        let last = over.load(Ordering::Acquire);
         sleep_until(due)?;
         due = noted.woke(due, monotonic());
-        if over.load(Ordering::Acquire) {
+        if last {
             return Ok(noted);
         }
     }

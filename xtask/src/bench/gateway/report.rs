@@ -46,8 +46,9 @@ const OPEN: [Metric; 4] = [
     ("CPU per request", "µs", |m| m.cpu_us),
 ];
 
-/// The metrics of undisturbed time in the open loop; none where nobody watched.
-const WATCHED: [(&str, &str, fn(&Measured) -> Option<f64>); 4] = [
+/// The metrics of undisturbed time in the open loop; a measurement has none where nobody watched.
+type CalmMetric = (&'static str, &'static str, fn(&Measured) -> Option<f64>);
+const WATCHED: [CalmMetric; 4] = [
     ("p50, undisturbed", "µs", |m| Some(m.calm()?.p50_us)),
     ("p99, undisturbed", "µs", |m| Some(m.calm()?.p99_us)),
     ("p99.9, undisturbed", "µs", |m| Some(m.calm()?.p999_us)),
