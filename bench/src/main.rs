@@ -28,7 +28,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 const USAGE: &str = "safeconduct-bench engine NAME RULES | scenario NAME ENGINE EACH | groups RULES | corpus FOLDER INTO \
-                     | differential DECISIONS SEED | load SPEC | memory PID | papers FOLDER HOST | hold | serve [AT NAME] | soak IDS";
+                     | differential DECISIONS SEED | load SPEC | stalls | memory PID | papers FOLDER HOST | hold | serve [AT NAME] | soak IDS";
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,6 +46,7 @@ fn main() -> Result<()> {
             differential::run(decisions, seed.parse().context("SEED is a number")?)?;
         }
         ["load", spec] => print(&[load::run(spec)?]),
+        ["stalls"] => print(&[load::stalls()?]),
         ["memory", pid] => print(&[load::memory(pid)?]),
         ["papers", folder, host] => print(&papers::write(Path::new(folder), host)?),
         ["hold"] => runtime()?.block_on(hold::run(|line| println!("{line}")))?,

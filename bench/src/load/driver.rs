@@ -10,10 +10,12 @@ use anyhow::{Context, Result};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 
+use super::calm::Sample;
 use super::histogram::Histogram;
 use super::http1::Http1;
 use super::http2::Http2;
 use super::line::{Got, Line};
+use super::stalls::monotonic;
 
 /// Larger than what one read from the network can decrypt to.
 const BUFFER: usize = 256 * 1024;
@@ -22,6 +24,8 @@ const MAX_ERRORS: usize = 20;
 /// The schedule of the open loop counts in steps of 250 µs: what falls into one goes out at its begin, as one burst. To wake up
 /// for each request would take as much of the core as the requests do.
 const TICK: u64 = 250_000;
+/// Room that is made for answers of the open loop before it begins, at most.
+const ROOM: usize = 4_000_000;
 /// Nothing happens for so long at most.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -59,6 +63,10 @@ pub(crate) struct Seen {
     /// Requests whose instant had come and that were not answered at the end: of the open loop, counted with the time that
     /// they have waited.
     pub left: u64,
+    /// Begin and end of the window, in nanoseconds of the monotonic clock.
+    pub window: (u64, u64),
+    /// Of the open loop: everything that is in the histogram, one by one.
+    pub samples: Vec<Sample>,
     pub errors: Vec<String>,
 }
 
@@ -69,6 +77,7 @@ pub(crate) struct Driver {
     free: VecDeque<(usize, usize)>,
     began: Instant,
     seen: Histogram,
+    samples: Vec<Sample>,
     counting: bool,
     errors: Vec<String>,
     closed: bool,
@@ -90,6 +99,7 @@ impl Driver {
             free,
             began: Instant::now(),
             seen: Histogram::new(),
+            samples: Vec::new(),
             counting: false,
             errors: Vec::new(),
             closed,
@@ -107,7 +117,12 @@ impl Driver {
         let mut buffer = vec![0; BUFFER];
         let mut events = Vec::with_capacity(256);
         let (mut sent, mut start) = (0u64, 0);
+        if let Some(rate) = plan.rate {
+            self.samples.reserve_exact(room(rate, plan));
+        }
         self.began = Instant::now();
+        // The same instant on the clock that the watchers read.
+        let origin = monotonic();
         if gap.is_none() {
             while let Some((at, place)) = self.free.pop_front() {
                 self.ask(at, place, 0)?;
@@ -161,12 +176,18 @@ impl Driver {
         if let Some(gap) = gap {
             let under_way = self.all.iter().flat_map(|c| c.since.iter().copied()).filter(|since| *since != FREE);
             let unsent = (sent..).map(|n| due(n, gap)).take_while(|due| *due < ended);
-            let waited: Vec<u64> = under_way.chain(unsent).map(|since| ended.saturating_sub(since)).collect();
-            left = waited.len() as u64;
-            waited.into_iter().for_each(|ns| self.seen.add(ns));
+            let waiting: Vec<u64> = under_way.chain(unsent).collect();
+            left = waiting.len() as u64;
+            for due in waiting {
+                let latency = ended.saturating_sub(due);
+                self.seen.add(latency);
+                self.samples.push(Sample { due, latency });
+            }
         }
+        self.samples.iter_mut().for_each(|sample| sample.due += origin);
         let seconds = ended.saturating_sub(start) as f64 / 1e9;
-        Ok(Seen { latencies: self.seen, seconds, left, errors: self.errors })
+        let window = (origin + start, origin + ended);
+        Ok(Seen { latencies: self.seen, seconds, left, window, samples: self.samples, errors: self.errors })
     }
 
     fn ask(&mut self, at: usize, place: usize, since: u64) -> Result<()> {
@@ -227,10 +248,14 @@ impl Driver {
         let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let Some(connection) = self.all.get_mut(at) else { return Ok(()) };
         let Connection { talk, since, out, .. } = connection;
-        let (seen, counting) = (&mut self.seen, self.counting);
+        let (seen, samples, counting) = (&mut self.seen, &mut self.samples, self.counting);
         let mut end = |place: usize| {
             if counting {
-                seen.add(now.saturating_sub(since[place]));
+                let latency = now.saturating_sub(since[place]);
+                seen.add(latency);
+                if !self.closed {
+                    samples.push(Sample { due: since[place], latency });
+                }
             }
             since[place] = if self.closed { now } else { FREE };
         };
@@ -280,6 +305,12 @@ pub(crate) const FREE: u64 = u64::MAX;
 
 fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// As many as can be due in all, so that nothing is moved while the load runs.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "what is too much is cut off")]
+fn room(rate: f64, plan: Plan) -> usize {
+    ((rate * (plan.warm + plan.window).as_secs_f64()) as usize).saturating_add(1).min(ROOM)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a run of seconds is far below 2^52 ns")]
@@ -348,9 +379,28 @@ mod tests {
     }
 
     #[test]
+    fn every_answer_of_the_open_loop_is_kept_with_the_instant_it_was_due() {
+        let before = monotonic();
+        // The last ones are not answered any more.
+        let seen = seen(server(40, Duration::from_millis(400), ANSWER), Some(100.0));
+        let after = monotonic();
+        assert!(seen.left > 5 && seen.samples.len() as u64 == seen.latencies.total(), "{}", seen.samples.len());
+        let (begin, end) = seen.window;
+        assert!(before < begin && end < after && end - begin > 400_000_000, "{begin} {end}");
+        let mut again = Histogram::new();
+        seen.samples.iter().for_each(|s| again.add(s.latency));
+        assert_eq!(again.sparse(), seen.latencies.sparse());
+        // Each was answered in the window, or not at all until its end; and it was due by the schedule.
+        assert!(seen.samples.iter().all(|s| (begin..=end).contains(&(s.due + s.latency))));
+        let mut dues: Vec<u64> = seen.samples.iter().map(|s| s.due).collect();
+        dues.sort_unstable();
+        assert!(dues.windows(2).all(|two| two[1] - two[0] == 10_000_000), "{dues:?}");
+    }
+
+    #[test]
     fn the_closed_loop_asks_again_at_once() {
         let seen = seen(server(usize::MAX, WARM, ANSWER), None);
-        assert_eq!((seen.errors, seen.left), (Vec::new(), 0));
+        assert_eq!((seen.errors, seen.left, seen.samples), (Vec::new(), 0, Vec::new()));
         assert!(seen.latencies.total() > 100 && seen.seconds > 0.4, "{} answers", seen.latencies.total());
     }
 

@@ -4,11 +4,14 @@
 //! It accounts for the measured program too, because the window of the accounting must be the window of the load.
 
 mod accounting;
+mod calm;
 mod driver;
 mod histogram;
 mod http1;
 mod http2;
 mod line;
+mod stalls;
+mod watch;
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -24,10 +27,12 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use driver::{Connection, Driver, FREE, Plan, Talk};
+use driver::{Connection, Driver, FREE, Plan, Seen, Talk};
 use http1::Http1;
 use http2::Http2;
 use line::Line;
+use stalls::Stall;
+use watch::Watch;
 
 /// One measurement.
 #[derive(Debug, Deserialize)]
@@ -62,6 +67,9 @@ pub(crate) struct Spec {
     /// Addresses to connect from, in turn.
     #[serde(default)]
     from: Vec<IpAddr>,
+    /// Cores to watch for time that the machine takes from them; of the open loop only.
+    #[serde(default)]
+    watch: Vec<String>,
 }
 
 fn one() -> usize {
@@ -73,6 +81,9 @@ pub(crate) fn run(spec: &str) -> Result<Value> {
     let spec: Spec = serde_json::from_str(spec).context("SPEC is not a measurement")?;
     ensure!(spec.http == 1 || spec.http == 2, "`http` is 1 or 2");
     let closed = spec.rate.is_none();
+    let cores = spec.watch.iter().map(|core| core.parse().with_context(|| format!("{core} in `watch` is no core")));
+    let cores = cores.collect::<Result<Vec<u32>>>()?;
+    let watch = if closed { Watch::none() } else { Watch::start(&cores) };
     let driver = Driver::new(connections(&spec, closed)?, closed)?;
     let plan = Plan {
         rate: spec.rate,
@@ -80,19 +91,43 @@ pub(crate) fn run(spec: &str) -> Result<Value> {
         window: Duration::from_millis(spec.window_ms),
     };
     let mut marks = Vec::new();
-    let seen = driver.run(plan, || marks.push((accounting::cpu(spec.pid), beside(&spec))))?;
+    let seen = driver.run(plan, || marks.push((accounting::cpu(spec.pid), beside(&spec, &watch), watch.cpu_ns())))?;
+    let watched = watch.end(seen.window);
     let memory = accounting::memory(spec.pid);
-    let (cpu, own) = match marks.as_slice() {
-        [begin, end] => (end.0.since(begin.0), end.1.saturating_sub(begin.1)),
+    let (cpu, own, watch_cpu) = match marks.as_slice() {
+        [begin, end] => (end.0.since(begin.0), end.1.saturating_sub(begin.1), end.2.saturating_sub(begin.2)),
         _ => Default::default(),
     };
     let latencies = &seen.latencies;
-    Ok(json!({
+    let mut told = json!({
         "answers": latencies.total() - seen.left, "left": seen.left, "seconds": seen.seconds, "errors": seen.errors,
         "cpu_ns": cpu.run_ns, "user_ticks": cpu.user_ticks, "system_ticks": cpu.system_ticks, "beside_cpu_ns": own,
         "p50_ns": latencies.at(500), "p99_ns": latencies.at(990), "p999_ns": latencies.at(999), "max_ns": latencies.max(),
         "rss_kb": memory.rss_kb, "pss_kb": memory.pss_kb, "histogram": latencies.sparse(),
-    }))
+        "watch_cpu_ns": watch_cpu,
+    });
+    if let (Value::Object(told), Value::Object(more)) = (&mut told, undisturbed(&seen, &watched)) {
+        told.extend(more);
+    }
+    Ok(told)
+}
+
+/// The figures of the time in which the machine took no core away; none where nobody watched.
+fn undisturbed(seen: &Seen, watched: &Result<Vec<Stall>, String>) -> Value {
+    let calm = watched.as_ref().map(|stalls| calm::calm(stalls, &seen.samples, seen.window));
+    let (calm, fault) = (calm.as_ref().ok(), calm.as_ref().err());
+    json!({
+        "watched": calm.is_some(), "unwatched_because": fault,
+        "calm_p50_ns": calm.and_then(|c| c.at(500)), "calm_p99_ns": calm.and_then(|c| c.at(990)),
+        "calm_p999_ns": calm.and_then(|c| c.at(999)), "calm_answers": calm.map(|c| c.latencies.total()),
+        "disturbed_share": calm.map(|c| c.disturbed_share), "stalls": calm.map(|c| c.stalls),
+        "longest_stall_ns": calm.map(|c| c.longest_stall),
+    })
+}
+
+/// `stalls`: what the machine takes from the core that this runs on, until the input ends.
+pub(crate) fn stalls() -> Result<Value> {
+    Ok(serde_json::to_value(stalls::watch()?)?)
 }
 
 /// Nanoseconds that a program with its children has run.
@@ -100,9 +135,10 @@ pub(crate) fn cpu_ns(pid: u32) -> u64 {
     accounting::cpu(pid).run_ns
 }
 
-/// Nanoseconds of the load generator and of what shares its core.
-fn beside(spec: &Spec) -> u64 {
-    cpu_ns(std::process::id()) + spec.beside.map_or(0, cpu_ns)
+/// Nanoseconds of the load generator, without its watchers, and of what shares its core.
+fn beside(spec: &Spec, watch: &Watch) -> u64 {
+    let own = cpu_ns(std::process::id()).saturating_sub(watch.cpu_ns());
+    own + spec.beside.map_or(0, cpu_ns)
 }
 
 /// What one process holds, without any load.

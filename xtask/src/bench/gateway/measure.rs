@@ -41,6 +41,37 @@ pub(crate) struct Measured {
     pub rss_mb: f64,
     pub pss_mb: f64,
     pub errors: Vec<String>,
+    pub seconds: f64,
+    /// What the watch of the cores came to; none where there was none, and in the closed loop.
+    pub watched: Option<Watched>,
+    /// Why there was no watch.
+    pub unwatched_because: Option<String>,
+}
+
+/// The figures without the time in which the machine took a core away, and how much that was.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Watched {
+    /// Of the answers that were due in undisturbed time; none if there was none.
+    pub calm: Option<Calm>,
+    /// The part of the window that is left out.
+    pub disturbed_share: f64,
+    pub stalls: u64,
+    pub longest_stall_ms: f64,
+}
+
+/// Latencies in undisturbed time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Calm {
+    pub answers: u64,
+    pub p50_us: f64,
+    pub p99_us: f64,
+    pub p999_us: f64,
+}
+
+impl Measured {
+    pub(crate) fn calm(&self) -> Option<Calm> {
+        self.watched?.calm
+    }
 }
 
 /// The load generator.
@@ -54,7 +85,7 @@ pub(crate) struct Generator<'a> {
 impl Generator<'_> {
     /// Measures; `rate` requests a second, or as fast as answers come. None if the contestant does not serve this case.
     pub(crate) fn run(&self, on: &Contestant, case: Case, rate: Option<f64>, times: Times) -> Result<Option<Measured>> {
-        let Some(spec) = spec(on, case, rate, times, self.upstream) else { return Ok(None) };
+        let Some(spec) = spec(on, case, rate, times, self) else { return Ok(None) };
         let mut command = behind(self.cores.others.as_deref(), self.program);
         let output = command.args(["load", &spec.to_string()]).stderr(Stdio::inherit()).output();
         let output = output.context("the load generator cannot run")?;
@@ -71,7 +102,7 @@ impl Generator<'_> {
     }
 }
 
-fn spec(on: &Contestant, case: Case, rate: Option<f64>, times: Times, upstream: u32) -> Option<Value> {
+fn spec(on: &Contestant, case: Case, rate: Option<f64>, times: Times, by: &Generator<'_>) -> Option<Value> {
     let at = on.at(case)?;
     let two = case.http == Http::Two;
     let mut headers = browser();
@@ -84,7 +115,8 @@ fn spec(on: &Contestant, case: Case, rate: Option<f64>, times: Times, upstream: 
         "authority": format!("{HOST}:{}", at.port()), "path": case.size.path(), "headers": headers,
         "length": case.size.bytes(), "connections": if two { CONNECTIONS_2 } else { CONNECTIONS },
         "streams": if two { STREAMS } else { 1 }, "rate": rate, "warm_ms": times.warm_ms, "window_ms": times.window_ms,
-        "pid": on.running.pid(), "beside": (on.who != Who::Direct).then_some(upstream),
+        "pid": on.running.pid(), "beside": (on.who != Who::Direct).then_some(by.upstream),
+        "watch": if rate.is_some() { by.cores.each() } else { Vec::new() },
     }))
 }
 
@@ -134,7 +166,27 @@ fn read(told: &Value) -> Measured {
             .flatten()
             .map(|e| e.as_str().unwrap_or_default().to_owned())
             .collect(),
+        seconds,
+        watched: watched(told),
+        unwatched_because: told["unwatched_because"].as_str().map(str::to_owned),
     }
+}
+
+fn watched(told: &Value) -> Option<Watched> {
+    if told["watched"] != Value::Bool(true) {
+        return None;
+    }
+    let us = |key: &str| told[key].as_f64().map(|ns| ns / 1e3);
+    let calm = || {
+        let answers = told["calm_answers"].as_u64()?;
+        Some(Calm { answers, p50_us: us("calm_p50_ns")?, p99_us: us("calm_p99_ns")?, p999_us: us("calm_p999_ns")? })
+    };
+    Some(Watched {
+        calm: calm(),
+        disturbed_share: told["disturbed_share"].as_f64()?,
+        stalls: told["stalls"].as_u64()?,
+        longest_stall_ms: told["longest_stall_ns"].as_f64()? / 1e6,
+    })
 }
 
 #[cfg(test)]
@@ -149,5 +201,23 @@ mod tests {
         assert_eq!((measured.cpu_us, measured.per_second, measured.busy), (20.0, 2_000.0, 0.04));
         assert_eq!((measured.system_share, measured.p99_us, measured.rss_mb), (0.75, 1_500.0, 2.0));
         assert_eq!(measured.errors, ["x"]);
+        assert_eq!(measured.watched, None);
+    }
+
+    #[test]
+    fn where_all_was_disturbed_there_is_a_watch_and_no_figure() {
+        let mut told = json!({ "watched": true, "calm_answers": 900, "calm_p50_ns": 100_000, "calm_p99_ns": 300_000,
+            "calm_p999_ns": 400_000, "disturbed_share": 0.1, "stalls": 3, "longest_stall_ns": 4_000_000 });
+        let calm = Calm { answers: 900, p50_us: 100.0, p99_us: 300.0, p999_us: 400.0 };
+        let watched = Watched { calm: Some(calm), disturbed_share: 0.1, stalls: 3, longest_stall_ms: 4.0 };
+        assert_eq!(read(&told).watched, Some(watched));
+        for key in ["calm_p50_ns", "calm_p99_ns", "calm_p999_ns"] {
+            told[key] = Value::Null;
+        }
+        told["calm_answers"] = json!(0);
+        told["disturbed_share"] = json!(1.0);
+        assert_eq!(read(&told).watched, Some(Watched { calm: None, disturbed_share: 1.0, ..watched }));
+        told["watched"] = json!(false);
+        assert_eq!(read(&told).watched, None);
     }
 }

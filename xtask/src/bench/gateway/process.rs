@@ -36,12 +36,26 @@ impl Cores {
         Self { proxy: Some("0".to_owned()), others: Some(others) }
     }
 
+    /// Each of them by its number, those of the proxies first; none where nothing is pinned.
+    pub(crate) fn each(&self) -> Vec<String> {
+        [&self.proxy, &self.others].into_iter().flatten().flat_map(|list| spelled_out(list)).collect()
+    }
+
     /// In words, for the report.
     pub(crate) fn words(&self) -> String {
         match (&self.proxy, &self.others) {
             (Some(proxy), Some(others)) => format!("each proxy on core {proxy}, load and upstream on core {others}"),
             _ => "nothing is pinned to a core: the figures of time mean little".to_owned(),
         }
+    }
+}
+
+/// A core or a range of them, as `taskset` takes it, one by one.
+fn spelled_out(list: &str) -> Vec<String> {
+    let (first, last) = list.split_once('-').unwrap_or((list, list));
+    match (first.parse::<usize>(), last.parse::<usize>()) {
+        (Ok(first), Ok(last)) => (first..=last).map(|core| core.to_string()).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -212,4 +226,19 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
     folders.map(|folder| folder.join(program)).find(|file| file.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_core_is_named_once() {
+        let cores = |proxy: Option<&str>, others: Option<&str>| {
+            Cores { proxy: proxy.map(str::to_owned), others: others.map(str::to_owned) }.each()
+        };
+        assert_eq!(cores(Some("0"), Some("1")), ["0", "1"]);
+        assert_eq!(cores(Some("0"), Some("1-3")), ["0", "1", "2", "3"]);
+        assert_eq!(cores(None, None), Vec::<String>::new());
+    }
 }

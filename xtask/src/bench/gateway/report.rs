@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::contestant::{Case, Http, Size, Who};
 use super::idle::Idle;
-use super::measure::Measured;
+use super::measure::{Measured, Watched};
 use super::process::Cores;
 use super::rounds::{LEVELS, Level, Results, median};
 use crate::bench::machine;
@@ -14,10 +14,15 @@ use crate::terminal::spaced;
 
 /// The share of requests of the open loop that may be without an answer at its end before it counts as overrun.
 const OVERRUN: f64 = 0.02;
+/// What may be added to the p99 at half of saturation.
+const ADDED_MS: f64 = 1.0;
 /// Where load generator and upstream are busier than this, their core may be what is measured; and where the proxy is not
 /// as busy as this.
 const GENERATOR_BUSY: f64 = 0.97;
 const PROXY_BUSY: f64 = 0.9;
+/// What people look at in the open loop.
+const OPEN_TOLD: [&str; 8] =
+    ["rate", "p50", "p99", "p99.9", "added p99", "p99, undisturbed", "added p99, undisturbed", "disturbed time"];
 const LIMIT: &str =
     "the core of load generator and upstream was the limit, so answers a second are not the proxy's own";
 const BEHIND: &str = "the rate could not be kept, and what was late counts as late";
@@ -41,6 +46,15 @@ const OPEN: [Metric; 4] = [
     ("CPU per request", "µs", |m| m.cpu_us),
 ];
 
+/// The metrics of undisturbed time in the open loop; a measurement has none where nobody watched.
+type CalmMetric = (&'static str, &'static str, fn(&Measured) -> Option<f64>);
+const WATCHED: [CalmMetric; 4] = [
+    ("p50, undisturbed", "µs", |m| Some(m.calm()?.p50_us)),
+    ("p99, undisturbed", "µs", |m| Some(m.calm()?.p99_us)),
+    ("p99.9, undisturbed", "µs", |m| Some(m.calm()?.p999_us)),
+    ("disturbed time", "%", |m| Some(100.0 * m.watched?.disturbed_share)),
+];
+
 /// The whole report.
 pub(crate) fn report(
     results: &Results,
@@ -60,14 +74,21 @@ pub(crate) fn report(
             let name = format!("{}, open loop at {level} %", case.name());
             let of = |who| results.open.get(&(case, who, level));
             rows.extend(row(&name, "rate", "1/s", |who| of(who).map(|l: &Level| l.rate)));
+            let rounds = |who: Who| match who {
+                Who::Direct => of(Who::One).map(|l| &l.direct),
+                who => of(who).map(|l| &l.rounds),
+            };
             for (metric, unit, read) in OPEN {
-                let figure = |who: Who| match who {
-                    Who::Direct => figure(of(Who::One).map(|l| &l.direct), read),
-                    who => figure(of(who).map(|l| &l.rounds), read),
-                };
-                rows.extend(row(&name, metric, unit, figure));
+                rows.extend(row(&name, metric, unit, |who| figure(rounds(who), read)));
             }
-            rows.extend(row(&name, "added p99", "ms", |who| of(who).and_then(added_p99_ms)));
+            for (metric, unit, read) in WATCHED {
+                rows.extend(row(&name, metric, unit, |who| watched(rounds(who)?, read)));
+            }
+            let raw = |who| of(who).and_then(|level| added_ms(level, |m| Some(m.p99_us)));
+            rows.extend(row(&name, "added p99", "ms", raw));
+            let watched = |who| of(who).filter(|level| level.watched());
+            let calm = |who| watched(who).and_then(|level| added_ms(level, |m| Some(m.calm()?.p99_us)));
+            rows.extend(row(&name, "added p99, undisturbed", "ms", calm));
         }
     }
     if let Some(idle) = idle {
@@ -99,6 +120,15 @@ fn figure(rounds: Option<&Vec<Measured>>, read: fn(&Measured) -> f64) -> Option<
         return None;
     }
     median(rounds.iter().map(read).collect())
+}
+
+/// The same of what was watched. A round that has no figure, because all of it was disturbed, is left out; where a round was not
+/// watched there is none.
+fn watched(rounds: &[Measured], read: fn(&Measured) -> Option<f64>) -> Option<f64> {
+    if rounds.iter().any(|m| fault(m).is_some() || m.watched.is_none()) {
+        return None;
+    }
+    median(rounds.iter().filter_map(read).collect())
 }
 
 /// Why a measurement says nothing.
@@ -144,7 +174,34 @@ fn notes(results: &Results) -> Vec<String> {
             about.entry((at, BEHIND)).or_default().push(who.name());
         }
     }
-    about.into_iter().map(|((at, what), who)| format!("{at}: {what}: {}", who.join("; "))).collect()
+    let mut told: Vec<String> =
+        about.into_iter().map(|((at, what), who)| format!("{at}: {what}: {}", who.join("; "))).collect();
+    told.extend(disturbed(results));
+    told
+}
+
+/// How much of the open loop was disturbed, overall.
+fn disturbed(results: &Results) -> Vec<String> {
+    let all: Vec<&Measured> = results.open.values().flat_map(|l| l.rounds.iter().chain(&l.direct)).collect();
+    let pairs: Vec<(&Measured, Watched)> = all.iter().filter_map(|m| Some((*m, m.watched?))).collect();
+    let mut told = Vec::new();
+    if !pairs.is_empty() {
+        let seconds: f64 = pairs.iter().map(|(m, _)| m.seconds).sum();
+        let disturbed: f64 = pairs.iter().map(|(m, w)| m.seconds * w.disturbed_share).sum();
+        let stalls: u64 = pairs.iter().map(|(_, w)| w.stalls).sum();
+        let longest = pairs.iter().map(|(_, w)| w.longest_stall_ms).fold(0.0, f64::max);
+        told.push(format!(
+            "open loop: {:.1} % of {seconds:.0} s was disturbed and is left out of what is called undisturbed: {stalls} times \
+             a core was away, {longest:.1} ms at most",
+            100.0 * disturbed / seconds.max(1e-9)
+        ));
+    }
+    let unwatched = all.len() - pairs.len();
+    if unwatched > 0 {
+        let why = all.iter().find_map(|m| m.unwatched_because.as_deref()).unwrap_or("nothing was said");
+        told.push(format!("open loop: {unwatched} of {} measurements were not watched: {why}", all.len()));
+    }
+    told
 }
 
 fn goals(results: &Results, idle: Option<&Idle>) -> Vec<Value> {
@@ -169,20 +226,30 @@ fn goals(results: &Results, idle: Option<&Idle>) -> Vec<Value> {
     let rules = rules.flat_map(|case| ratios(results, case, Who::Many, Who::One, cpu));
     goals.push(goal("CPU per request with 10 000 rules / with one", median(rules.collect()), 1.03, "times"));
     for case in Case::all().into_iter().filter(measured).filter(|c| c.size == Size::Small) {
-        let added = results.open.get(&(case, Who::One, 50)).and_then(added_p99_ms);
-        goals.push(goal(&format!("added p99 at half of saturation, {}", case.name()), added, 1.0, "ms"));
+        goals.push(added_goal(results.open.get(&(case, Who::One, 50)), case));
     }
     goals.push(goal("memory with 10 000 idle WebSockets", idle.map(Idle::at_ten_thousand_mb), 120.0, "MB"));
     goals
 }
 
-/// What the proxy adds to the p99 without it, round by round.
-fn added_p99_ms(level: &Level) -> Option<f64> {
+/// Judged without the disturbed time where that is known, and on everything where it is not; the name says which.
+fn added_goal(level: Option<&Level>, case: Case) -> Value {
+    let name = "added p99 at half of saturation";
+    if level.is_some_and(Level::watched) {
+        let added = level.and_then(|level| added_ms(level, |m| Some(m.calm()?.p99_us)));
+        return goal(&format!("{name}, undisturbed time, {}", case.name()), added, ADDED_MS, "ms");
+    }
+    let added = level.and_then(|level| added_ms(level, |m| Some(m.p99_us)));
+    goal(&format!("{name}, {}", case.name()), added, ADDED_MS, "ms")
+}
+
+/// What the proxy adds to a latency without it, round by round. A round in which one of the two has no figure is left out.
+fn added_ms(level: &Level, read: fn(&Measured) -> Option<f64>) -> Option<f64> {
     if level.rounds.iter().chain(&level.direct).any(|m| fault(m).is_some()) {
         return None;
     }
-    let added = level.rounds.iter().zip(&level.direct).map(|(with, without)| (with.p99_us - without.p99_us) / 1e3);
-    median(added.collect())
+    let pairs = level.rounds.iter().zip(&level.direct);
+    median(pairs.filter_map(|(with, without)| Some((read(with)? - read(without)?) / 1e3)).collect())
 }
 
 /// The ratios of two contestants in a case, one for each round.
@@ -212,7 +279,7 @@ pub(crate) fn told(row: &Value) -> bool {
     let (case, metric) = (row["case"].as_str().unwrap_or_default(), row["metric"].as_str().unwrap_or_default());
     let closed =
         case.ends_with("closed loop") && ["CPU per request", "answers", "p99", "memory (PSS)"].contains(&metric);
-    let open = case.ends_with("open loop at 50 %") && ["rate", "p50", "p99", "p99.9", "added p99"].contains(&metric);
+    let open = case.ends_with("open loop at 50 %") && OPEN_TOLD.contains(&metric);
     closed || open || case.contains("WebSockets")
 }
 
@@ -268,6 +335,7 @@ pub(crate) fn goals_told(report: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::measure::Calm;
     use super::*;
 
     const CASE: Case = Case { http: Http::One, tls: true, size: Size::Small };
@@ -300,6 +368,70 @@ mod tests {
         assert_eq!((rules["value"].as_f64(), rules["holds"].as_bool()), (Some(1.05), Some(false)));
         let added = goal_of(&goals, &format!("added p99 at half of saturation, {}", CASE.name()));
         assert_eq!((added["value"].as_f64(), added["holds"].as_bool()), (Some(0.6), Some(true)));
+        assert!(!added["name"].as_str().expect("a name").contains("undisturbed"), "nobody watched");
+    }
+
+    fn seen(p99_us: f64, calm_us: Option<f64>) -> Measured {
+        let calm = calm_us.map(|p99_us| Calm { answers: 900, p50_us: 90.0, p99_us, p999_us: 2_000.0 });
+        let share = if calm.is_some() { 0.1 } else { 1.0 };
+        let watched = Watched { calm, disturbed_share: share, stalls: 2, longest_stall_ms: 4.0 };
+        Measured { watched: Some(watched), seconds: 1.0, ..measured(20.0, p99_us) }
+    }
+
+    fn watched_results(rounds: Vec<Measured>, direct: Vec<Measured>) -> Results {
+        let mut results = results();
+        results.open.insert((CASE, Who::One, 50), Level { rate: 5_000.0, rounds, direct });
+        results
+    }
+
+    fn added_of(results: &Results) -> (String, Option<f64>, bool) {
+        let goal = goal_of(&goals(results, None), "added p99 at half of saturation");
+        (goal["name"].as_str().unwrap_or_default().to_owned(), goal["value"].as_f64(), goal["holds"] == true)
+    }
+
+    #[test]
+    fn what_was_watched_is_judged_without_the_disturbed_time_and_both_are_told() {
+        let results =
+            watched_results(vec![seen(9_300.0, Some(800.0)), seen(900.0, None)], vec![seen(1_300.0, Some(400.0)); 2]);
+        let (name, value, holds) = added_of(&results);
+        assert_eq!(name, format!("added p99 at half of saturation, undisturbed time, {}", CASE.name()));
+        assert_eq!((value, holds), (Some(0.4), true), "the round without a figure is left out");
+        let told = report(&results, None, &[], &Cores { proxy: None, others: None }, "0", true);
+        let rows = told["rows"].as_array().expect("rows");
+        let ours = |metric: &str| {
+            let row = rows.iter().find(|r| r["metric"] == metric && told_of(r)).expect("a row that is told");
+            row["ours"].as_f64()
+        };
+        assert_eq!((ours("p99, undisturbed"), ours("added p99, undisturbed")), (Some(800.0), Some(0.4)));
+        // 8.0 and -0.4.
+        assert_eq!((ours("added p99"), ours("disturbed time")), (Some(3.8), Some(55.0)));
+        let note = told["notes"][0].as_str().expect("a note");
+        assert!(note.starts_with("open loop: 32.5 % of 4 s was disturbed") && note.contains("8 times"), "{note}");
+    }
+
+    fn told_of(row: &Value) -> bool {
+        row["case"].as_str().is_some_and(|case| case.ends_with("open loop at 50 %")) && super::told(row)
+    }
+
+    #[test]
+    fn where_all_rounds_are_disturbed_no_goal_holds() {
+        let results = watched_results(vec![seen(900.0, None)], vec![seen(300.0, Some(300.0))]);
+        assert_eq!((added_of(&results).1, added_of(&results).2), (None, false));
+    }
+
+    #[test]
+    fn where_one_was_not_watched_everything_counts() {
+        let mut blind = measured(20.0, 1_900.0);
+        blind.unwatched_because = Some("chrt cannot run".to_owned());
+        let results = watched_results(vec![seen(1_900.0, Some(800.0)), blind], vec![seen(400.0, Some(400.0)); 2]);
+        let (name, value, holds) = added_of(&results);
+        assert_eq!((value, holds), (Some(1.5), false));
+        assert!(!name.contains("undisturbed"), "{name}");
+        let notes = notes(&results);
+        assert!(notes[1].contains("1 of 4 measurements were not watched: chrt cannot run"), "{notes:?}");
+        let told = report(&results, None, &[], &Cores { proxy: None, others: None }, "0", true);
+        let mut rows = told["rows"].as_array().expect("rows").iter();
+        assert!(rows.all(|row| row["metric"] != "added p99, undisturbed"), "no figure of which a part was not watched");
     }
 
     #[test]

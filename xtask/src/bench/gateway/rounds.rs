@@ -22,6 +22,13 @@ pub(crate) struct Level {
     pub direct: Vec<Measured>,
 }
 
+impl Level {
+    /// Whether somebody watched the cores in every round, with the proxy and without it.
+    pub(crate) fn watched(&self) -> bool {
+        self.rounds.iter().chain(&self.direct).all(|m| m.watched.is_some())
+    }
+}
+
 /// Everything that was measured.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Results {
