@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 use safeconduct_model::{Reason, Record, Refusal};
 use sha2::{Digest, Sha256};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, interval, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::exchange::Client;
@@ -26,6 +26,8 @@ const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// How often a worker looks over what it keeps.
 const TIDY: std::time::Duration = std::time::Duration::from_millis(100);
+/// Leases whose time is up are looked for no more often than this.
+const LEAST_TICK: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// What a listener is for.
 #[derive(Clone)]
@@ -53,7 +55,7 @@ impl Gateway {
         };
         tokio::select! {
             () = serving => {}
-            () = self.core.aftermath.clear() => {}
+            () = self.core.aftermath.clear(&self.core.live.telling) => {}
         }
         worker.pools.close();
     }
@@ -67,13 +69,11 @@ impl Gateway {
     /// Looks after leases whose time is up, once for all, and after what the worker keeps.
     async fn tick(&self, worker: &Worker, shutdown: CancellationToken) {
         let first = !self.core.ticking.swap(true, Ordering::SeqCst);
-        let mut ticks = interval(self.core.limits.lease_tick);
         let mut tidied = Instant::now();
         while !shutdown.is_cancelled() {
-            ticks.tick().await;
-            if ticks.period() != self.core.limits.lease_tick {
-                ticks = interval(self.core.limits.lease_tick);
-            }
+            let tick = self.core.limits.lease_tick;
+            // A lease ends when its time is up, and not a tick later.
+            sleep(if first { self.core.next_due().clamp(LEAST_TICK.min(tick), tick) } else { tick }).await;
             if first {
                 self.core.settle_tunnels();
                 self.expire();

@@ -2,15 +2,65 @@
 //! Thousands may be cut at once, and all of them are told before the first one is cleared up.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::live::lock;
+
+/// How long clearing up waits for those who were cut and are not told yet: some do not read.
+const TELLING: Duration = Duration::from_millis(250);
+
+/// Those who were cut and are not told yet.
+pub(crate) struct Telling {
+    longest: Duration,
+    untold: AtomicUsize,
+    /// When nobody waits for them any longer.
+    until: Mutex<Option<Instant>>,
+    bell: Notify,
+}
+
+impl Default for Telling {
+    fn default() -> Self {
+        Self { longest: TELLING, untold: AtomicUsize::new(0), until: Mutex::default(), bell: Notify::new() }
+    }
+}
+
+impl Telling {
+    /// So many more were cut.
+    pub(crate) fn begin(&self, cut: usize) {
+        if cut > 0 && self.untold.fetch_add(cut, Ordering::SeqCst) == 0 {
+            *lock(&self.until) = Some(Instant::now() + self.longest);
+        }
+    }
+
+    /// One of them was told.
+    pub(crate) fn told(&self) {
+        if self.untold.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.bell.notify_waiters();
+        }
+    }
+
+    /// Until all of them are told, or have had their time.
+    async fn over(&self) {
+        while self.untold.load(Ordering::SeqCst) > 0 {
+            let Some(until) = lock(&self.until).filter(|until| Instant::now() < *until) else { return };
+            let mut told = pin!(self.bell.notified());
+            told.as_mut().enable();
+            if self.untold.load(Ordering::SeqCst) > 0 {
+                let _ = timeout_at(until, told).await;
+            }
+        }
+    }
+}
 
 /// What is to be cleared up, in the order in which it was cut. There is never more of it than there were connections.
 #[derive(Default)]
@@ -32,9 +82,10 @@ impl Aftermath {
         self.bell.notify_one();
     }
 
-    /// Clears up for ever, one connection at a time: whatever else there is to do goes first.
-    pub(crate) async fn clear(&self) {
+    /// Clears up for ever, one connection at a time: who is not told yet, and whatever else there is to do, goes first.
+    pub(crate) async fn clear(&self, telling: &Telling) {
         loop {
+            telling.over().await;
             let Some(mut left) = self.next() else {
                 self.bell.notified().await;
                 continue;
@@ -59,8 +110,6 @@ impl Aftermath {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::time::Duration;
 
     use super::*;
 
@@ -70,7 +119,7 @@ mod tests {
         let (aftermath, tasks) = (Arc::new(Aftermath::default()), TaskTracker::new());
         let cleared = Arc::new(AtomicUsize::new(0));
         let clearing = Arc::clone(&aftermath);
-        tokio::spawn(async move { clearing.clear().await });
+        tokio::spawn(async move { clearing.clear(&Telling::default()).await });
         tokio::task::yield_now().await;
         for n in 0..MANY {
             let cleared = Arc::clone(&cleared);
@@ -87,5 +136,56 @@ mod tests {
         tasks.close();
         tokio::time::timeout(Duration::from_secs(60), tasks.wait()).await.expect("it ends");
         assert_eq!(cleared.load(Ordering::Relaxed), MANY);
+    }
+
+    /// Clears up behind those who are told; how much was cleared up, and where more is left.
+    fn clearing(longest: Duration) -> (Arc<Telling>, Arc<AtomicUsize>, impl Fn()) {
+        let telling = Arc::new(Telling { longest, ..Telling::default() });
+        let (aftermath, cleared) = (Arc::new(Aftermath::default()), Arc::<AtomicUsize>::default());
+        let (clearing, told) = (Arc::clone(&aftermath), Arc::clone(&telling));
+        tokio::spawn(async move { clearing.clear(&told).await });
+        let (tasks, count) = (TaskTracker::new(), Arc::clone(&cleared));
+        let leave = move || {
+            let count = Arc::clone(&count);
+            aftermath.leave(&tasks, async move { _ = count.fetch_add(1, Ordering::Relaxed) });
+        };
+        (telling, cleared, leave)
+    }
+
+    async fn is(cleared: &AtomicUsize, wanted: usize) {
+        for _ in 0..2_000 {
+            if cleared.load(Ordering::Relaxed) == wanted {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{} instead of {wanted}", cleared.load(Ordering::Relaxed));
+    }
+
+    #[tokio::test]
+    async fn nothing_is_cleared_up_before_all_are_told() {
+        let (telling, cleared, leave) = clearing(Duration::from_secs(600));
+        telling.begin(2);
+        leave();
+        telling.told();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(cleared.load(Ordering::Relaxed), 0, "one is not told yet");
+        telling.told();
+        is(&cleared, 1).await;
+        telling.begin(1);
+        leave();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(cleared.load(Ordering::Relaxed), 1, "the next ones are waited for too");
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_holds_nothing_up_for_long_and_never_twice() {
+        let (telling, cleared, leave) = clearing(Duration::from_millis(1));
+        telling.begin(1);
+        leave();
+        is(&cleared, 1).await;
+        telling.begin(1);
+        leave();
+        is(&cleared, 2).await;
     }
 }

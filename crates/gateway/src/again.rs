@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use safeconduct_ledger::{Pattern, Varying};
@@ -11,7 +11,7 @@ use safeconduct_model::{Access, Ask, CutCause, Mode, Timestamp};
 use safeconduct_policy::{Snapshot, Verdict};
 
 use crate::gateway::{Core, micros};
-use crate::live::{About, Entry};
+use crate::live::{About, Entry, Lost};
 use crate::ports::{Receipt, RecordRefused};
 use crate::standing::Standing;
 
@@ -31,8 +31,6 @@ struct Judged {
 /// What was decided again about one standing.
 struct Again {
     judged: Vec<Judged>,
-    /// Those that lost their permit.
-    lost: Vec<Arc<Entry>>,
     /// The facts as they are now.
     ask: Ask,
     mode: Mode,
@@ -47,32 +45,32 @@ impl Core {
     /// anything is let go, since who is let go keeps the machine busy; and all that must go is told before anything is recorded
     /// about it.
     pub(crate) fn decide_again(self: &Arc<Self>, standings: &[Arc<Standing>], cause: CutCause, since: Instant) {
-        let mut judged = Vec::new();
+        let (mut judged, mut lost) = (Vec::new(), Vec::new());
         for standing in standings {
             let mut attached = standing.attached();
+            attached.retain(|e| !e.is_lost());
             if attached.is_empty() {
                 // The next request is decided anew in any case.
                 standing.retire();
                 continue;
             }
-            attached.retain(|e| !e.is_lost());
-            match catch_unwind(AssertUnwindSafe(|| self.judge_again(standing, &attached))) {
-                Ok(Some(verdicts)) => judged.push((standing, verdicts)),
-                Ok(None) => self.live.kill_all(standing, attached, cause, since),
-                Err(_) => {
-                    self.live.kill_all(standing, attached, cause, since);
-                    self.alarm("a panic while a live connection was decided again; it was cut");
-                }
-            }
+            let again = catch_unwind(AssertUnwindSafe(|| self.judge_again(standing, &attached))).unwrap_or_else(|_| {
+                self.alarm("a panic while a live connection was decided again; it was cut");
+                None
+            });
+            let entries = match &again {
+                Some(again) => again.lost(),
+                None => attached,
+            };
+            lost.push(Lost { standing: Arc::clone(standing), entries });
+            judged.extend(again.map(|again| (standing, again)));
         }
-        for (standing, verdicts) in &mut judged {
-            self.live.kill_all(standing, std::mem::take(&mut verdicts.lost), cause, since);
-        }
-        for (standing, verdicts) in judged {
-            let all: Vec<_> = verdicts.judged.iter().flat_map(|j| j.about.iter().cloned()).collect();
-            let recording = AssertUnwindSafe(|| self.record_again(standing, verdicts, cause, since));
+        self.live.kill_all(lost, cause, since);
+        for (standing, again) in judged {
+            let entries = again.judged.iter().flat_map(|j| j.about.iter().cloned()).collect();
+            let recording = AssertUnwindSafe(|| self.record_again(standing, again, cause, since));
             if catch_unwind(recording).is_err() {
-                self.live.kill_all(standing, all, cause, since);
+                self.live.kill_all(vec![Lost { standing: Arc::clone(standing), entries }], cause, since);
                 self.alarm("a panic while a live connection was recorded again; it was cut");
             }
         }
@@ -107,19 +105,17 @@ impl Core {
                 .then(|| permit.until()),
             };
         }
-        let lost = judged.iter().filter(|j| j.holds.is_none()).flat_map(|j| j.about.iter().cloned()).collect();
-        Some(Again { judged, lost, ask, mode, now })
+        Some(Again { judged, ask, mode, now })
     }
 
     /// Records what was decided again. What may go on and cannot be recorded is let go too.
     fn record_again(self: &Arc<Self>, standing: &Standing, again: Again, cause: CutCause, since: Instant) {
-        let Again { judged, ask, mode, now, .. } = again;
+        let Again { judged, ask, mode, now } = again;
         let mut until: Option<Timestamp> = None;
         for Judged { verdict, about, took_us, ask, holds } in judged {
-            let access = Access { again: true, ..verdict.record(&ask, now, mode, took_us) };
-            let repeated = Repeated { pattern: Arc::new(Pattern::of(access)), now, took_us };
+            let repeated = Repeated { pattern: OnceLock::new(), verdict, ask, mode, now, took_us };
             let Some(end) = holds else {
-                self.record_lost(&repeated, &about);
+                self.record_lost(&Arc::new(repeated), &about);
                 continue;
             };
             for entry in &about {
@@ -135,9 +131,9 @@ impl Core {
     }
 
     /// Records the verdicts about what was let go, once it was told: in front of everything that is cleared up behind it.
-    fn record_lost(self: &Arc<Self>, repeated: &Repeated, about: &[Arc<Entry>]) {
+    fn record_lost(self: &Arc<Self>, repeated: &Arc<Repeated>, about: &[Arc<Entry>]) {
         for part in about.chunks(RECORDED_AT_ONCE) {
-            let (core, repeated, part) = (Arc::clone(self), repeated.clone(), part.to_vec());
+            let (core, repeated, part) = (Arc::clone(self), Arc::clone(repeated), part.to_vec());
             self.aftermath.leave(&self.tasks, async move {
                 let recording = AssertUnwindSafe(|| {
                     for refused in part.iter().filter_map(|entry| repeated.record(&core, entry).err()) {
@@ -152,10 +148,19 @@ impl Core {
     }
 }
 
-/// A verdict that several exchanges got.
-#[derive(Clone)]
+impl Again {
+    /// Those that lost their permit.
+    fn lost(&self) -> Vec<Arc<Entry>> {
+        self.judged.iter().filter(|j| j.holds.is_none()).flat_map(|j| j.about.iter().cloned()).collect()
+    }
+}
+
+/// A verdict that several exchanges got. Its record is made of it with the first of them.
 struct Repeated {
-    pattern: Arc<Pattern>,
+    pattern: OnceLock<Arc<Pattern>>,
+    verdict: Verdict,
+    ask: Ask,
+    mode: Mode,
     now: Timestamp,
     took_us: u32,
 }
@@ -165,7 +170,14 @@ impl Repeated {
     fn record(&self, core: &Core, entry: &Entry) -> Result<Box<dyn Receipt>, RecordRefused> {
         let About { request, method, path, .. } = &entry.about;
         let varying = Varying { request, method, path, decided: self.now, took_us: self.took_us };
-        core.control.record_like(&self.pattern, &varying)
+        core.control.record_like(self.pattern(), &varying)
+    }
+
+    fn pattern(&self) -> &Arc<Pattern> {
+        self.pattern.get_or_init(|| {
+            let access = self.verdict.record(&self.ask, self.now, self.mode, self.took_us);
+            Arc::new(Pattern::of(Access { again: true, ..access }))
+        })
     }
 }
 

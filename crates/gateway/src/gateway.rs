@@ -189,6 +189,12 @@ impl Gateway {
 }
 
 impl Core {
+    /// How long until the time of the next lease is up.
+    pub(crate) fn next_due(&self) -> std::time::Duration {
+        let left = self.live.next_due().map(|due| (due.millis() - self.control.now().millis()).max(0));
+        left.and_then(|ms| u64::try_from(ms).ok()).map_or(std::time::Duration::MAX, std::time::Duration::from_millis)
+    }
+
     /// Makes as many places for tunnels as the limit says. Only who looks after leases calls it. Those of tunnels that are open go when they end.
     pub(crate) fn settle_tunnels(&self) {
         let (wanted, places) = (self.limits.tunnels, self.tunnel_places.load(Ordering::Acquire));

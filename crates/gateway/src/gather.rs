@@ -178,7 +178,7 @@ mod tests {
 
     /// A connection that notes each write and takes only so many bytes of all.
     struct Notes {
-        writes: Rc<RefCell<Vec<Vec<u8>>>>,
+        writes: Writes,
         room: Rc<RefCell<usize>>,
     }
 
@@ -208,8 +208,10 @@ mod tests {
         }
     }
 
-    fn noted(room: usize) -> (Gather<Notes>, Rc<RefCell<Vec<Vec<u8>>>>, Rc<RefCell<usize>>) {
-        let (writes, room) = (Rc::<RefCell<Vec<Vec<u8>>>>::default(), Rc::new(RefCell::new(room)));
+    type Writes = Rc<RefCell<Vec<Vec<u8>>>>;
+
+    fn noted(room: usize) -> (Gather<Notes>, Writes, Rc<RefCell<usize>>) {
+        let (writes, room) = (Writes::default(), Rc::new(RefCell::new(room)));
         (Gather::new(Notes { writes: Rc::clone(&writes), room: Rc::clone(&room) }), writes, room)
     }
 

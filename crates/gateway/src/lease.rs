@@ -51,7 +51,7 @@ impl Lease {
 
     /// It was cut and the client was told: what is left of it goes behind all others that were cut with it.
     pub(crate) fn leave(self, rest: impl Future<Output = ()> + Send + 'static) {
-        self.entry.gone();
+        self.told();
         let core = Arc::clone(&self.core);
         core.aftermath.leave(&core.tasks, async move {
             rest.await;
@@ -59,8 +59,15 @@ impl Lease {
         });
     }
 
+    fn told(&self) {
+        if self.entry.gone() {
+            self.core.live.telling.told();
+        }
+    }
+
     /// Takes it back before it was used: a signal overtook the decision.
     pub(crate) fn discard(self) {
+        self.told();
         self.entry.discard();
     }
 
@@ -84,6 +91,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.told();
         self.standing.detach(&self.entry);
         self.core.metrics.closed(living(self.entry.about.kind));
         let carried = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);

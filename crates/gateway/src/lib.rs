@@ -53,6 +53,7 @@ mod gateway;
 mod gather;
 mod h1;
 mod h2;
+mod hang_up;
 mod hops;
 mod judge;
 mod lease;

@@ -16,6 +16,7 @@ use safeconduct_model::{AppId, Ask, CutCause, DeviceId, Principal, RequestId, Se
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
+use crate::aftermath::Telling;
 use crate::standing::Standing;
 
 /// What kind of connection rests on a lease.
@@ -72,6 +73,14 @@ pub(crate) struct LiveTable {
     next_entry: AtomicU64,
     /// Those that were cut and may not have ended yet.
     cutting: Mutex<Vec<Arc<Entry>>>,
+    /// How many of them are not told yet.
+    pub(crate) telling: Telling,
+}
+
+/// Exchanges that lost what they rest on.
+pub(crate) struct Lost {
+    pub(crate) standing: Arc<Standing>,
+    pub(crate) entries: Vec<Arc<Entry>>,
 }
 
 #[derive(Default)]
@@ -167,9 +176,17 @@ impl Entry {
         true
     }
 
-    /// The client was told that it is over; what remains is for us alone.
-    pub(crate) fn gone(&self) {
-        lock(&self.switch).gone.get_or_insert_with(Instant::now);
+    /// The client was told that it is over; what remains is for us alone. Says whether it was cut and is told just now.
+    pub(crate) fn gone(&self) -> bool {
+        if !self.is_lost() {
+            return false;
+        }
+        let mut switch = lock(&self.switch);
+        let first = switch.cut.is_some() && switch.gone.is_none();
+        if first {
+            switch.gone = Some(Instant::now());
+        }
+        first
     }
 
     /// The lease was never used: nothing is told of its end.
@@ -266,20 +283,33 @@ impl LiveTable {
         let killed = entry.kill(cause, since);
         if killed {
             lock(&self.cutting).push(Arc::clone(entry));
+            self.telling.begin(1);
             entry.waker.wake();
         }
         killed
     }
 
-    /// Ends leases of one standing. Their tasks are woken by one of their own thread: that is cheaper than to wake each of them
+    /// Ends leases. The tasks of each thread are woken by one of its own, all at once: that is cheaper than to wake each of them
     /// from here, and all of them are told before the first one clears up.
-    pub(crate) fn kill_all(&self, standing: &Standing, mut entries: Vec<Arc<Entry>>, cause: CutCause, since: Instant) {
-        entries.retain(|entry| entry.kill(cause, since));
-        lock(&self.cutting).extend(entries.iter().cloned());
-        let wake = move || entries.iter().for_each(|entry| entry.waker.wake());
-        match &standing.home {
-            Some(home) if !wake_here(home) => drop(home.spawn(async move { wake() })),
-            _ => wake(),
+    pub(crate) fn kill_all(&self, lost: Vec<Lost>, cause: CutCause, since: Instant) {
+        // There are as many as there are threads.
+        let mut homes: Vec<(Option<Handle>, Vec<Arc<Entry>>)> = Vec::new();
+        for Lost { standing, mut entries } in lost {
+            let home = standing.home.as_ref().filter(|home| !is_here(home));
+            entries.retain(|entry| entry.kill(cause, since));
+            match homes.iter_mut().find(|(of, _)| of.as_ref().map(Handle::id) == home.map(Handle::id)) {
+                Some((_, all)) => all.append(&mut entries),
+                None => homes.push((home.cloned(), entries)),
+            }
+        }
+        for (home, entries) in homes {
+            lock(&self.cutting).extend(entries.iter().cloned());
+            self.telling.begin(entries.len());
+            let wake = move || entries.iter().for_each(|entry| entry.waker.wake());
+            match home {
+                Some(home) => drop(home.spawn(async move { wake() })),
+                None => wake(),
+            }
         }
     }
 
@@ -298,6 +328,11 @@ impl LiveTable {
     pub(crate) fn due(&self, now: Timestamp) -> Vec<Arc<Standing>> {
         let inner = lock(&self.inner);
         inner.pick(inner.leases.due(now))
+    }
+
+    /// When the next time is up.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        lock(&self.inner).leases.next_due()
     }
 
     fn all(&self) -> Vec<Arc<Standing>> {
@@ -344,8 +379,8 @@ impl Entry {
     }
 }
 
-/// Whether this is the runtime on which tasks are to be woken.
-fn wake_here(home: &Handle) -> bool {
+/// Whether this is the runtime that runs now.
+fn is_here(home: &Handle) -> bool {
     Handle::try_current().is_ok_and(|here| here.id() == home.id())
 }
 

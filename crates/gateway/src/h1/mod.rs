@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::answer;
 use crate::body::Body;
 use crate::exchange::{Client, Exchange, Memory, Route};
+use crate::hang_up::HangUp;
 use crate::lease::Lease;
 use crate::patience::Patience;
 use crate::relay::relay;
@@ -104,7 +105,7 @@ pub(crate) async fn serve<S>(
     shutdown: CancellationToken,
 ) -> Option<BoxFuture<'static, ()>>
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + HangUp + Unpin + Send + 'static,
 {
     let mut conn = Conn {
         io,
@@ -129,9 +130,9 @@ where
         }
         Next::Abort => None,
         Next::Cut(rest) => {
-            drop(conn);
+            conn.io.hang_up();
             let (up, lease) = *rest;
-            lease.leave(async move { drop(up) });
+            lease.leave(async move { drop((conn, up)) });
             None
         }
         Next::Tunnel(opened) => {

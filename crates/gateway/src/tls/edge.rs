@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::kept::Kept;
 use super::turn::{RECORD_BYTES, SEALED_BYTES, Turn, seal, turn};
+use crate::hang_up::HangUp;
 use crate::scratch;
 
 /// The header of a record.
@@ -242,6 +243,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
             self.sealed.keep(out);
             Poll::Ready(Ok(sealed.taken))
         })
+    }
+}
+
+impl<S: HangUp> HangUp for Stream<S> {
+    fn hang_up(&mut self) {
+        self.io.hang_up();
     }
 }
 

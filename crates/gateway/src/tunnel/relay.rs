@@ -45,22 +45,31 @@ pub(crate) async fn relay<C: Carrier + 'static>(
     idle: Duration,
 ) -> Ended {
     let ended = both_ways(&mut client, &mut upstream, lease.entry(), idle).await;
-    if ended != Ended::Closed
-        && let Err(error) = upstream.set_zero_linger()
-    {
-        // The upstream is reset: half of a message must not pass for a whole one.
-        tracing::debug!(%error, "a cut connection ends like any other");
-    }
-    if ended == Ended::Cut {
-        let _ = timeout(FAREWELL, client.part(ended)).await;
-        // A stream is reset when nobody holds a part of it any more.
-        drop(client);
-        lease.leave(async move { drop(upstream) });
-    } else {
-        drop(upstream);
-        let _ = timeout(FAREWELL, client.part(ended)).await;
+    match ended {
+        Ended::Cut => {
+            let _ = timeout(FAREWELL, client.part(ended)).await;
+            // A stream is reset when nobody holds a part of it any more.
+            drop(client);
+            lease.leave(async move { reset(&upstream) });
+        }
+        Ended::Closed => {
+            drop(upstream);
+            let _ = timeout(FAREWELL, client.part(ended)).await;
+        }
+        Ended::Rested | Ended::Broken => {
+            reset(&upstream);
+            drop(upstream);
+            let _ = timeout(FAREWELL, client.part(ended)).await;
+        }
     }
     ended
+}
+
+/// Lets a connection end with a reset: half of a message must not pass for a whole one.
+fn reset(upstream: &TcpStream) {
+    if let Err(error) = upstream.set_zero_linger() {
+        tracing::debug!(%error, "a cut connection ends like any other");
+    }
 }
 
 async fn both_ways<C: Carrier>(client: &mut C, upstream: &mut TcpStream, entry: &Entry, idle: Duration) -> Ended {
