@@ -11,17 +11,14 @@ use safeconduct_model::{Access, Ask, CutCause, Mode, Timestamp};
 use safeconduct_policy::{Snapshot, Verdict};
 
 use crate::gateway::{Core, micros};
-use crate::live::{About, Entry, Lost};
+use crate::live::{About, Entries, Entry};
 use crate::ports::{Receipt, RecordRefused};
 use crate::standing::Standing;
-
-/// Which line a verdict is about; nothing where no rule reads it and one verdict is about all of them.
-type Line = Option<(Arc<str>, Arc<str>)>;
 
 /// A verdict, and the exchanges that it is about.
 struct Judged {
     verdict: Verdict,
-    about: Vec<Arc<Entry>>,
+    about: Entries,
     took_us: u32,
     ask: Ask,
     /// Until when they may go on; nothing if they may not.
@@ -54,30 +51,32 @@ impl Core {
                 standing.retire();
                 continue;
             }
+            let attached = Arc::new(attached);
             let again = catch_unwind(AssertUnwindSafe(|| self.judge_again(standing, &attached))).unwrap_or_else(|_| {
                 self.alarm("a panic while a live connection was decided again; it was cut");
                 None
             });
-            let entries = match &again {
-                Some(again) => again.lost(),
-                None => attached,
-            };
-            lost.push(Lost { standing: Arc::clone(standing), entries });
-            judged.extend(again.map(|again| (standing, again)));
+            match again {
+                None => lost.push((standing, attached)),
+                Some(again) => {
+                    lost.extend(again.lost().map(|entries| (standing, entries)));
+                    judged.push((standing, again));
+                }
+            }
         }
-        self.live.kill_all(lost, cause, since);
+        self.live.kill_all(&lost, cause, since);
         for (standing, again) in judged {
-            let entries = again.judged.iter().flat_map(|j| j.about.iter().cloned()).collect();
+            let all: Vec<_> = again.judged.iter().map(|j| (standing, Arc::clone(&j.about))).collect();
             let recording = AssertUnwindSafe(|| self.record_again(standing, again, cause, since));
             if catch_unwind(recording).is_err() {
-                self.live.kill_all(vec![Lost { standing: Arc::clone(standing), entries }], cause, since);
+                self.live.kill_all(&all, cause, since);
                 self.alarm("a panic while a live connection was recorded again; it was cut");
             }
         }
     }
 
     /// Decides what rests on a standing; there is no verdict if time itself is in doubt.
-    fn judge_again(&self, standing: &Arc<Standing>, attached: &[Arc<Entry>]) -> Option<Again> {
+    fn judge_again(&self, standing: &Arc<Standing>, attached: &Entries) -> Option<Again> {
         let control = &*self.control;
         let (now, clock_ok) = control.reading();
         if !clock_ok {
@@ -118,7 +117,7 @@ impl Core {
                 self.record_lost(&Arc::new(repeated), &about);
                 continue;
             };
-            for entry in &about {
+            for entry in about.iter() {
                 match repeated.record(self, entry) {
                     Ok(_) => until = Some(until.map_or(end, |u| u.min(end))),
                     Err(_) => drop(self.live.kill(entry, cause, since)),
@@ -131,12 +130,13 @@ impl Core {
     }
 
     /// Records the verdicts about what was let go, once it was told: in front of everything that is cleared up behind it.
-    fn record_lost(self: &Arc<Self>, repeated: &Arc<Repeated>, about: &[Arc<Entry>]) {
-        for part in about.chunks(RECORDED_AT_ONCE) {
-            let (core, repeated, part) = (Arc::clone(self), Arc::clone(repeated), part.to_vec());
+    fn record_lost(self: &Arc<Self>, repeated: &Arc<Repeated>, about: &Entries) {
+        for from in (0..about.len()).step_by(RECORDED_AT_ONCE) {
+            let (core, repeated, about) = (Arc::clone(self), Arc::clone(repeated), Arc::clone(about));
             self.aftermath.leave(&self.tasks, async move {
                 let recording = AssertUnwindSafe(|| {
-                    for refused in part.iter().filter_map(|entry| repeated.record(&core, entry).err()) {
+                    let part = about.iter().skip(from).take(RECORDED_AT_ONCE);
+                    for refused in part.filter_map(|entry| repeated.record(&core, entry).err()) {
                         tracing::warn!(error = %refused, "a verdict about what was let go was not recorded");
                     }
                 });
@@ -150,8 +150,8 @@ impl Core {
 
 impl Again {
     /// Those that lost their permit.
-    fn lost(&self) -> Vec<Arc<Entry>> {
-        self.judged.iter().filter(|j| j.holds.is_none()).flat_map(|j| j.about.iter().cloned()).collect()
+    fn lost(&self) -> impl Iterator<Item = Entries> {
+        self.judged.iter().filter(|j| j.holds.is_none()).map(|j| Arc::clone(&j.about))
     }
 }
 
@@ -183,27 +183,32 @@ impl Repeated {
 
 /// Asks policy about each of the exchanges: once where no rule that looks at them reads their method or path, since nothing else
 /// tells them apart.
-fn judge(snapshot: &Snapshot, ask: &Ask, attached: &[Arc<Entry>], now: Timestamp) -> Vec<Judged> {
-    let mut found: BTreeMap<Line, Judged> = BTreeMap::new();
-    let mut same = false;
-    for entry in attached {
-        let line = (!same).then(|| (Arc::clone(&entry.about.method), Arc::clone(&entry.about.path)));
-        if let Some(judged) = found.get_mut(&line) {
-            judged.about.push(Arc::clone(entry));
-            continue;
-        }
-        let mut ask = ask.clone();
-        ask.request = entry.about.request.clone();
-        ask.what.method = entry.about.method.to_string();
-        ask.what.path = entry.about.path.to_string();
-        let started = Instant::now();
-        let verdict = snapshot.decide(&ask, now);
-        let took_us = micros(started);
-        // With one application, principal and action the same rules look at all of them.
-        let reads = &verdict.grounds().facts;
-        same = found.is_empty() && !reads.contains("method") && !reads.contains("path");
-        let line = if same { None } else { line };
-        found.insert(line, Judged { verdict, about: vec![Arc::clone(entry)], took_us, ask, holds: None });
+fn judge(snapshot: &Snapshot, ask: &Ask, attached: &Entries, now: Timestamp) -> Vec<Judged> {
+    let Some(first) = attached.first() else { return Vec::new() };
+    let judged = judge_one(snapshot, ask, first, now);
+    // With one application, principal and action the same rules look at all of them.
+    let reads = &judged.verdict.grounds().facts;
+    if !reads.contains("method") && !reads.contains("path") {
+        return vec![Judged { about: Arc::clone(attached), ..judged }];
     }
-    found.into_values().collect()
+    let mut lines: BTreeMap<_, Vec<Arc<Entry>>> = BTreeMap::new();
+    for entry in attached.iter() {
+        lines.entry((&entry.about.method, &entry.about.path)).or_default().push(Arc::clone(entry));
+    }
+    let judged = lines.into_values().filter_map(|about| {
+        let judged = judge_one(snapshot, ask, about.first()?, now);
+        Some(Judged { about: Arc::new(about), ..judged })
+    });
+    judged.collect()
+}
+
+/// Asks policy about one of the exchanges.
+fn judge_one(snapshot: &Snapshot, ask: &Ask, entry: &Entry, now: Timestamp) -> Judged {
+    let mut ask = ask.clone();
+    ask.request = entry.about.request.clone();
+    ask.what.method = entry.about.method.to_string();
+    ask.what.path = entry.about.path.to_string();
+    let started = Instant::now();
+    let verdict = snapshot.decide(&ask, now);
+    Judged { verdict, about: Arc::default(), took_us: micros(started), ask, holds: None }
 }

@@ -30,6 +30,17 @@ pub enum LiveKind {
     Tunnel,
 }
 
+impl LiveKind {
+    /// Where it stands when many are cut: a tunnel carries anything, and its user sits one program further away.
+    fn rank(self) -> u8 {
+        match self {
+            Self::Tunnel => 0,
+            Self::WebSocket => 1,
+            Self::Exchange => 2,
+        }
+    }
+}
+
 /// A live connection, as the console shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveView {
@@ -77,11 +88,8 @@ pub(crate) struct LiveTable {
     pub(crate) telling: Telling,
 }
 
-/// Exchanges that lost what they rest on.
-pub(crate) struct Lost {
-    pub(crate) standing: Arc<Standing>,
-    pub(crate) entries: Vec<Arc<Entry>>,
-}
+/// Exchanges that have something in common.
+pub(crate) type Entries = Arc<Vec<Arc<Entry>>>;
 
 #[derive(Default)]
 struct Inner {
@@ -289,20 +297,21 @@ impl LiveTable {
         killed
     }
 
-    /// Ends leases. The tasks of each thread are woken by one of its own, all at once: that is cheaper than to wake each of them
-    /// from here, and all of them are told before the first one clears up.
-    pub(crate) fn kill_all(&self, lost: Vec<Lost>, cause: CutCause, since: Instant) {
+    /// Ends leases, those first that can do most. The tasks of each thread are woken by one of its own, all at once: that is
+    /// cheaper than to wake each of them from here, and all of them are told before the first one clears up.
+    pub(crate) fn kill_all(&self, lost: &[(&Arc<Standing>, Entries)], cause: CutCause, since: Instant) {
         // There are as many as there are threads.
-        let mut homes: Vec<(Option<Handle>, Vec<Arc<Entry>>)> = Vec::new();
-        for Lost { standing, mut entries } in lost {
+        let mut homes: Vec<(Option<&Handle>, Vec<Arc<Entry>>)> = Vec::new();
+        for (standing, entries) in lost {
             let home = standing.home.as_ref().filter(|home| !is_here(home));
-            entries.retain(|entry| entry.kill(cause, since));
-            match homes.iter_mut().find(|(of, _)| of.as_ref().map(Handle::id) == home.map(Handle::id)) {
-                Some((_, all)) => all.append(&mut entries),
-                None => homes.push((home.cloned(), entries)),
+            let at = homes.iter().position(|(of, _)| of.map(Handle::id) == home.map(Handle::id)).unwrap_or(homes.len());
+            if at == homes.len() {
+                homes.push((home, Vec::new()));
             }
+            homes[at].1.extend(entries.iter().filter(|entry| entry.kill(cause, since)).cloned());
         }
-        for (home, entries) in homes {
+        for (home, mut entries) in homes {
+            entries.sort_by_key(|entry| entry.about.kind.rank());
             lock(&self.cutting).extend(entries.iter().cloned());
             self.telling.begin(entries.len());
             let wake = move || entries.iter().for_each(|entry| entry.waker.wake());
