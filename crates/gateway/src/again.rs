@@ -1,7 +1,7 @@
 //! Deciding again: what rests on a standing when something changed. Those that lose their permit are let go before anything is
 //! written about it, so that thousands of them end together; what may go on goes on only when that is recorded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, hash_map};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -9,10 +9,11 @@ use std::time::Instant;
 use safeconduct_ledger::{Pattern, Varying};
 use safeconduct_model::{Access, Ask, CutCause, Mode, Timestamp};
 use safeconduct_policy::{Snapshot, Verdict};
+use tokio::runtime::Handle;
 
 use crate::gateway::{Core, micros};
 use crate::live::{About, Entries, Entry};
-use crate::ports::{Receipt, RecordRefused};
+use crate::ports::{CookieToken, Credentials, Receipt, RecordRefused};
 use crate::standing::Standing;
 
 /// A verdict, and the exchanges that it is about.
@@ -37,37 +38,63 @@ struct Again {
 /// How many verdicts about what was let go are recorded at a time; between two times others have their turn.
 const RECORDED_AT_ONCE: usize = 8;
 
+/// Standings about which policy says the same, since nothing that it may look at tells them apart, and what rests on them.
+struct Alike<'a> {
+    standings: Vec<&'a Arc<Standing>>,
+    attached: Vec<Arc<Entry>>,
+}
+
+/// Puts together what is alike: each tunnel has a standing of its own, and a person may have hundreds. What nothing rests on is
+/// retired, since the next request is decided anew in any case.
+fn alike(standings: &[Arc<Standing>]) -> impl Iterator<Item = Alike<'_>> {
+    let mut found: HashMap<_, Alike<'_>> = HashMap::new();
+    for standing in standings {
+        let mut attached = standing.attached();
+        attached.retain(|e| !e.is_lost());
+        if attached.is_empty() {
+            standing.retire();
+            continue;
+        }
+        let Credentials { cookie, token, certificate, peer, host } = &standing.credentials;
+        let proof = (cookie.as_ref().map(CookieToken::expose), token.as_ref().map(|t| (&t.session, &t.key)));
+        let place = (certificate.as_ref().map(|c| c.sha256), peer, host);
+        let asked = (Arc::as_ptr(&standing.target), standing.action, standing.ask().who.principal.clone());
+        let home = standing.home.as_ref().map(Handle::id);
+        match found.entry((proof, place, asked, home)) {
+            hash_map::Entry::Occupied(mut alike) => {
+                alike.get_mut().standings.push(standing);
+                alike.get_mut().attached.append(&mut attached);
+            }
+            hash_map::Entry::Vacant(first) => drop(first.insert(Alike { standings: vec![standing], attached })),
+        }
+    }
+    found.into_values()
+}
+
 impl Core {
     /// Asks policy once more about what rests on these standings; anything but a recorded yes cuts it. All verdicts fall before
     /// anything is let go, since who is let go keeps the machine busy; and all that must go is told before anything is recorded
     /// about it.
     pub(crate) fn decide_again(self: &Arc<Self>, standings: &[Arc<Standing>], cause: CutCause, since: Instant) {
         let (mut judged, mut lost) = (Vec::new(), Vec::new());
-        for standing in standings {
-            let mut attached = standing.attached();
-            attached.retain(|e| !e.is_lost());
-            if attached.is_empty() {
-                // The next request is decided anew in any case.
-                standing.retire();
-                continue;
-            }
-            let attached = Arc::new(attached);
-            let again = catch_unwind(AssertUnwindSafe(|| self.judge_again(standing, &attached))).unwrap_or_else(|_| {
+        for Alike { standings, attached } in alike(standings) {
+            let (one, attached) = (standings[0], Arc::new(attached));
+            let again = catch_unwind(AssertUnwindSafe(|| self.judge_again(one, &attached))).unwrap_or_else(|_| {
                 self.alarm("a panic while a live connection was decided again; it was cut");
                 None
             });
             match again {
-                None => lost.push((standing, attached)),
+                None => lost.push((one, attached)),
                 Some(again) => {
-                    lost.extend(again.lost().map(|entries| (standing, entries)));
-                    judged.push((standing, again));
+                    lost.extend(again.lost().map(|entries| (one, entries)));
+                    judged.push((standings, again));
                 }
             }
         }
         self.live.kill_all(&lost, cause, since);
-        for (standing, again) in judged {
-            let all: Vec<_> = again.judged.iter().map(|j| (standing, Arc::clone(&j.about))).collect();
-            let recording = AssertUnwindSafe(|| self.record_again(standing, again, cause, since));
+        for (standings, again) in judged {
+            let all: Vec<_> = again.judged.iter().map(|j| (standings[0], Arc::clone(&j.about))).collect();
+            let recording = AssertUnwindSafe(|| self.record_again(&standings, again, cause, since));
             if catch_unwind(recording).is_err() {
                 self.live.kill_all(&all, cause, since);
                 self.alarm("a panic while a live connection was recorded again; it was cut");
@@ -108,7 +135,7 @@ impl Core {
     }
 
     /// Records what was decided again. What may go on and cannot be recorded is let go too.
-    fn record_again(self: &Arc<Self>, standing: &Standing, again: Again, cause: CutCause, since: Instant) {
+    fn record_again(self: &Arc<Self>, standings: &[&Arc<Standing>], again: Again, cause: CutCause, since: Instant) {
         let Again { judged, ask, mode, now } = again;
         let mut until: Option<Timestamp> = None;
         for Judged { verdict, about, took_us, ask, holds } in judged {
@@ -125,7 +152,7 @@ impl Core {
             }
         }
         if let Some(until) = until {
-            standing.extend(ask, now, until);
+            standings.iter().for_each(|standing| standing.extend(ask.clone(), now, until));
         }
     }
 

@@ -19,6 +19,10 @@ use tokio_util::sync::CancellationToken;
 use crate::aftermath::Telling;
 use crate::standing::Standing;
 
+/// So many tasks have their turn one after the other before the end of a tunnel is written: its own, that of its stream, that of
+/// its connection.
+const STEPS: usize = 3;
+
 /// What kind of connection rests on a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LiveKind {
@@ -303,7 +307,7 @@ impl LiveTable {
         // There are as many as there are threads.
         let mut homes: Vec<(Option<&Handle>, Vec<Arc<Entry>>)> = Vec::new();
         for (standing, entries) in lost {
-            let home = standing.home.as_ref().filter(|home| !is_here(home));
+            let home = standing.home.as_ref();
             let at = homes.iter().position(|(of, _)| of.map(Handle::id) == home.map(Handle::id)).unwrap_or(homes.len());
             if at == homes.len() {
                 homes.push((home, Vec::new()));
@@ -314,10 +318,9 @@ impl LiveTable {
             entries.sort_by_key(|entry| entry.about.kind.rank());
             lock(&self.cutting).extend(entries.iter().cloned());
             self.telling.begin(entries.len());
-            let wake = move || entries.iter().for_each(|entry| entry.waker.wake());
             match home {
-                Some(home) => drop(home.spawn(async move { wake() })),
-                None => wake(),
+                Some(home) => drop(home.spawn(wake(entries))),
+                None => entries.iter().for_each(|entry| entry.waker.wake()),
             }
         }
     }
@@ -388,9 +391,14 @@ impl Entry {
     }
 }
 
-/// Whether this is the runtime that runs now.
-fn is_here(home: &Handle) -> bool {
-    Handle::try_current().is_ok_and(|here| here.id() == home.id())
+/// Wakes the tasks of those who were cut, kind by kind: what the end of one sets off goes before the next.
+async fn wake(entries: Vec<Arc<Entry>>) {
+    for kind in entries.chunk_by(|one, next| one.about.kind == next.about.kind) {
+        kind.iter().for_each(|entry| entry.waker.wake());
+        for _ in 0..STEPS {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// What a lease rests on.
