@@ -203,7 +203,7 @@ limits! {
     announce: Duration = ms(0), ms(0), s(600), "time", "How long `/readyz` says no before the listeners close, for balancers that look at it.", "nothing", "a_server_that_stops_tells_probes_first_and_serves_meanwhile";
     drain: Duration = s(10), ms(10), s(86_400), "time", "Open exchanges end when the gateway stops.", "cut, close", "stopping_cuts_what_does_not_end";
     hand_over: Duration = s(1), ms(0), s(60), "time", "What is open goes on when a new process takes over; new connections wait meanwhile.", "cut, close", "a_new_process_takes_over_under_load_without_a_lost_request";
-    lease_tick: Duration = ms(50), ms(10), s(1), "time", "How often leases are looked over for those whose time is up.", "nothing", "a_lease_ends_by_itself_when_its_time_is_up";
+    lease_tick: Duration = ms(50), ms(10), s(1), "time", "How often leases are looked over at least. One ends when its time is up; so much later at most if the clock was set.", "nothing", "a_lease_ends_by_itself_when_its_time_is_up";
     cut_grace: Duration = ms(200), ms(1), s(5), "time", "A cut HTTP/1.1 exchange ends in good order.", "close", "a_cut_exchange_whose_client_does_not_read_ends_with_its_connection_after_the_grace";
     backlog: u64 = 1_024, 16, 65_535, "connections", "Connections that the system holds until they are accepted.", "no connection", "a_listener_holds_as_many_connections_as_its_backlog_says";
     ledger_queue: u64 = 8_192, 64, 1_000_000, "records", "Records that wait to be written.", "503: no record, no access", "a_full_queue_is_an_error_and_never_a_wait";

@@ -65,7 +65,7 @@ pub struct Limits {
     pub tunnel_idle: Duration,
     /// How long open exchanges may take to end when the gateway stops.
     pub drain: Duration,
-    /// How often the leases are looked over for those whose time is up.
+    /// How often leases are looked over at least; one ends when its time is up.
     pub lease_tick: Duration,
     /// How long a cut HTTP/1.1 exchange may take to end in good order before its connection is dropped.
     pub cut_grace: Duration,
