@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::thread::LocalKey;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, ReadBuf};
 
 /// The bytes of one read of a body.
@@ -17,7 +17,7 @@ pub(crate) const HEAD_BYTES: usize = 16 * 1024;
 /// What reads this much at once gets the buffer that it was read into.
 pub(crate) const LARGE: usize = 8 * 1024;
 /// So many buffers for large reads are kept by a thread.
-const SPARES: usize = 4;
+const SPARES: usize = 16;
 /// A buffer that is larger than this is given back when it is empty.
 const KEPT: usize = 16 * 1024;
 
@@ -117,14 +117,91 @@ pub(crate) fn shrink(buffer: &mut BytesMut) {
     }
 }
 
+/// A buffer as data that somebody else writes. When all of it is written, it is there for a later large read of that thread.
+pub(crate) fn passed_on(buffer: BytesMut) -> Bytes {
+    Bytes::from_owner(PassedOn(buffer))
+}
+
+struct PassedOn(BytesMut);
+
+impl AsRef<[u8]> for PassedOn {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for PassedOn {
+    fn drop(&mut self) {
+        put_by(std::mem::take(&mut self.0));
+    }
+}
+
 /// Keeps a buffer for a later large read, if it is one and nobody has a part of it.
 fn put_by(mut buffer: BytesMut) {
     buffer.clear();
     if buffer.try_reclaim(HEAD_BYTES + READ_BYTES) {
-        SPARE.with_borrow_mut(|spare| {
+        // A thread that ends keeps nothing.
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
             if spare.len() < SPARES {
                 spare.push(buffer);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Buf;
+
+    use super::*;
+
+    fn read(mut bytes: &[u8], into: &mut BytesMut) -> usize {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        match poll_read(&mut bytes, into, &mut cx) {
+            Poll::Ready(Ok(n)) => n,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn spares() -> usize {
+        SPARE.with_borrow(Vec::len)
+    }
+
+    #[test]
+    fn little_is_copied_and_much_changes_hands_and_comes_back() {
+        let mut small = BytesMut::new();
+        assert_eq!((read(&[1; 900], &mut small), small.len(), spares()), (900, 900, 1));
+        assert!(small.capacity() < LARGE);
+        let mut large = BytesMut::new();
+        assert_eq!((read(&[2; 70_000], &mut large), large.len(), spares()), (70_000, 70_000, 0));
+        // What is used up looks small from its front.
+        large.advance(70_000);
+        shrink(&mut large);
+        assert_eq!((large.capacity(), spares()), (0, 1));
+        read(&[3; 70_000], &mut large);
+        let data = passed_on(std::mem::take(&mut large));
+        assert!(spares() == 0 && data.iter().all(|b| *b == 3));
+        let part = data.slice(10..20);
+        drop(data);
+        assert_eq!(spares(), 0, "a part of it is still to be written");
+        drop(part);
+        assert_eq!(spares(), 1);
+    }
+
+    #[test]
+    fn a_thread_keeps_few_and_only_whole_ones() {
+        put_by(BytesMut::with_capacity(LARGE));
+        assert_eq!(spares(), 0);
+        (0..2 * SPARES).for_each(|_| put_by(BytesMut::with_capacity(HEAD_BYTES + READ_BYTES)));
+        assert_eq!(spares(), SPARES);
+    }
+
+    #[test]
+    fn what_is_read_behind_much_stays_in_order() {
+        let mut into = BytesMut::new();
+        read(&[1; 40_000], &mut into);
+        assert_eq!(read(&[2; 50_000], &mut into), 40 * 1024 + 960);
+        assert!(into[..40_000].iter().all(|b| *b == 1) && into[40_000..].iter().all(|b| *b == 2));
     }
 }

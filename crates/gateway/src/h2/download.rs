@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use safeconduct_http::{Decoder, ResponseFraming};
@@ -92,11 +92,10 @@ impl HttpBody for Download {
                 let piece = this.decoder.next(&up.input).map_err(|_| ForwardError::BadAnswer("answer_bad_chunk"))?;
                 up.input.advance(piece.skip);
                 if piece.data > 0 {
-                    let data = up.input.split_to(piece.data).freeze();
-                    if up.input.is_empty() && data.len() > scratch::LARGE {
-                        // The whole buffer goes along with the data.
-                        up.input = BytesMut::new();
-                    }
+                    let data = match piece.data == up.input.len() && piece.data > scratch::LARGE {
+                        true => scratch::passed_on(std::mem::take(&mut up.input)),
+                        false => up.input.split_to(piece.data).freeze(),
+                    };
                     lease.entry().down.fetch_add(data.len() as u64, Ordering::Relaxed);
                     this.left = this.left.map(|left| left.saturating_sub(data.len() as u64));
                     if this.decoder.ended() && this.decoder.trailers().is_empty() {
