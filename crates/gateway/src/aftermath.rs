@@ -42,11 +42,17 @@ impl Telling {
         }
     }
 
-    /// One of them was told.
-    pub(crate) fn told(&self) {
-        if self.untold.fetch_sub(1, Ordering::SeqCst) == 1 {
+    /// So many of them were told, or need not be.
+    pub(crate) fn told(&self, told: usize) {
+        if told > 0 && self.untold.fetch_sub(told, Ordering::SeqCst) == told {
             self.bell.notify_waiters();
         }
+    }
+
+    /// How many are not told.
+    #[cfg(test)]
+    pub(crate) fn untold(&self) -> usize {
+        self.untold.load(Ordering::SeqCst)
     }
 
     /// Until all of them are told, or have had their time.
@@ -167,10 +173,10 @@ mod tests {
         let (telling, cleared, leave) = clearing(Duration::from_secs(600));
         telling.begin(2);
         leave();
-        telling.told();
+        telling.told(1);
         tokio::time::sleep(Duration::from_millis(20)).await;
         assert_eq!(cleared.load(Ordering::Relaxed), 0, "one is not told yet");
-        telling.told();
+        telling.told(1);
         is(&cleared, 1).await;
         telling.begin(1);
         leave();

@@ -191,7 +191,7 @@ impl Gateway {
 impl Core {
     /// How long until the time of the next lease is up.
     pub(crate) fn next_due(&self) -> std::time::Duration {
-        let left = self.live.next_due().map(|due| (due.millis() - self.control.now().millis()).max(0));
+        let left = self.live.next_due().map(|due| due.millis().saturating_sub(self.control.now().millis()).max(0));
         left.and_then(|ms| u64::try_from(ms).ok()).map_or(std::time::Duration::MAX, std::time::Duration::from_millis)
     }
 

@@ -51,7 +51,7 @@ impl Lease {
 
     /// It was cut and the client was told: what is left of it goes behind all others that were cut with it.
     pub(crate) fn leave(self, rest: impl Future<Output = ()> + Send + 'static) {
-        self.told();
+        self.core.live.telling.told(usize::from(self.entry.gone()));
         let core = Arc::clone(&self.core);
         core.aftermath.leave(&core.tasks, async move {
             rest.await;
@@ -59,16 +59,9 @@ impl Lease {
         });
     }
 
-    fn told(&self) {
-        if self.entry.gone() {
-            self.core.live.telling.told();
-        }
-    }
-
     /// Takes it back before it was used: a signal overtook the decision.
     pub(crate) fn discard(self) {
-        self.told();
-        self.entry.discard();
+        self.core.live.telling.told(usize::from(self.entry.discard()));
     }
 
     /// The record of an end.
@@ -91,7 +84,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.told();
         self.standing.detach(&self.entry);
         self.core.metrics.closed(living(self.entry.about.kind));
         let carried = |n: &std::sync::atomic::AtomicU64| n.load(Ordering::Relaxed);
@@ -100,7 +92,10 @@ impl Drop for Lease {
         // An exchange that ended by itself is told by its verdict; a stream tells its end in any case.
         let streamed = self.entry.about.kind != LiveKind::Exchange && self.entry.opened();
         let (cause, delay) = match self.entry.end() {
-            Ended::Cut(cause, delay) => (cause, Some(millis(delay))),
+            Ended::Cut { cause, delay, told_now } => {
+                self.core.live.telling.told(usize::from(told_now));
+                (cause, Some(millis(delay)))
+            }
             Ended::ByItself if streamed => (CutCause::Closed, None),
             Ended::ByItself | Ended::Before => return,
         };

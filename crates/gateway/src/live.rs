@@ -190,9 +190,6 @@ impl Entry {
 
     /// The client was told that it is over; what remains is for us alone. Says whether it was cut and is told just now.
     pub(crate) fn gone(&self) -> bool {
-        if !self.is_lost() {
-            return false;
-        }
         let mut switch = lock(&self.switch);
         let first = switch.cut.is_some() && switch.gone.is_none();
         if first {
@@ -201,9 +198,10 @@ impl Entry {
         first
     }
 
-    /// The lease was never used: nothing is told of its end.
-    pub(crate) fn discard(&self) {
-        *lock(&self.switch) = Switch { ended: true, ..Switch::default() };
+    /// The lease was never used: nothing is told of its end. Says whether it was cut and nobody is told any more.
+    pub(crate) fn discard(&self) -> bool {
+        let switch = std::mem::replace(&mut *lock(&self.switch), Switch { ended: true, ..Switch::default() });
+        !switch.ended && switch.cut.is_some() && switch.gone.is_none()
     }
 
     /// The stream runs: its end is worth a record of its own.
@@ -240,9 +238,10 @@ impl Entry {
         if std::mem::replace(&mut switch.ended, true) {
             return Ended::Before;
         }
-        let told = switch.gone;
-        let delay = |since| told.unwrap_or_else(Instant::now).saturating_duration_since(since);
-        switch.cut.map_or(Ended::ByItself, |(cause, since)| Ended::Cut(cause, delay(since)))
+        let Some((cause, since)) = switch.cut else { return Ended::ByItself };
+        let told_now = switch.gone.is_none();
+        let delay = switch.gone.get_or_insert_with(Instant::now).saturating_duration_since(since);
+        Ended::Cut { cause, delay, told_now }
     }
 }
 
@@ -253,8 +252,8 @@ pub(crate) enum Ended {
     Before,
     /// Nobody cut it.
     ByItself,
-    /// It was cut, so long after the signal.
-    Cut(CutCause, std::time::Duration),
+    /// It was cut, and its client was told so long after the signal: just now, or before.
+    Cut { cause: CutCause, delay: std::time::Duration, told_now: bool },
 }
 
 impl LiveTable {
@@ -292,11 +291,14 @@ impl LiveTable {
 
     /// Ends a lease: everything that rests on it is cut. Says whether it was still held.
     pub(crate) fn kill(&self, entry: &Arc<Entry>, cause: CutCause, since: Instant) -> bool {
+        // Counted first: whoever looks meanwhile knows that it was cut, and may be told before it is woken.
+        self.telling.begin(1);
         let killed = entry.kill(cause, since);
         if killed {
             lock(&self.cutting).push(Arc::clone(entry));
-            self.telling.begin(1);
             entry.waker.wake();
+        } else {
+            self.telling.told(1);
         }
         killed
     }
@@ -306,6 +308,8 @@ impl LiveTable {
     pub(crate) fn kill_all(&self, lost: &[(&Arc<Standing>, Entries)], cause: CutCause, since: Instant) {
         // There are as many as there are threads.
         let mut homes: Vec<(Option<&Handle>, Vec<Arc<Entry>>)> = Vec::new();
+        let all = lost.iter().map(|(_, entries)| entries.len()).sum::<usize>();
+        self.telling.begin(all);
         for (standing, entries) in lost {
             let home = standing.home.as_ref();
             let at = homes.iter().position(|(of, _)| of.map(Handle::id) == home.map(Handle::id)).unwrap_or(homes.len());
@@ -314,10 +318,10 @@ impl LiveTable {
             }
             homes[at].1.extend(entries.iter().filter(|entry| entry.kill(cause, since)).cloned());
         }
+        self.telling.told(all - homes.iter().map(|(_, entries)| entries.len()).sum::<usize>());
         for (home, mut entries) in homes {
             entries.sort_by_key(|entry| entry.about.kind.rank());
             lock(&self.cutting).extend(entries.iter().cloned());
-            self.telling.begin(entries.len());
             match home {
                 Some(home) => drop(home.spawn(wake(entries))),
                 None => entries.iter().for_each(|entry| entry.waker.wake()),
@@ -416,4 +420,42 @@ pub(crate) fn interests(ask: &Ask, now: Timestamp, until: Timestamp) -> Interest
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_cut_is_told_once_however_it_ends() {
+        let table = LiveTable::default();
+        let about = About {
+            request: "r1".parse().unwrap(),
+            method: "GET".into(),
+            path: "/".into(),
+            kind: LiveKind::Exchange,
+            since: Timestamp::from_millis(0),
+        };
+        let cut = || {
+            let entry = Arc::new(Entry::new(table.number(), about.clone()));
+            assert!(table.kill(&entry, CutCause::SessionEnded, Instant::now()));
+            assert_eq!(table.telling.untold(), 1);
+            assert!(!table.kill(&entry, CutCause::SessionEnded, Instant::now()), "the first cause stays");
+            entry
+        };
+        let told = |now: bool| table.telling.told(usize::from(now));
+        let first = cut();
+        told(first.gone());
+        told(first.gone());
+        assert!(matches!(first.end(), Ended::Cut { told_now: false, .. }));
+        assert_eq!(table.telling.untold(), 0);
+        assert!(matches!(cut().end(), Ended::Cut { told_now: true, .. }), "nobody else told it");
+        told(true);
+        told(cut().discard());
+        assert_eq!(table.telling.untold(), 0);
+        let whole = Arc::new(Entry::new(table.number(), about.clone()));
+        assert!(!whole.gone() && matches!(whole.end(), Ended::ByItself));
+        assert!(!table.kill(&whole, CutCause::SessionEnded, Instant::now()), "it is over");
+        assert_eq!(table.telling.untold(), 0);
+    }
 }
