@@ -26,7 +26,7 @@ struct Judged {
     holds: Option<Timestamp>,
 }
 
-/// What was decided again about one standing.
+/// What was decided again about standings that are alike.
 struct Again {
     judged: Vec<Judged>,
     /// The facts as they are now.
@@ -44,8 +44,8 @@ struct Alike<'a> {
     attached: Vec<Arc<Entry>>,
 }
 
-/// Puts together what is alike: each tunnel has a standing of its own, and a person may have hundreds. What nothing rests on is
-/// retired, since the next request is decided anew in any case.
+/// Puts together what is alike: each tunnel has a standing of its own, and a person may have hundreds. What nothing rests on that
+/// still holds is retired, since the next request is decided anew in any case.
 fn alike(standings: &[Arc<Standing>]) -> impl Iterator<Item = Alike<'_>> {
     let mut found: HashMap<_, Alike<'_>> = HashMap::new();
     for standing in standings {

@@ -18,7 +18,7 @@ pub(crate) const HEAD_BYTES: usize = 16 * 1024;
 pub(crate) const LARGE: usize = 8 * 1024;
 /// So many buffers for large reads are kept by a thread.
 const SPARES: usize = 16;
-/// A buffer that is larger than this is given back when it is empty.
+/// A buffer that is as large as this is given back when it is empty.
 const KEPT: usize = 16 * 1024;
 
 type Place = RefCell<Vec<u8>>;
