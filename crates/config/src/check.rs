@@ -62,6 +62,20 @@ pub struct Config {
     pub estate: Estate,
 }
 
+impl Settings {
+    /// Checks the main file alone and tells every fault in it, in the order of lines.
+    pub fn check(texts: &Texts) -> Result<Self, Vec<Fault>> {
+        let mut faults = Faults::default();
+        match settings::read(&texts.main, &texts.clients, &mut faults) {
+            Some(settings) if faults.0.is_empty() => Ok(settings),
+            _ => {
+                faults.0.sort();
+                Err(faults.0)
+            }
+        }
+    }
+}
+
 impl Config {
     /// Checks everything and tells every fault, in the order of files and lines.
     pub fn check(texts: &Texts) -> Result<Self, Vec<Fault>> {

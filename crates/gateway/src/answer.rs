@@ -157,7 +157,9 @@ fn finish(mut response: Response<Body>, id: &RequestId) -> Response<Body> {
 
 /// Puts the request id on an answer.
 pub(crate) fn stamp(mut response: Response<Body>, id: &RequestId) -> Response<Body> {
-    if let Ok(value) = HeaderValue::from_str(id.as_str()) {
+    if let Ok(mut value) = HeaderValue::from_str(id.as_str()) {
+        // No two are the same, so over HTTP/2 it is no entry of the table of fields (RFC 7541, 6.2.3).
+        value.set_sensitive(true);
         response.headers_mut().insert("x-request-id", value);
     }
     response

@@ -11,6 +11,8 @@ use tokio::sync::mpsc::{self, Receiver, Sender};
 
 /// The bytes of a `traceparent` of version 00.
 const PARENT_BYTES: usize = 55;
+/// The bytes of the line that tells of a trace without a state.
+pub(crate) const LINE_BYTES: usize = "traceparent: \r\n".len() + PARENT_BYTES;
 /// The bounds of `tracestate`, as the standard has them.
 const STATE_BYTES: usize = 512;
 const STATE_MEMBERS: usize = 32;
@@ -58,14 +60,11 @@ impl Parent {
 
 impl fmt::Display for Parent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = Vec::with_capacity(PARENT_CHARS);
+        let mut text = Vec::with_capacity(PARENT_BYTES);
         self.push(&mut text);
         f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
-
-/// The length of the field.
-const PARENT_CHARS: usize = 55;
 
 /// The four fields of a head of the right length.
 fn dashed(head: &[u8]) -> Option<[&[u8]; 4]> {

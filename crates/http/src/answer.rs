@@ -3,6 +3,8 @@
 
 use std::mem::MaybeUninit;
 
+use bytes::Bytes;
+
 use crate::head::{Field, Span, end_mark, length, text};
 use crate::names::{self, Name};
 use crate::{Bounds, MAX_FIELDS};
@@ -199,6 +201,18 @@ impl Answer {
     /// The fields that go on to the client, in order; `cookies` are those of the gateway, which no application may set.
     pub fn fields<'a>(&'a self, cookies: &'a [String]) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         self.kept(cookies).map(|f| (text(f.name.of(&self.text)), f.value.of(&self.text)))
+    }
+
+    /// The same, the values as parts of one copy of the text: for answers over HTTP/2, which outlive this memory.
+    pub fn shared_fields<'a>(&'a self, cookies: &'a [String]) -> impl Iterator<Item = (&'a str, Bytes)> {
+        let shared = Bytes::copy_from_slice(&self.text);
+        self.kept(cookies).map(move |f| (text(f.name.of(&self.text)), shared.slice(f.value.from..f.value.to)))
+    }
+
+    /// How many fields there are, those included that do not go on.
+    #[must_use]
+    pub fn field_count(&self) -> usize {
+        self.fields.len()
     }
 
     /// The same, as they stand in the text.

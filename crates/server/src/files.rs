@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use safeconduct_config::{Config, Text, Texts};
+use safeconduct_config::{Config, Settings, Text, Texts};
 use safeconduct_model::{AppId, Fault, GroupId, PersonId};
 use safeconduct_policy::store::{Store, StoreTexts};
 use safeconduct_policy::{Fixture, FixtureText, PolicyText, Snapshot, Sources, parse_fixtures, run_fixtures};
@@ -30,6 +30,15 @@ pub fn read(dir: &Path) -> Result<Texts, Vec<Fault>> {
     folder(dir, "clients", "sha256", &mut files, &mut faults);
     stores(dir, &mut files, &mut faults);
     if faults.is_empty() { Ok(Texts::from_files(files)) } else { Err(faults) }
+}
+
+/// Reads and checks the main file alone.
+pub fn settings(dir: &Path) -> Result<Settings, Vec<Fault>> {
+    let mut files = Vec::new();
+    let mut faults = Vec::new();
+    one(dir, Path::new(MAIN), &mut files, &mut faults);
+    folder(dir, "clients", "sha256", &mut files, &mut faults);
+    if faults.is_empty() { Settings::check(&Texts::from_files(files)) } else { Err(faults) }
 }
 
 /// What a look at the files without reading them shows: which there are, how long, and when each was last changed. Two looks that are

@@ -1,6 +1,7 @@
 //! `bench NAME`: what Safeconduct achieves, beside its peers in the same run. Each prints a table and writes
 //! `target/bench/NAME.json`.
 
+mod ahead;
 mod cut;
 mod decide;
 mod differential;

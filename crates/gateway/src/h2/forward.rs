@@ -22,6 +22,10 @@ use crate::limits::Limits;
 use crate::scratch;
 use crate::upstream::{ForwardError, Up, is_h2, is_idempotent, may_repeat};
 
+/// What the head of a request mostly needs when it is written.
+const HEAD_BYTES: usize = 2 * 1024;
+/// The fields that are put to those of an application's answer: its length and the id of the request.
+const OWN_FIELDS: usize = 2;
 /// How many interim answers (1xx) an application may send before its answer.
 const INTERIM: usize = 8;
 
@@ -56,9 +60,12 @@ pub(super) async fn forward(
     let Exchanging { up, upload, answer, .. } = exchanging;
     let mut response = Response::new(empty());
     *response.status_mut() = StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::BAD_GATEWAY);
-    for (name, value) in answer.fields(&worker.core.cookies) {
-        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value)) {
-            response.headers_mut().append(name, value);
+    let fields = response.headers_mut();
+    fields.reserve(answer.field_count() + OWN_FIELDS);
+    for (name, value) in answer.shared_fields(&worker.core.cookies) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_maybe_shared(value))
+        {
+            fields.append(name, value);
         }
     }
     let framing = answer.framing();
@@ -162,7 +169,7 @@ async fn send(
                 up = Box::pin(worker.pools.connect(&lease.standing)) => up?,
             },
         };
-        let mut out = Vec::with_capacity(1_024);
+        let mut out = Vec::with_capacity(HEAD_BYTES);
         let own = Own {
             client: &exchange.client.address,
             proto: shared.client.scheme(),

@@ -138,7 +138,7 @@ async fn handle_head(shared: &Arc<Shared>, mut request: Request<Incoming>, head:
     drop(parts);
     let trace = shared.client.trace(&id, head, &worker.core);
     let mut tracing = Tracing::begin(&worker.core, trace.as_ref(), head, &id, exchange.client.scheme());
-    let mut lines = Vec::new();
+    let mut lines = Vec::with_capacity(crate::trace::LINE_BYTES);
     crate::trace::write(trace.as_ref(), &id, &mut lines);
     // To an application over HTTP/1.1 a length of nothing is the whole request: it is not sent before that is known to be so.
     if head.framing() == Framing::Length(0)

@@ -9,7 +9,7 @@ use safeconduct_model::Fault;
 use safeconduct_server::{files, signed};
 use serde_json::json;
 
-use crate::commands::policy::{ask_to_publish, candidate};
+use crate::commands::policy::{ask_to_publish, candidate, tell};
 use crate::commands::{Offline, folder, offline};
 use crate::local::Local;
 use crate::out::{self, Answer, say};
@@ -44,7 +44,7 @@ pub(crate) fn make(make: &Make) -> Result<Answer> {
     let out = make.out.as_ref().context("--out is required")?;
     let texts = match &make.dir {
         None => offline.current.texts.clone(),
-        Some(dir) => match candidate(&offline, dir) {
+        Some(dir) => match candidate(&offline.current.texts, dir) {
             Ok(built) => built.texts,
             Err(faults) => return Ok(Answer::BadInput(faults)),
         },
@@ -90,9 +90,9 @@ pub(super) async fn publish(config: &Path, file: &Path) -> Result<Answer> {
         Ok(read) => read,
         Err(faults) => return Ok(Answer::BadInput(faults)),
     };
-    if let Some(server) = Local::try_connect(&dir.join(&settings.data)).await? {
+    if let Some(mut server) = Local::try_connect(&dir.join(&settings.data)).await? {
         let path = std::fs::canonicalize(file).with_context(|| format!("cannot find {}", file.display()))?;
-        return ask_to_publish(server, &json!({ "bundle": path })).await;
+        return Ok(tell(ask_to_publish(&mut server, &json!({ "bundle": path })).await?));
     }
     // What bound last is known to the server alone; it refuses an older bundle at its next start.
     let (bundle, text) = match signed::open(file, &file.display().to_string(), &settings.trusted_keys, None) {

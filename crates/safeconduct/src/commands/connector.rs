@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::commands::offline;
+use crate::commands::data;
 use crate::local::Local;
 use crate::out::{self, Answer, say, table};
 
@@ -83,16 +83,16 @@ pub(crate) async fn on_the_gateway(verb: Verb) -> Result<Answer> {
 }
 
 async fn token(config: &Path, site: &SiteId) -> Result<Answer> {
-    let offline = offline!(config);
-    let mut server = Local::connect(&offline.data()).await?;
+    let data = data!(config);
+    let mut server = Local::connect(&data).await?;
     let made = server.ask(Method::POST, &format!("/api/v1/sites/{site}/connector-token"), None).await?;
     say(made["token"].as_str().unwrap_or_default());
     Ok(Answer::Done)
 }
 
 async fn list(config: &Path, json: bool) -> Result<Answer> {
-    let offline = offline!(config);
-    let mut server = Local::connect(&offline.data()).await?;
+    let data = data!(config);
+    let mut server = Local::connect(&data).await?;
     let rows = server.ask(Method::GET, "/api/v1/connectors", None).await?;
     if json {
         out::json(&rows)?;
@@ -126,8 +126,8 @@ async fn list(config: &Path, json: bool) -> Result<Answer> {
 }
 
 async fn revoke(config: &Path, connector: &ConnectorName) -> Result<Answer> {
-    let offline = offline!(config);
-    let mut server = Local::connect(&offline.data()).await?;
+    let data = data!(config);
+    let mut server = Local::connect(&data).await?;
     let answer = server.ask(Method::POST, &format!("/api/v1/connectors/{connector}/revoke"), None).await?;
     let cut = answer["links_cut"].as_u64().unwrap_or_default();
     say(format!("{connector} is revoked; links that ended with it: {cut}"));

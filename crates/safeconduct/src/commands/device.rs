@@ -11,7 +11,7 @@ use safeconduct_model::{Check, DeviceId, Fault, PersonId};
 use safeconduct_server::{clock, enrol as make};
 use serde_json::json;
 
-use crate::commands::offline;
+use crate::commands::data;
 use crate::local::Local;
 use crate::out::{Answer, say};
 
@@ -22,15 +22,15 @@ pub(crate) async fn enrol(
     managed: bool,
     out: &Path,
 ) -> Result<Answer> {
-    let offline = offline!(config);
-    let mut server = Local::connect(&offline.data()).await?;
+    let data = data!(config);
+    let mut server = Local::connect(&data).await?;
     let (key, certificate) = (out.join(format!("{name}.key")), out.join(format!("{name}.pem")));
     anyhow::ensure!(
         !key.exists() && !certificate.exists(),
         "{} exists already; name another folder with --out",
         key.display()
     );
-    let kit = make::kit(&offline.data(), name)?;
+    let kit = make::kit(&data, name)?;
     let body = json!({ "name": name, "managed": managed, "public_key": kit.public_key, "person": owner });
     server.ask(Method::POST, "/api/v1/devices", Some(&body)).await?;
     make::write(&key, &kit.key_pem)?;

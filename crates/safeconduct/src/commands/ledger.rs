@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Result;
 use safeconduct_store::{Entries, LedgerKey, verify_ledger};
 
-use crate::commands::offline;
+use crate::commands::data;
 use crate::out::{self, Answer, say};
 
 pub(crate) fn verify(
@@ -18,9 +18,9 @@ pub(crate) fn verify(
     let (ledger, key) = match (ledger, key) {
         (Some(ledger), Some(key)) => (ledger.to_owned(), key.to_owned()),
         (_, key) => {
-            let offline = offline!(config);
-            let own = LedgerKey::public_path(&offline.data().join("keys/ledger.key"));
-            (offline.ledger(), key.map_or(own, Path::to_owned))
+            let data = data!(config);
+            let own = LedgerKey::public_path(&data.join("keys/ledger.key"));
+            (data.join("ledger"), key.map_or(own, Path::to_owned))
         }
     };
     let public = LedgerKey::load_public(&key)?;
@@ -46,8 +46,8 @@ pub(crate) fn verify(
 }
 
 pub(crate) fn inspect(config: &Path, seq: u64) -> Result<Answer> {
-    let offline = offline!(config);
-    match Entries::from_seq(&offline.ledger(), seq)?.next() {
+    let data = data!(config);
+    match Entries::from_seq(&data.join("ledger"), seq)?.next() {
         Some(located) => {
             let located = located?;
             out::json(&located.entry)?;
@@ -61,8 +61,8 @@ pub(crate) fn inspect(config: &Path, seq: u64) -> Result<Answer> {
 }
 
 pub(crate) fn export(config: &Path, from: u64) -> Result<Answer> {
-    let offline = offline!(config);
-    for located in Entries::from_seq(&offline.ledger(), from)? {
+    let data = data!(config);
+    for located in Entries::from_seq(&data.join("ledger"), from)? {
         say(serde_json::to_string(&located?.entry)?);
     }
     Ok(Answer::Done)

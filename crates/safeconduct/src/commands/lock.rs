@@ -12,7 +12,7 @@ use safeconduct_model::{
 use safeconduct_server::clock;
 use serde_json::{Value, json};
 
-use crate::commands::offline;
+use crate::commands::data;
 use crate::local::{Local, Refused};
 use crate::out::{self, Answer, say, table};
 
@@ -118,8 +118,8 @@ pub(crate) async fn run(verb: Verb) -> Result<Answer> {
 }
 
 async fn add(config: &Path, body: &Value) -> Result<Answer> {
-    let offline = offline!(config);
-    let mut server = Local::connect(&offline.data()).await?;
+    let data = data!(config);
+    let mut server = Local::connect(&data).await?;
     let lock = match server.ask(Method::POST, "/api/v1/locks", Some(body)).await {
         Ok(placed) => serde_json::from_value::<Lock>(placed)?,
         Err(error) => return no(error),
@@ -130,8 +130,8 @@ async fn add(config: &Path, body: &Value) -> Result<Answer> {
 }
 
 async fn list(config: &Path, all: bool, json: bool) -> Result<Answer> {
-    let offline = offline!(config);
-    let mut server = Local::connect(&offline.data()).await?;
+    let data = data!(config);
+    let mut server = Local::connect(&data).await?;
     let answer = server.ask(Method::GET, "/api/v1/locks", None).await?;
     let now = clock::system();
     let mut locks: Vec<Lock> = serde_json::from_value(answer)?;
@@ -162,8 +162,8 @@ async fn list(config: &Path, all: bool, json: bool) -> Result<Answer> {
 }
 
 async fn lift(config: &Path, lock: &LockId) -> Result<Answer> {
-    let offline = offline!(config);
-    let mut server = Local::connect(&offline.data()).await?;
+    let data = data!(config);
+    let mut server = Local::connect(&data).await?;
     match server.ask(Method::POST, &format!("/api/v1/locks/{lock}/lift"), None).await {
         Ok(lifted) => {
             let lifted: Lock = serde_json::from_value(lifted)?;

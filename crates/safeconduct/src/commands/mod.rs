@@ -38,6 +38,24 @@ fn folder(config: &Path) -> PathBuf {
     }
 }
 
+/// Where the server of a configuration keeps its data. Nothing but the main file is read: whoever has something to tell the server
+/// gets through at once, also while somebody is at work on the policies.
+fn data_folder(config: &Path) -> Result<PathBuf, Vec<Fault>> {
+    let dir = folder(config);
+    files::settings(&dir).map(|settings| dir.join(settings.data))
+}
+
+/// Finds the data folder, or answers with the faults of the main file.
+macro_rules! data {
+    ($config:expr) => {
+        match crate::commands::data_folder($config) {
+            Ok(data) => data,
+            Err(faults) => return Ok(crate::out::Answer::BadInput(faults)),
+        }
+    };
+}
+use data;
+
 /// A configuration without a server: read and checked whole.
 struct Offline {
     dir: PathBuf,

@@ -12,7 +12,7 @@ use safeconduct_server::files::{self, Built};
 use safeconduct_server::proposals;
 use serde_json::json;
 
-use crate::commands::{Offline, bundle, coverage, offline};
+use crate::commands::{Offline, bundle, coverage, data, folder, offline};
 use crate::local::{Local, Refused};
 use crate::out::{self, Answer, aside, put, say};
 
@@ -148,9 +148,9 @@ fn write_candidate(folder: &Path, texts: &Texts) -> Result<()> {
 }
 
 /// The configuration as it would be with the policies of a folder, checked whole.
-pub(super) fn candidate(offline: &Offline, dir: &Path) -> Result<Built, Vec<Fault>> {
+pub(super) fn candidate(now: &Texts, dir: &Path) -> Result<Built, Vec<Fault>> {
     let (policies, tests) = files::read_candidate(dir)?;
-    let mut texts = offline.current.texts.clone();
+    let mut texts = now.clone();
     texts.policies = policies;
     if !tests.is_empty() {
         texts.tests = tests;
@@ -160,7 +160,7 @@ pub(super) fn candidate(offline: &Offline, dir: &Path) -> Result<Built, Vec<Faul
 
 pub(crate) fn rehearse(config: &Path, dir: &Path, json: bool) -> Result<Answer> {
     let offline = offline!(config);
-    let built = match candidate(&offline, dir) {
+    let built = match candidate(&offline.current.texts, dir) {
         Ok(built) => built,
         Err(faults) => return Ok(Answer::BadInput(faults)),
     };
@@ -180,8 +180,13 @@ pub(crate) async fn publish(config: &Path, from: &Path, sign: Option<&Path>, rev
     if from.is_file() {
         return bundle::publish(config, from).await;
     }
+    if sign.is_none()
+        && let Some(server) = Local::try_connect(&data!(config)).await?
+    {
+        return publish_there(server, config, from).await;
+    }
     let offline = offline!(config);
-    let built = match candidate(&offline, from) {
+    let built = match candidate(&offline.current.texts, from) {
         Ok(built) => built,
         Err(faults) => return Ok(Answer::BadInput(faults)),
     };
@@ -192,10 +197,6 @@ pub(crate) async fn publish(config: &Path, from: &Path, sign: Option<&Path>, rev
         let file = folder.path().join("policies.bundle");
         files::write_whole(&file, &signed).context("cannot write the bundle")?;
         return bundle::publish(config, &file).await;
-    }
-    if let Some(server) = Local::try_connect(&offline.data()).await? {
-        let directory = std::fs::canonicalize(from).with_context(|| format!("cannot find {}", from.display()))?;
-        return ask_to_publish(server, &json!({ "directory": directory })).await;
     }
     if !offline.current.config.settings.trusted_keys.is_empty() {
         let what = "[policy] trusted_keys lets only signed policies bind";
@@ -209,19 +210,45 @@ pub(crate) async fn publish(config: &Path, from: &Path, sign: Option<&Path>, rev
     Ok(Answer::Done)
 }
 
-/// Asks the server that runs here to publish.
-pub(super) async fn ask_to_publish(mut server: Local, body: &serde_json::Value) -> Result<Answer> {
+/// Publishes through the server that runs here. It checks the candidate itself, so it is asked at once; what differs is worked out
+/// here when the new policies bind already.
+async fn publish_there(mut server: Local, config: &Path, from: &Path) -> Result<Answer> {
+    let now = match files::read(&folder(config)) {
+        Ok(now) => now,
+        Err(faults) => return Ok(Answer::BadInput(faults)),
+    };
+    let directory = std::fs::canonicalize(from).with_context(|| format!("cannot find {}", from.display()))?;
+    let published = ask_to_publish(&mut server, &json!({ "directory": directory })).await?;
+    // Read before, since the server has put the candidate in their place.
+    match (files::build(now.clone(), 1), candidate(&now, from)) {
+        (Ok(before), Ok(built)) => put(difference(&before.snapshot, &built.snapshot).report()),
+        (_, Err(faults)) if published.is_err() => return Ok(Answer::BadInput(faults)),
+        _ => {}
+    }
+    Ok(tell(published))
+}
+
+/// Asks the server that runs here to publish: the revision that binds, or why none does.
+pub(super) async fn ask_to_publish(server: &mut Local, body: &serde_json::Value) -> Result<Result<u64, String>> {
     match server.ask(Method::POST, "/api/v1/policy/publish", Some(body)).await {
-        Ok(answer) => {
-            say(format!("revision {} binds now", answer["revision"]));
-            Ok(Answer::Done)
-        }
-        Err(error) => match error.downcast_ref::<Refused>() {
-            Some(refused) => {
-                say(&refused.words);
-                Ok(Answer::No)
-            }
-            None => Err(error),
+        Ok(answer) => Ok(Ok(answer["revision"].as_u64().context("the server tells no revision")?)),
+        Err(error) => match error.downcast::<Refused>() {
+            Ok(refused) => Ok(Err(refused.words)),
+            Err(error) => Err(error),
         },
+    }
+}
+
+/// Says what came of it.
+pub(super) fn tell(published: Result<u64, String>) -> Answer {
+    match published {
+        Ok(revision) => {
+            say(format!("revision {revision} binds now"));
+            Answer::Done
+        }
+        Err(words) => {
+            say(words);
+            Answer::No
+        }
     }
 }

@@ -20,7 +20,7 @@ use crate::out::{self, Answer, put, say};
 
 pub(crate) fn prove(config: &Path, dir: &Path, invariants: bool, json: bool) -> Result<Answer> {
     let offline = offline!(config);
-    let built = match candidate(&offline, dir) {
+    let built = match candidate(&offline.current.texts, dir) {
         Ok(built) => built,
         Err(faults) => return Ok(Answer::BadInput(faults)),
     };
@@ -107,7 +107,7 @@ fn side(config: &Path, dir: &Path) -> Result<Snapshot, Vec<Fault>> {
     if dir.join(MAIN).is_file() {
         return files::build(files::read(dir)?, 1).map(|built| built.snapshot);
     }
-    candidate(&Offline::read(config)?, dir).map(|built| built.snapshot)
+    candidate(&Offline::read(config)?.current.texts, dir).map(|built| built.snapshot)
 }
 
 /// The rules that do something in the first set and nothing in the second, or that only the second has and that do nothing.

@@ -7,13 +7,13 @@ use http::{Method, StatusCode};
 use safeconduct_model::{Entry, Record, Said, SessionId, Timestamp};
 use serde_json::Value;
 
-use crate::commands::offline;
+use crate::commands::data;
 use crate::local::{Local, Refused};
 use crate::out::{self, Answer, say, table};
 
 pub(crate) async fn tail(config: &Path, json: bool) -> Result<Answer> {
-    let offline = offline!(config);
-    let mut server = Local::connect(&offline.data()).await?;
+    let data = data!(config);
+    let mut server = Local::connect(&data).await?;
     let each = |line: &str| {
         if json {
             say(line);
@@ -64,8 +64,8 @@ fn sentence(entry: &Entry) -> Option<String> {
 }
 
 pub(crate) async fn sessions(config: &Path, json: bool) -> Result<Answer> {
-    let offline = offline!(config);
-    let mut server = Local::connect(&offline.data()).await?;
+    let data = data!(config);
+    let mut server = Local::connect(&data).await?;
     let answer = server.ask(Method::GET, "/api/v1/sessions", None).await?;
     if json {
         out::json(&answer)?;
@@ -88,8 +88,8 @@ pub(crate) async fn sessions(config: &Path, json: bool) -> Result<Answer> {
 }
 
 pub(crate) async fn cut(config: &Path, session: &SessionId) -> Result<Answer> {
-    let offline = offline!(config);
-    let mut server = Local::connect(&offline.data()).await?;
+    let data = data!(config);
+    let mut server = Local::connect(&data).await?;
     match server.ask(Method::POST, &format!("/api/v1/sessions/{session}/cut"), None).await {
         Ok(answer) => {
             say(format!("ended; {} live connections were cut", answer["connections_cut"]));
@@ -106,8 +106,8 @@ pub(crate) async fn cut(config: &Path, session: &SessionId) -> Result<Answer> {
 }
 
 pub(crate) async fn health(config: &Path, json: bool) -> Result<Answer> {
-    let offline = offline!(config);
-    let mut server = Local::connect(&offline.data()).await?;
+    let data = data!(config);
+    let mut server = Local::connect(&data).await?;
     let answer = server.ask(Method::GET, "/api/v1/health", None).await?;
     if json {
         out::json(&answer)?;

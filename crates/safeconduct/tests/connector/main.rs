@@ -5,6 +5,7 @@
 #[path = "../../src/demo/browser/mod.rs"]
 mod browser;
 mod locks;
+mod publish;
 mod stage;
 
 use std::collections::BTreeSet;

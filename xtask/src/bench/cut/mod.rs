@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use super::ahead::Ahead;
 use super::gateway::contestant::HOST;
 use super::gateway::ours::{Jar, Server};
 use super::gateway::peers::Place;
@@ -77,7 +78,8 @@ pub(crate) fn cut(options: &[&str]) -> Result<bool> {
     let root = tree::root()?;
     let (bench, ours) = (program(&root)?, safeconduct(&root)?);
     let place = place(&root, &bench, "cut")?;
-    let before = load();
+    let ahead = Ahead::begin();
+    let before = format!("{}; {}", load(), ahead.words());
     let wanted = if quick { QUICK_CONNECTIONS } else { CONNECTIONS };
     let connections = wanted.min(descriptors()?.saturating_sub(SPARE) * KINDS.len() / DESCRIPTORS);
     let cores = place.cores.clone();

@@ -29,6 +29,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::ahead::Ahead;
 use super::{docs, load, program, write};
 use crate::step::Steps;
 use crate::terminal::{say, table};
@@ -91,7 +92,8 @@ pub(crate) fn gateway(options: &[&str]) -> Result<bool> {
     }
     let (bench, ours) = (program(&root)?, safeconduct(&root)?);
     let place = place(&root, &bench, "gateway")?;
-    let before = load();
+    let ahead = Ahead::begin();
+    let before = format!("{}; {}", load(), ahead.words());
     let plan = if asked.quick { Plan::QUICK } else { Plan::WHOLE };
     say(format!("{}; the load of the machine before: {before}", place.cores.words()));
     let can = ours::can(&place, &ours)?;
