@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use safeconduct_model::Host;
 
+use crate::before::Before;
 use crate::names::{self, Name};
 use crate::settle::Settled;
 use crate::{Authority, Refused, reference};
@@ -95,6 +96,37 @@ pub(crate) struct Field {
     pub(crate) dropped: bool,
 }
 
+/// What stands in a request line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    pub(crate) method: Span,
+    pub(crate) target: Span,
+    pub(crate) version: Version,
+}
+
+impl Line {
+    /// The line that `text` begins with, as the library read it.
+    pub(crate) fn of(text: &[u8], read: &httparse::Request<'_, '_>, bounds: &Bounds) -> Result<Self, Refused> {
+        let (Some(method), Some(target), Some(version)) = (read.method, read.path, read.version) else {
+            return Err(Refused::bad("unparsable"));
+        };
+        if method.len() > LONGEST_METHOD {
+            return Err(Refused::bad("method"));
+        }
+        if target.len() > bounds.target_bytes {
+            return Err(Refused::limit(414, "target_too_long"));
+        }
+        if !all(target.as_bytes(), |b| matches!(b, 0x21..=0x7e) && b != b'#') {
+            return Err(Refused::bad("target"));
+        }
+        Ok(Self {
+            method: Span::within(text, method.as_bytes()),
+            target: Span::within(text, target.as_bytes()),
+            version: if version == 0 { Version::Http10 } else { Version::Http11 },
+        })
+    }
+}
+
 /// The head of one request. Its memory is used again for the next.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
@@ -111,6 +143,7 @@ pub struct Head {
     /// HTTP/2 extended CONNECT (RFC 8441): `:protocol`.
     pub(crate) protocol: Option<Span>,
     pub(crate) settled: Settled,
+    pub(crate) before: Before,
     /// How much of an unfinished head was looked at.
     looked_at: usize,
 }
@@ -124,19 +157,33 @@ impl Head {
     pub fn read_h1(&mut self, input: &[u8], bounds: &Bounds) -> Result<Option<usize>, Refused> {
         // Mostly the input is one head and nothing else: then the empty line need not be looked for.
         let whole = self.looked_at == 0 && input.len() <= bounds.head_bytes && input.ends_with(END);
-        if whole && self.parse(input, bounds).is_ok() {
+        if whole && self.take(input, bounds).is_ok() {
             return Ok(Some(input.len()));
         }
         let Some(end) = self.find_end(input, bounds)? else { return Ok(None) };
         self.looked_at = 0;
         let head = &input[..end];
-        match self.parse(head, bounds) {
+        match self.take(head, bounds) {
             Ok(()) => Ok(Some(end)),
             Err(refused) => Err(reference::fault(head, bounds).unwrap_or(refused)),
         }
     }
 
+    /// Reads a whole head: as the one before, if it has the same lines.
+    fn take(&mut self, head: &[u8], bounds: &Bounds) -> Result<(), Refused> {
+        if self.is_read_as_before(head, bounds) {
+            return self.split_target();
+        }
+        let first = self.text.is_empty();
+        self.parse(head, bounds)?;
+        if !first {
+            self.remember(head, bounds);
+        }
+        Ok(())
+    }
+
     fn clear(&mut self) {
+        self.before.forget();
         self.text.clear();
         self.fields.clear();
         (self.in_target, self.host, self.protocol) = (None, None, None);
@@ -189,23 +236,9 @@ impl Head {
             Err(httparse::Error::TooManyHeaders) => return Err(Refused::limit(431, "too_many_headers")),
             Err(_) => return Err(unparsable),
         }
-        let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
-            return Err(unparsable);
-        };
-        if method.len() > LONGEST_METHOD {
-            return Err(Refused::bad("method"));
-        }
-        if target.len() > bounds.target_bytes {
-            return Err(Refused::limit(414, "target_too_long"));
-        }
-        if !all(target.as_bytes(), |b| matches!(b, 0x21..=0x7e) && b != b'#') {
-            return Err(Refused::bad("target"));
-        }
-        self.version = if version == 0 { Version::Http10 } else { Version::Http11 };
-        self.method = Span::within(&self.text, method.as_bytes());
-        self.target = Span::within(&self.text, target.as_bytes());
+        let line = Line::of(&self.text, &request, bounds)?;
         // The library is content with lines that end in a line feed alone, and with empty lines in front.
-        let mut strict = self.method.from == 0;
+        let mut strict = line.method.from == 0;
         for line in request.headers.iter() {
             let name = Span::within(&self.text, line.name.as_bytes());
             let value = Span::within(&self.text, line.value.trim_ascii());
@@ -215,9 +248,14 @@ impl Head {
         if !strict {
             return Err(unparsable);
         }
+        self.take_line(line);
         self.name_fields();
         self.split_target()?;
         self.frame(bounds)
+    }
+
+    pub(crate) fn take_line(&mut self, line: Line) {
+        (self.method, self.target, self.version) = (line.method, line.target, line.version);
     }
 
     fn name_fields(&mut self) {
@@ -227,7 +265,7 @@ impl Head {
     }
 
     /// Takes scheme and authority off an absolute target (RFC 9112, 3.2.2).
-    fn split_target(&mut self) -> Result<(), Refused> {
+    pub(crate) fn split_target(&mut self) -> Result<(), Refused> {
         let target = self.target.of(&self.text);
         if target.first() == Some(&b'/') {
             return Ok(());

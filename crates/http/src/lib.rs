@@ -38,6 +38,7 @@
 
 mod answer;
 mod authority;
+mod before;
 mod body;
 mod chunk;
 #[doc(hidden)]

@@ -10,6 +10,16 @@ const COOKIES: [&str; 2] = ["__Host-sc", "__Host-sc-state"];
 const LONGEST_BODY: u64 = 4_096;
 /// The inputs whose every prefix is read.
 const SHORT: usize = 200;
+/// Request lines in front of lines that were read before.
+const OTHER_LINES: [&str; 7] = [
+    "POST /another/path?q=1 HTTP/1.1\r\n",
+    "GET / HTTP/1.0\r\n",
+    "GET http://a/%61 HTTP/1.1\r\n",
+    "HEAD /a//b HTTP/1.1\r\n",
+    "GET /x HTTP/1.1\n",
+    "GET  /x HTTP/1.1\r\n",
+    "\r\nGET /x HTTP/1.1\r\n",
+];
 const OWN: Own<'_> = Own { client: "192.0.2.7", proto: "https", request: "r1", more: b"", trace: b"" };
 
 /// A field as a plain reader sees it: name in lower case, value without blanks.
@@ -23,6 +33,7 @@ pub fn request(raw: &[u8], server: Server) -> Result<bool, String> {
     as_the_reference(raw, &small())?;
     let bounds = Bounds::default();
     as_the_reference(raw, &bounds)?;
+    as_a_stranger(raw, &bounds)?;
     let mut head = Head::default();
     let Ok(Some(n)) = head.read_h1(raw, &bounds) else { return Ok(false) };
     as_others(&head, &raw[..n], server)?;
@@ -69,6 +80,48 @@ fn as_the_reference(raw: &[u8], bounds: &Bounds) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// A reader that read these lines before reads them as one that never did, also behind another request line.
+fn as_a_stranger(raw: &[u8], bounds: &Bounds) -> Result<(), String> {
+    let lines = raw.iter().position(|b| *b == b'\n').map_or(raw, |at| &raw[at + 1..]);
+    let others = OTHER_LINES.map(|line| [line.as_bytes(), lines].concat());
+    let mut used = Head::default();
+    for raw in
+        [raw, raw, raw].into_iter().chain(others.iter().map(Vec::as_slice)).chain([raw, &raw[1.min(raw.len())..], raw])
+    {
+        let (known, new) = (outcome(&mut used, raw, bounds), outcome(&mut Head::default(), raw, bounds));
+        hold!(known == new, "as before {known:?}, anew {new:?}: {}", show(raw));
+        if !matches!(new.0, Ok(Some(_))) {
+            // The connection ends here, and the memory with it.
+            used = Head::default();
+        }
+    }
+    Ok(())
+}
+
+/// What is read, and what of it an application would get.
+fn outcome(head: &mut Head, raw: &[u8], bounds: &Bounds) -> (Result<Option<usize>, crate::Refused>, String, Vec<u8>) {
+    let read = head.read_h1(raw, bounds);
+    let (mut told, mut out) = (String::new(), Vec::new());
+    if let Ok(Some(_)) = read {
+        let fields: Vec<_> = head.raw_fields().collect();
+        let authority = head.authority().map(|a| a.to_string());
+        told = format!(
+            "{} {} {:?} {:?} {authority:?} {fields:?}",
+            head.method(),
+            head.raw_path(),
+            head.version(),
+            head.framing()
+        );
+        let settled = head.settle(hardening(0), &COOKIES.map(str::to_owned), bounds);
+        told += &format!("{settled:?} {:?} {:?} {}", head.session(), head.upgrade(), head.persistent());
+        if settled.is_ok() {
+            head.add_websocket_key("key");
+            head.write_request("a", &OWN, &mut out);
+        }
+    }
+    (read, told, out)
 }
 
 /// A plain reader reads what was accepted, and alike; if hyper reads it, then alike too.
