@@ -196,7 +196,7 @@ limits! {
     first_byte: Duration = s(60), ms(10), s(3_600), "time", "An application answers after the last byte of the request.", "504", "an_upstream_that_is_slow_is_a_504";
     response_head_bytes: u64 = 64 * KIB, KIB, KIB * KIB, "bytes", "One response head.", "502", "an_answer_with_a_head_over_the_bound_is_a_502";
     response_header_count: u64 = 200, 8, 256, "fields", "The header fields of one response.", "502", "an_answer_with_too_many_fields_is_a_502";
-    upstream_idle: u64 = 128, 0, 10_000, "connections", "Resting connections to one application, by thread.", "nothing", "only_so_many_connections_to_an_application_rest";
+    upstream_idle: u64 = 512, 0, 10_000, "connections", "Resting connections to one application, by thread.", "nothing", "only_so_many_connections_to_an_application_rest";
     upstream_idle_for: Duration = s(30), ms(10), s(3_600), "time", "A connection to an application rests.", "nothing", "a_connection_to_an_application_that_rested_too_long_serves_nobody";
     tunnels: u64 = 20_000, 1, 1_000_000, "tunnels", "Tunnels at a time.", "503", "a_tunnel_that_rests_too_long_ends_and_there_are_only_so_many";
     tunnel_idle: Duration = s(3_600), ms(100), s(86_400), "time", "A tunnel rests.", "close", "a_tunnel_that_rests_too_long_ends_and_there_are_only_so_many";

@@ -113,7 +113,7 @@ impl Default for Limits {
             first_byte: Duration::from_secs(60),
             response_head_bytes: 64 * 1024,
             response_header_count: 200,
-            upstream_idle: 128,
+            upstream_idle: 512,
             upstream_idle_for: Duration::from_secs(30),
             tunnels: 20_000,
             tunnel_idle: Duration::from_secs(3_600),
