@@ -1,72 +1,17 @@
 //! What is left of connections that were cut: the record of the verdict, their other side, their memory, the record of their end.
-//! Thousands may be cut at once, and all of them are told before the first one is cleared up.
+//! Thousands may be cut at once, and all of them are told ([`Telling`]) before the first one is cleared up.
 
 use std::collections::VecDeque;
-use std::pin::pin;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::live::lock;
-
-/// How long clearing up waits for those who were cut and are not told yet: some do not read.
-const TELLING: Duration = Duration::from_millis(250);
-
-/// Those who were cut and are not told yet.
-pub(crate) struct Telling {
-    longest: Duration,
-    untold: AtomicUsize,
-    /// When nobody waits for them any longer.
-    until: Mutex<Option<Instant>>,
-    bell: Notify,
-}
-
-impl Default for Telling {
-    fn default() -> Self {
-        Self { longest: TELLING, untold: AtomicUsize::new(0), until: Mutex::default(), bell: Notify::new() }
-    }
-}
-
-impl Telling {
-    /// So many more were cut.
-    pub(crate) fn begin(&self, cut: usize) {
-        if cut > 0 && self.untold.fetch_add(cut, Ordering::SeqCst) == 0 {
-            *lock(&self.until) = Some(Instant::now() + self.longest);
-        }
-    }
-
-    /// So many of them were told, or need not be.
-    pub(crate) fn told(&self, told: usize) {
-        if told > 0 && self.untold.fetch_sub(told, Ordering::SeqCst) == told {
-            self.bell.notify_waiters();
-        }
-    }
-
-    /// How many are not told.
-    #[cfg(test)]
-    pub(crate) fn untold(&self) -> usize {
-        self.untold.load(Ordering::SeqCst)
-    }
-
-    /// Until all of them are told, or have had their time.
-    async fn over(&self) {
-        while self.untold.load(Ordering::SeqCst) > 0 {
-            let Some(until) = lock(&self.until).filter(|until| Instant::now() < *until) else { return };
-            let mut told = pin!(self.bell.notified());
-            told.as_mut().enable();
-            if self.untold.load(Ordering::SeqCst) > 0 {
-                let _ = timeout_at(until, told).await;
-            }
-        }
-    }
-}
+use crate::telling::Telling;
 
 /// What is to be cleared up, in the order in which it was cut. There is never more of it than there were connections.
 #[derive(Default)]
@@ -116,6 +61,8 @@ impl Aftermath {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use super::*;
 
@@ -146,7 +93,7 @@ mod tests {
 
     /// Clears up behind those who are told; how much was cleared up, and where more is left.
     fn clearing(longest: Duration) -> (Arc<Telling>, Arc<AtomicUsize>, impl Fn()) {
-        let telling = Arc::new(Telling { longest, ..Telling::default() });
+        let telling = Arc::new(Telling::with(longest));
         let (aftermath, cleared) = (Arc::new(Aftermath::default()), Arc::<AtomicUsize>::default());
         let (clearing, told) = (Arc::clone(&aftermath), Arc::clone(&telling));
         tokio::spawn(async move { clearing.clear(&told).await });

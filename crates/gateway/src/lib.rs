@@ -73,6 +73,7 @@ mod sites;
 mod span;
 mod standing;
 mod stop;
+mod telling;
 mod tls;
 pub mod trace;
 pub mod tunnel;

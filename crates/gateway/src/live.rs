@@ -16,8 +16,8 @@ use safeconduct_model::{AppId, Ask, CutCause, DeviceId, Principal, RequestId, Se
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::aftermath::Telling;
 use crate::standing::Standing;
+use crate::telling::Telling;
 
 /// So many tasks have their turn one after the other before the end of a tunnel is written: its own, that of its stream, that of
 /// its connection.
