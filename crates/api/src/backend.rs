@@ -261,6 +261,8 @@ pub enum PublishFrom {
 pub struct Published {
     /// The revision that binds now.
     pub revision: u64,
+    /// What differs from what bound before, rule by rule, in words.
+    pub difference: String,
 }
 
 /// A device to be known.

@@ -136,7 +136,7 @@ impl Administration for Yes {
         Box::pin(async move { Ok(events) })
     }
     fn publish<'a>(&'a self, actor: Actor, from: PublishFrom) -> Answer<'a, Published> {
-        self.note(format!("publish {actor:?} {from:?}"), Published { revision: 9 })
+        self.note(format!("publish {actor:?} {from:?}"), Published { revision: 9, difference: String::new() })
     }
     fn add_device<'a>(&'a self, actor: Actor, device: NewDevice) -> Answer<'a, DeviceId> {
         self.note(format!("add_device {actor:?} {}", device.name), lt7())

@@ -7,6 +7,7 @@ use safeconduct_access::Signal;
 use safeconduct_config::{Counts, Texts};
 use safeconduct_ledger::{Bundle, LastBound};
 use safeconduct_model::{Fault, SessionEventKind};
+use safeconduct_rehearse::difference;
 
 use crate::files::{self, Built, Glance};
 use crate::house::{Current, House};
@@ -21,9 +22,23 @@ pub(crate) const ONLY_SIGNED: &str = "[policy] trusted_keys lets only signed pol
 pub(crate) const SIGN_IT: &str = "write it out with `safeconduct policy propose APP --out DIR`, let the holder of a trusted key \
      run `safeconduct policy bundle DIR --out FILE --key KEYFILE`, then `safeconduct policy publish FILE`";
 
+/// What binds now, and what bound before.
+pub(crate) struct Binds {
+    pub(crate) revision: u64,
+    before: Arc<Current>,
+    now: Arc<Current>,
+}
+
+impl Binds {
+    /// What differs, in words.
+    pub(crate) fn difference(&self) -> String {
+        difference(&self.before.snapshot, &self.now.snapshot).report()
+    }
+}
+
 impl House {
     /// Publishes a proposal; the revision that binds.
-    pub(crate) async fn publish_proposal(self: &Arc<Self>, by: &str, id: &str) -> Result<u64, Vec<Fault>> {
+    pub(crate) async fn publish_proposal(self: &Arc<Self>, by: &str, id: &str) -> Result<Binds, Vec<Fault>> {
         let proposal = self
             .proposals
             .get(id)
@@ -32,9 +47,9 @@ impl House {
             return Err(one(id, "the proposal is closed", "propose anew; use has gone on since"));
         }
         let make = |current: &Current| Ok(with_proposal(current, &proposal.app, &proposal.cedar, &proposal.fixtures));
-        let revision = self.publish(by, make, &format!("proposal {id}"), None).await?;
+        let bound = self.publish(by, make, &format!("proposal {id}"), None).await?;
         self.close_proposal(proposal, State::Published).await?;
-        Ok(revision)
+        Ok(bound)
     }
 
     /// Sets a proposal aside.
@@ -53,7 +68,7 @@ impl House {
     }
 
     /// Publishes the policies of a folder; the revision that binds.
-    pub(crate) async fn publish_folder(self: &Arc<Self>, by: &str, folder: &Path) -> Result<u64, Vec<Fault>> {
+    pub(crate) async fn publish_folder(self: &Arc<Self>, by: &str, folder: &Path) -> Result<Binds, Vec<Fault>> {
         let (policies, tests) = files::read_candidate(folder)?;
         let make = |current: &Current| {
             let mut texts = current.texts.clone();
@@ -67,7 +82,7 @@ impl House {
     }
 
     /// Publishes a signed bundle; the revision that binds.
-    pub(crate) async fn publish_bundle(self: &Arc<Self>, by: &str, path: &Path) -> Result<u64, Vec<Fault>> {
+    pub(crate) async fn publish_bundle(self: &Arc<Self>, by: &str, path: &Path) -> Result<Binds, Vec<Fault>> {
         let shown = path.display().to_string();
         let last = self.last_bundle().await?;
         let opened = signed::open(path, &shown, &self.trusted, last.as_ref())?;
@@ -96,7 +111,7 @@ impl House {
         make: impl FnOnce(&Current) -> Result<Texts, Vec<Fault>> + Send,
         from: &str,
         signed: Option<(Bundle, String)>,
-    ) -> Result<u64, Vec<Fault>> {
+    ) -> Result<Binds, Vec<Fault>> {
         if !self.trusted.is_empty() && signed.is_none() {
             return Err(one(from, ONLY_SIGNED, SIGN_IT));
         }
@@ -127,8 +142,9 @@ impl House {
             self.keep_bundle(bundle).await?;
         }
         self.number(revision, &built).await?;
-        self.bind(Current::of(built, self.now()));
-        Ok(revision)
+        let now = Arc::new(Current::of(built, self.now()));
+        self.bind(Arc::clone(&now));
+        Ok(Binds { revision, before: current, now })
     }
 
     /// Reads the files again. `None` if nothing changed, else the revision that binds now.
@@ -163,7 +179,7 @@ impl House {
         }
         self.number(revision, &built).await?;
         let limits = (current.config.settings.limits.clone(), built.config.settings.limits.clone());
-        self.bind(Current::of(built, self.now()));
+        self.bind(Arc::new(Current::of(built, self.now())));
         self.take_limits(&limits.0, &limits.1);
         if providers_changed {
             match crate::oidc::providers(&self.dir, &self.origin, &self.accounts, &self.current) {
@@ -206,10 +222,10 @@ impl House {
     }
 
     /// Swaps the snapshot, then decides again everything that is live.
-    fn bind(&self, next: Current) {
+    fn bind(&self, next: Arc<Current>) {
         let lifetimes = next.config.settings.lifetimes;
         self.rollouts.turn(&next.snapshot);
-        self.current.store(Arc::new(next));
+        self.current.store(next);
         self.sessions().set_lifetimes(lifetimes);
         self.signal(&Signal::PolicyPublished);
     }

@@ -138,7 +138,7 @@ impl House {
     /// Puts a canary back into shadow, in its file and in what binds.
     async fn roll_back(self: &Arc<Self>, rollback: &Rollback) -> Result<u64, Vec<Fault>> {
         let make = |current: &Current| in_shadow(current, &rollback.rule);
-        self.publish("safeconduct", make, &format!("rolled back: {rollback}"), None).await
+        self.publish("safeconduct", make, &format!("rolled back: {rollback}"), None).await.map(|binds| binds.revision)
     }
 }
 

@@ -10,7 +10,7 @@ use safeconduct_rehearse::{ProposeError, Settings, difference};
 use safeconduct_server::clock;
 use safeconduct_server::files::{self, Built};
 use safeconduct_server::proposals;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::commands::{Offline, bundle, coverage, data, folder, offline};
 use crate::local::{Local, Refused};
@@ -210,40 +210,36 @@ pub(crate) async fn publish(config: &Path, from: &Path, sign: Option<&Path>, rev
     Ok(Answer::Done)
 }
 
-/// Publishes through the server that runs here. It checks the candidate itself, so it is asked at once; what differs is worked out
-/// here when the new policies bind already.
+/// Publishes through the server that runs here, which reads and checks the folder itself.
 async fn publish_there(mut server: Local, config: &Path, from: &Path) -> Result<Answer> {
-    let now = match files::read(&folder(config)) {
-        Ok(now) => now,
-        Err(faults) => return Ok(Answer::BadInput(faults)),
-    };
     let directory = std::fs::canonicalize(from).with_context(|| format!("cannot find {}", from.display()))?;
     let published = ask_to_publish(&mut server, &json!({ "directory": directory })).await?;
-    // Read before, since the server has put the candidate in their place.
-    match (files::build(now.clone(), 1), candidate(&now, from)) {
-        (Ok(before), Ok(built)) => put(difference(&before.snapshot, &built.snapshot).report()),
-        (_, Err(faults)) if published.is_err() => return Ok(Answer::BadInput(faults)),
-        _ => {}
+    // What is wrong with the folder itself is told with its places.
+    if published.is_err()
+        && let Err(faults) = files::read(&folder(config)).and_then(|now| candidate(&now, from))
+    {
+        return Ok(Answer::BadInput(faults));
     }
     Ok(tell(published))
 }
 
-/// Asks the server that runs here to publish: the revision that binds, or why none does.
-pub(super) async fn ask_to_publish(server: &mut Local, body: &serde_json::Value) -> Result<Result<u64, String>> {
+/// What the server says to a publication: what binds, or why nothing does.
+pub(super) type Published = Result<Value, String>;
+
+/// Asks the server that runs here to publish.
+pub(super) async fn ask_to_publish(server: &mut Local, body: &Value) -> Result<Published> {
     match server.ask(Method::POST, "/api/v1/policy/publish", Some(body)).await {
-        Ok(answer) => Ok(Ok(answer["revision"].as_u64().context("the server tells no revision")?)),
-        Err(error) => match error.downcast::<Refused>() {
-            Ok(refused) => Ok(Err(refused.words)),
-            Err(error) => Err(error),
-        },
+        Ok(binds) => Ok(Ok(binds)),
+        Err(error) => error.downcast::<Refused>().map(|refused| Err(refused.words)),
     }
 }
 
-/// Says what came of it.
-pub(super) fn tell(published: Result<u64, String>) -> Answer {
+/// Says it.
+pub(super) fn tell(published: Published) -> Answer {
     match published {
-        Ok(revision) => {
-            say(format!("revision {revision} binds now"));
+        Ok(binds) => {
+            put(binds["difference"].as_str().unwrap_or_default());
+            say(format!("revision {} binds now", binds["revision"]));
             Answer::Done
         }
         Err(words) => {

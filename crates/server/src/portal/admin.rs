@@ -18,6 +18,7 @@ use crate::connectors;
 use crate::devices::{Device, DeviceError, Proof};
 use crate::house::House;
 use crate::locks::{self, LockError};
+use crate::publish::Binds;
 use crate::rooms::health::{self, Works};
 
 /// How many verdicts are listed where nobody says.
@@ -154,7 +155,8 @@ impl Administration for Desk {
                 }
                 PublishFrom::Proposal(id) => self.0.publish_proposal(&by, &id).await,
             };
-            published.map(|revision| Published { revision }).map_err(|faults| refused(&faults))
+            let told = |binds: Binds| Published { revision: binds.revision, difference: binds.difference() };
+            published.map(told).map_err(|faults| refused(&faults))
         })
     }
 

@@ -242,7 +242,8 @@ pub(crate) async fn publish(house: &Arc<House>, by: &Visitor, id: &str) -> Resul
         Ok(built) => live_effect(house, &built.snapshot),
         Err(faults) => return Err(refused(told(&faults))),
     };
-    let revision = house.publish_proposal(by.person.as_str(), id).await.map_err(|faults| refused(told(&faults)))?;
+    let binds = house.publish_proposal(by.person.as_str(), id).await.map_err(|faults| refused(told(&faults)))?;
+    let revision = binds.revision;
     settled(house).await;
     let app = house.app(&kept.app);
     let mut details = Vec::new();
