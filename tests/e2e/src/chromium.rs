@@ -30,6 +30,9 @@ const FLAGS: [&str; 13] = [
     "--host-resolver-rules=MAP *.localhost 127.0.0.1",
 ];
 
+/// How long one command may take: two browsers that start from a cold disk need more than half a minute for their first page.
+const SLOWEST_MS: u32 = 120_000;
+
 /// A chromedriver with one session.
 pub(crate) struct Driver {
     at: SocketAddr,
@@ -58,7 +61,7 @@ impl Driver {
             "browserName": "chrome",
             "goog:chromeOptions": { "binary": binary, "args": flags },
             "goog:loggingPrefs": { "browser": "ALL" },
-            "timeouts": { "pageLoad": 30_000, "script": 20_000, "implicit": 0 },
+            "timeouts": { "pageLoad": SLOWEST_MS, "script": SLOWEST_MS, "implicit": 0 },
         } } });
         let (status, answer) = http::ask(at, "POST", "/session", Some(&wanted))?;
         ensure!(status == 200, "chromedriver starts no browser: {}", answer["value"]["message"]);

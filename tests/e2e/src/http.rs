@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-/// How long one answer may take; the start of a browser is the longest.
-const LONGEST: Duration = Duration::from_secs(60);
+/// How long one answer may take: more than the browser is given for a command.
+const LONGEST: Duration = Duration::from_secs(150);
 
 /// Asks and returns status and body.
 pub(crate) fn ask(at: SocketAddr, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
