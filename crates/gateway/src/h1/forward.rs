@@ -17,12 +17,7 @@ use crate::exchange::{Decided, Exchange, Refusing};
 use crate::lease::Lease;
 use crate::pipe::{Pipe, PipeError};
 use crate::scratch;
-use crate::upstream::{ForwardError, Up, h2, is_h2, is_idempotent, may_repeat};
-
-/// What the head of a request mostly needs when it is written.
-const HEAD_BYTES: usize = 2 * 1024;
-/// How many interim answers (1xx) an application may send before its answer.
-const INTERIM: usize = 8;
+use crate::upstream::{ForwardError, HEAD_BYTES, INTERIM, Up, h2, is_h2, is_idempotent, may_repeat};
 
 /// The request on its way up, and what is known of it.
 struct Upward {

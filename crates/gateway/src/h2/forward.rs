@@ -20,14 +20,10 @@ use crate::gateway::Core;
 use crate::lease::Lease;
 use crate::limits::Limits;
 use crate::scratch;
-use crate::upstream::{ForwardError, Up, is_h2, is_idempotent, may_repeat};
+use crate::upstream::{ForwardError, HEAD_BYTES, INTERIM, Up, is_h2, is_idempotent, may_repeat};
 
-/// What the head of a request mostly needs when it is written.
-const HEAD_BYTES: usize = 2 * 1024;
 /// The fields that are put to those of an application's answer: its length and the id of the request.
 const OWN_FIELDS: usize = 2;
-/// How many interim answers (1xx) an application may send before its answer.
-const INTERIM: usize = 8;
 
 /// An exchange with an application, on its way.
 pub(super) struct Exchanging {

@@ -16,6 +16,11 @@ pub(crate) use pool::{Open, Pools, Up};
 pub(crate) use target::{Target, is_h2};
 pub(crate) use tls::UpstreamTls;
 
+/// What the head of a request mostly needs when it is written.
+pub(crate) const HEAD_BYTES: usize = 2 * 1024;
+/// How many interim answers (1xx) an application may send before its answer.
+pub(crate) const INTERIM: usize = 8;
+
 /// Why an exchange with an application failed.
 #[derive(Debug, Error)]
 pub(crate) enum ForwardError {

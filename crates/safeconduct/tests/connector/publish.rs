@@ -18,6 +18,12 @@ async fn a_published_folder_binds_and_a_faulty_one_is_told_where() {
     assert!(code == Some(2) && told.contains("rules.cedar:"), "{code:?} {told}");
     assert_eq!(fs::read_to_string(&rules).expect("readable"), now, "nothing was written");
 
+    // What is half-written elsewhere hides no fault, and holds up no publication.
+    let estate = stage.config().join("estate/people.toml");
+    fs::write(&estate, "[[person").expect("written");
+    let (code, told) = stage.safeconduct(&["policy", "publish", folder]);
+    assert!(code == Some(1) && told.contains("rules.cedar:") && !told.contains("people.toml"), "{code:?} {told}");
+
     let wider = format!("{now}\n@id(\"everyone\") permit(principal, action, resource);\n");
     write(&wider);
     let (code, told) = stage.safeconduct(&["policy", "publish", folder]);
