@@ -14,6 +14,8 @@ use thiserror::Error;
 const LIFE: Duration = Duration::from_secs(60);
 /// How long one may be used again for the same facts.
 const REUSE: Duration = Duration::from_secs(20);
+/// So much of its thumbprint (RFC 7638) names a key: 48 bits tell a portal's few keys apart, and every request carries them.
+const KEY_ID_CHARS: usize = 8;
 /// How many are kept for use again.
 const KEPT: usize = 4_096;
 
@@ -68,7 +70,8 @@ impl Signer {
         let fault = |e: jsonwebtoken::errors::Error| SignerError(e.to_string());
         let key = EncodingKey::from_ec_pem(key_pem.as_bytes()).map_err(fault)?;
         let mut jwk = Jwk::from_encoding_key(&key, Algorithm::ES256).map_err(fault)?;
-        let kid = jwk.thumbprint(ThumbprintHash::SHA256).map_err(fault)?;
+        let mut kid = jwk.thumbprint(ThumbprintHash::SHA256).map_err(fault)?;
+        kid.truncate(KEY_ID_CHARS);
         jwk.common.key_id = Some(kid.clone());
         jwk.common.public_key_use = Some(jsonwebtoken::jwk::PublicKeyUse::Signature);
         let jwks = serde_json::json!({ "keys": [jwk] }).to_string();

@@ -1,7 +1,7 @@
 //! Where bytes are read first: one place per thread, so that a resting connection holds no buffer, and what is read is still in
 //! the processor's cache when it is written.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -24,6 +24,8 @@ const KEPT: usize = 16 * 1024;
 type Place = RefCell<Vec<u8>>;
 
 thread_local! {
+    /// What the next read goes into; nobody else has a part of it.
+    static AT_HAND: Cell<Option<BytesMut>> = const { Cell::new(None) };
     static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
     static SCRATCH: Place = const { RefCell::new(Vec::new()) };
     static WIRE: Place = const { RefCell::new(Vec::new()) };
@@ -45,16 +47,17 @@ pub(crate) fn poll_read<R: AsyncRead + Unpin + ?Sized>(
             return tokio_util::io::poll_read_buf(Pin::new(reader), cx, into);
         }
     }
-    let mut spare = SPARE.with_borrow_mut(Vec::pop).unwrap_or_default();
-    spare.reserve(HEAD_BYTES + READ_BYTES);
-    let polled = tokio_util::io::poll_read_buf(Pin::new(reader), cx, &mut spare);
+    let mut at_hand = AT_HAND.take().or_else(|| SPARE.with_borrow_mut(Vec::pop)).unwrap_or_default();
+    at_hand.reserve(HEAD_BYTES + READ_BYTES);
+    let polled = tokio_util::io::poll_read_buf(Pin::new(reader), cx, &mut at_hand);
     // Little is copied, so that it holds little memory; much changes hands.
-    if into.is_empty() && spare.len() > LARGE {
-        std::mem::swap(into, &mut spare);
+    if at_hand.len() > LARGE && into.is_empty() {
+        *into = at_hand;
     } else {
-        into.extend_from_slice(&spare);
+        into.extend_from_slice(&at_hand);
+        at_hand.clear();
+        AT_HAND.set(Some(at_hand));
     }
-    put_by(spare);
     polled
 }
 
@@ -165,7 +168,10 @@ mod tests {
     }
 
     fn spares() -> usize {
-        SPARE.with_borrow(Vec::len)
+        let at_hand = AT_HAND.take();
+        let kept = usize::from(at_hand.is_some());
+        AT_HAND.set(at_hand);
+        kept + SPARE.with_borrow(Vec::len)
     }
 
     #[test]

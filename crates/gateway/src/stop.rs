@@ -1,25 +1,44 @@
 //! Waiting for the end beside work that is polled often.
 
 use std::pin::pin;
-use std::task::{Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
+use futures_util::task::AtomicWaker;
 use tokio_util::sync::CancellationToken;
 
-/// Until the token is cancelled. Asking again from the same task is a look at the token: the place in its list is kept.
+/// Until the token is cancelled. The token is asked once and calls when it is cancelled: to ask again from the same task is a
+/// look at whether it did.
 pub(crate) async fn cancelled(token: &CancellationToken) {
     let mut waiting = pin!(token.cancelled());
+    let called = Arc::new(Called::default());
     let mut known: Option<Waker> = None;
     std::future::poll_fn(|cx| {
-        if token.is_cancelled() {
-            return Poll::Ready(());
+        if !known.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            called.task.register(cx.waker());
+            if known.replace(cx.waker().clone()).is_none() {
+                let waker = Waker::from(Arc::clone(&called));
+                return waiting.as_mut().poll(&mut Context::from_waker(&waker));
+            }
         }
-        if known.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            return Poll::Pending;
-        }
-        known = Some(cx.waker().clone());
-        waiting.as_mut().poll(cx)
+        if called.yes.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+}
+
+/// Whether the token called, and whom to tell.
+#[derive(Default)]
+struct Called {
+    yes: AtomicBool,
+    task: AtomicWaker,
+}
+
+impl Wake for Called {
+    fn wake(self: Arc<Self>) {
+        self.yes.store(true, Ordering::Release);
+        self.task.wake();
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 
-use crate::head::{Field, Span, end_mark, length, text};
+use crate::head::{END, Field, Span, end_mark, length, text};
 use crate::names::{self, Name};
 use crate::{Bounds, MAX_FIELDS};
 
@@ -49,6 +49,10 @@ impl Answer {
     /// # Errors
     /// If it is malformed, could be read in two ways, or meets a bound. The connection must be closed.
     pub fn read(&mut self, input: &[u8], to_head: bool, bounds: &Bounds) -> Result<Option<usize>, BadAnswer> {
+        // Mostly the head is whole and good: then its end need not be looked for.
+        if let Ok(end) = self.take(&input[..input.len().min(bounds.head_bytes)], to_head, bounds) {
+            return Ok(Some(end));
+        }
         let Some(end) = end_mark().find(input).map(|at| at + 4) else {
             let bare = memchr::memmem::find(input, b"\n\n").is_some();
             return match input.len() > bounds.head_bytes {
@@ -60,24 +64,24 @@ impl Answer {
         if end > bounds.head_bytes {
             return Err(BadAnswer("answer_head_too_long"));
         }
-        self.text.clear();
-        self.fields.clear();
-        self.text.extend_from_slice(&input[..end]);
-        self.parse(to_head, bounds)?;
-        Ok(Some(end))
+        self.take(&input[..end], to_head, bounds).map(Some)
     }
 
-    fn parse(&mut self, to_head: bool, bounds: &Bounds) -> Result<(), BadAnswer> {
+    /// Reads a head from the front of `input`; returns where it ends.
+    fn take(&mut self, input: &[u8], to_head: bool, bounds: &Bounds) -> Result<usize, BadAnswer> {
         let mut lines = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_FIELDS];
         let lines = &mut lines[..bounds.header_count.min(MAX_FIELDS)];
         let mut answer = httparse::Response::new(&mut []);
-        let read = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, &self.text, lines);
-        match read {
-            Ok(httparse::Status::Complete(n)) if n == self.text.len() => {}
+        let read = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut answer, input, lines);
+        let end = match read {
+            Ok(httparse::Status::Complete(n)) if input[..n].ends_with(END) => n,
             Ok(_) => return Err(BadAnswer("answer_unparsable")),
             Err(httparse::Error::TooManyHeaders) => return Err(BadAnswer("answer_too_many_headers")),
             Err(_) => return Err(BadAnswer("answer_unparsable")),
-        }
+        };
+        self.text.clear();
+        self.fields.clear();
+        self.text.extend_from_slice(&input[..end]);
         let (Some(status), Some(version)) = (answer.code, answer.version) else {
             return Err(BadAnswer("answer_unparsable"));
         };
@@ -86,7 +90,7 @@ impl Answer {
         }
         self.status = status;
         let place = |part: &[u8]| {
-            let from = (part.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+            let from = (part.as_ptr() as usize).saturating_sub(input.as_ptr() as usize);
             Span { from, to: from + part.len() }
         };
         self.reason = answer.reason.map(|r| place(r.as_bytes())).unwrap_or_default();
@@ -103,7 +107,8 @@ impl Answer {
         for field in &mut self.fields {
             field.kind = names::lower(&mut self.text[field.name.from..field.name.to]);
         }
-        self.weigh(version == 0, to_head)
+        self.weigh(version == 0, to_head)?;
+        Ok(end)
     }
 
     /// Finds the framing and what the fields say about the connection.

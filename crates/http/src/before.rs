@@ -1,10 +1,12 @@
-//! A head with the lines of the one before on its connection, as most clients send it: the lines are read once.
+//! A head with the lines of the one before on its connection, as most clients send it: the lines are read and settled once.
 //!
 //! The same bytes mean the same, so nothing is taken on trust: the request line is read anew each time, and one byte that differs
 //! in the lines behind it lets the whole head be read anew.
 
 use crate::head::{Head, Line, Span};
+use crate::names::Name;
 use crate::settle::Settled;
+use crate::write::{Piece, pieces};
 use crate::{Bounds, Framing, Version};
 
 /// Longer lines are read anew each time, so that a connection that rests holds little.
@@ -23,11 +25,48 @@ pub(crate) struct Before {
     from: usize,
     version: Version,
     bounds: Bounds,
+    found: Option<Found>,
+}
+
+/// What settling found in the lines, where neither the route nor the request line has a say in it.
+#[derive(Clone, Debug)]
+struct Found {
+    /// The cookies of the gateway that were taken out.
+    ours: Vec<String>,
+    /// What goes on of each field, and of all fields the lines, if they came as they are written.
+    dropped: Vec<bool>,
+    written: Option<Vec<Span>>,
+    session: Option<Span>,
+    cookies: Cookies,
+    persistent: bool,
+    expects_continue: bool,
+}
+
+/// The cookies that go on.
+#[derive(Clone, Debug)]
+enum Cookies {
+    None,
+    /// The one field as it came.
+    AsTheyCame(Span),
+    /// Without ours.
+    Others(Vec<u8>),
 }
 
 impl Before {
     pub(crate) fn forget(&mut self) {
         self.lines.clear();
+        self.found = None;
+    }
+}
+
+impl Found {
+    /// The request line has another length now.
+    fn shift(&mut self, moved: impl Fn(Span) -> Span) {
+        self.session = self.session.map(&moved);
+        self.written.iter_mut().flatten().for_each(|span| *span = moved(*span));
+        if let Cookies::AsTheyCame(span) = &mut self.cookies {
+            *span = moved(*span);
+        }
     }
 }
 
@@ -69,8 +108,69 @@ impl Head {
         (self.in_target, self.host, self.protocol) = (None, before.host.map(moved), None);
         (self.framing, self.settled) = (before.framing, Settled::default());
         (self.before.from, self.before.host) = (new, self.host);
+        if let Some(found) = &mut self.before.found
+            && old != new
+        {
+            found.shift(moved);
+        }
         self.take_line(read);
         true
+    }
+
+    /// Keeps what was just settled, if it is the same behind every request line.
+    pub(crate) fn remember_settled(&mut self, ours: &[String]) {
+        let steered = |kind| matches!(kind, Name::Underscore | Name::Upgrade);
+        if self.before.lines.is_empty() || self.fields.iter().any(|f| steered(f.kind)) {
+            return;
+        }
+        let settled = &self.settled;
+        let lines_end = self.before.from + self.before.lines.len();
+        let cookies = match settled.cookies {
+            None => Cookies::None,
+            Some(span) if span.to <= lines_end => Cookies::AsTheyCame(span),
+            Some(span) => Cookies::Others(span.of(&self.text).to_vec()),
+        };
+        let mut written = Some(Vec::new());
+        pieces(&self.text, self.fields.iter().filter(|f| !f.dropped), |piece| match (piece, &mut written) {
+            (Piece::Lines(span), Some(spans)) => spans.push(span),
+            _ => written = None,
+        });
+        self.before.found = Some(Found {
+            ours: ours.to_vec(),
+            dropped: self.fields.iter().map(|f| f.dropped).collect(),
+            written,
+            session: settled.session,
+            cookies,
+            persistent: settled.persistent,
+            expects_continue: settled.expects_continue,
+        });
+    }
+
+    /// Settles fields and cookies as those of the head before, if they are the same; else nothing is done.
+    pub(crate) fn is_settled_as_before(&mut self, ours: &[String]) -> bool {
+        let Some(found) = self.before.found.as_ref().filter(|found| found.ours == ours) else { return false };
+        for (field, dropped) in self.fields.iter_mut().zip(&found.dropped) {
+            field.dropped = *dropped;
+        }
+        let settled = &mut self.settled;
+        (settled.session, settled.persistent) = (found.session, found.persistent);
+        settled.expects_continue = found.expects_continue;
+        settled.cookies = match &found.cookies {
+            Cookies::None => None,
+            Cookies::AsTheyCame(span) => Some(*span),
+            Cookies::Others(bytes) => {
+                let from = self.text.len();
+                self.text.extend_from_slice(bytes);
+                Some(Span { from, to: self.text.len() })
+            }
+        };
+        true
+    }
+
+    /// The fields that go on, as whole lines of the text, if they are known to stand there so.
+    pub(crate) fn written(&self) -> Option<&[Span]> {
+        let found = self.before.found.as_ref().filter(|found| found.dropped.len() == self.fields.len())?;
+        found.written.as_deref()
     }
 }
 
@@ -82,6 +182,7 @@ fn split(head: &[u8]) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Own;
 
     const LINES: &str = "Host: a\r\nAccept: */*\r\nCookie: a=b\r\n\r\n";
 
@@ -124,6 +225,48 @@ mod tests {
             sizes.push(head.text.len());
         }
         assert!(sizes.windows(2).all(|pair| pair[0] == pair[1]), "{sizes:?}");
+    }
+
+    #[test]
+    fn what_is_settled_of_the_lines_is_settled_once_where_the_route_has_no_say() {
+        let ours = ["a".to_owned()];
+        let settle = |head: &mut Head, lines: &str, ours: &[String], line: &str| {
+            let raw = format!("{line} HTTP/1.1\r\n{lines}");
+            assert_eq!(head.read_h1(raw.as_bytes(), &Bounds::default()), Ok(Some(raw.len())));
+            let known = head.clone().is_settled_as_before(ours);
+            let opt_outs = safeconduct_model::Hardening { drop_underscore_headers: true, ..Default::default() };
+            head.settle(opt_outs, ours, &Bounds::default()).expect("good");
+            known
+        };
+        let mut head = Head::default();
+        let seen: Vec<_> =
+            ["GET /", "GET /", "PUT /longer", "GET /"].map(|l| settle(&mut head, LINES, &ours, l)).into();
+        assert_eq!((seen, head.session()), (vec![false, false, true, true], Some("b")));
+        assert!(!settle(&mut head, LINES, &["b".to_owned()], "GET /"), "other cookies are ours");
+        assert_eq!((head.session(), head.cookies()), (None, Some("a=b")));
+        assert!(settle(&mut head, LINES, &["b".to_owned()], "GET /"));
+        // Behind a request line of another length the same is written.
+        for cookies in ["a=b", "a=b; c=d", "c=d"] {
+            let lines = LINES.replace("a=b", cookies);
+            let (mut known, mut outs) = (Head::default(), Vec::new());
+            for line in ["GET /", "GET /", "GET /longer", "GET /l"] {
+                settle(&mut known, &lines, &ours, line);
+                let mut anew = Head::default();
+                settle(&mut anew, &lines, &ours, line);
+                assert_eq!(known.session(), anew.session());
+                outs.push([&known, &anew].map(|head| {
+                    let (mut out, own) =
+                        (Vec::new(), Own { client: "c", proto: "http", request: "r", more: b"", trace: b"" });
+                    head.write_request("a", &own, &mut out);
+                    String::from_utf8(out).expect("text")
+                }));
+            }
+            assert!(known.written().is_some() && outs.iter().all(|[known, anew]| known == anew), "{outs:?}");
+        }
+        for steered in ["X_y: 1\r\n", "Connection: upgrade\r\nUpgrade: websocket\r\n"] {
+            let mut head = Head::default();
+            assert!((0..4).all(|_| !settle(&mut head, &format!("{steered}{LINES}"), &ours, "GET /")), "{steered}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct Bounds {
 }
 
 /// The end of the last line of a head, and the empty line.
-const END: &[u8] = b"\r\n\r\n";
+pub(crate) const END: &[u8] = b"\r\n\r\n";
 
 /// Finds [`END`].
 pub(crate) fn end_mark() -> &'static memchr::memmem::Finder<'static> {

@@ -55,8 +55,11 @@ impl Head {
         }
         // The path first: it says on which route the request is, and with that what its fields may be.
         self.settle_target(opt_outs)?;
-        self.settle_fields(opt_outs)?;
-        self.settle_cookies(cookies)?;
+        if !self.is_settled_as_before(cookies) {
+            self.settle_fields(opt_outs)?;
+            self.settle_cookies(cookies)?;
+            self.remember_settled(cookies);
+        }
         if let (Some(bound), Framing::Length(n)) = (bounds.body_bytes, self.framing)
             && n > bound
         {

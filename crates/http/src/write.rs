@@ -41,7 +41,10 @@ impl Head {
             put(out, &[b"?", query.of(&self.text)]);
         }
         put(out, &[b" HTTP/1.1\r\nhost: ", host.as_bytes(), b"\r\n"]);
-        lines(out, &self.text, self.fields.iter().filter(|f| !f.dropped));
+        match self.written() {
+            Some(known) => known.iter().for_each(|span| out.extend_from_slice(span.of(&self.text))),
+            None => lines(out, &self.text, self.fields.iter().filter(|f| !f.dropped)),
+        }
         if let Some(cookies) = self.settled.cookies {
             put(out, &[b"cookie: ", cookies.of(&self.text), b"\r\n"]);
         }
@@ -118,8 +121,24 @@ fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
     parts.iter().for_each(|part| out.extend_from_slice(part));
 }
 
-/// Writes fields as lines. Neighbours that came in canonical spelling are written in one piece.
+/// What a head is written of.
+pub(crate) enum Piece<'f> {
+    /// Whole lines that stand in the text as they are written.
+    Lines(Span),
+    /// A field that came in another spelling.
+    Field(&'f Field),
+}
+
+/// Writes fields as lines.
 fn lines<'f>(out: &mut Vec<u8>, text: &[u8], fields: impl Iterator<Item = &'f Field>) {
+    pieces(text, fields, |piece| match piece {
+        Piece::Lines(span) => out.extend_from_slice(span.of(text)),
+        Piece::Field(field) => put(out, &[field.name.of(text), b": ", field.value.of(text), b"\r\n"]),
+    });
+}
+
+/// The pieces of these fields, in order. Neighbours that came in canonical spelling are one.
+pub(crate) fn pieces<'f>(text: &[u8], fields: impl Iterator<Item = &'f Field>, mut take: impl FnMut(Piece<'f>)) {
     let mut piece = Span::default();
     for field in fields {
         let (name, value) = (field.name, field.value);
@@ -130,13 +149,17 @@ fn lines<'f>(out: &mut Vec<u8>, text: &[u8], fields: impl Iterator<Item = &'f Fi
             piece.to = line.to;
             continue;
         }
-        out.extend_from_slice(piece.of(text));
+        if piece.from < piece.to {
+            take(Piece::Lines(piece));
+        }
         piece = if canonical { line } else { Span::default() };
         if !canonical {
-            put(out, &[name.of(text), b": ", value.of(text), b"\r\n"]);
+            take(Piece::Field(field));
         }
     }
-    out.extend_from_slice(piece.of(text));
+    if piece.from < piece.to {
+        take(Piece::Lines(piece));
+    }
 }
 
 fn length_line(out: &mut Vec<u8>, n: u64) {

@@ -280,11 +280,12 @@ where
         if let Some(tracing) = &mut tracing {
             tracing.routed(authority.host.as_str(), route.application(), &self.head);
         }
-        let close = !self.head.persistent() || shutdown.is_cancelled();
+        let persistent = self.head.persistent();
+        let closes = || !persistent || shutdown.is_cancelled();
         let next = match route {
             // What is rare has its memory elsewhere: a connection that rests keeps room for what is usual.
-            Route::Tunnel(app) => Box::pin(self.tunnel(id, &authority, &app, close)).await,
-            Route::Portal(app) => Box::pin(self.portal(id, &authority, &text, app.as_ref(), close)).await,
+            Route::Tunnel(app) => Box::pin(self.tunnel(id, &authority, &app, closes())).await,
+            Route::Portal(app) => Box::pin(self.portal(id, &authority, &text, app.as_ref(), closes())).await,
             Route::Application(app) => {
                 let decided = {
                     let client = self.behind.as_ref().unwrap_or(&self.client);
@@ -296,7 +297,7 @@ where
                     Err(refusing) => {
                         let exchange = Exchange { worker: &worker, client: self.client(), id };
                         let denial = Box::pin(exchange.deny(&self.head, &text, &app, *refusing)).await;
-                        Box::pin(self.respond_unread(denial, close)).await
+                        Box::pin(self.respond_unread(denial, closes())).await
                     }
                 }
             }

@@ -6,12 +6,15 @@ use crate::{Bounds, Framing, Head, MAX_FIELDS, Own, Upgrade, reference};
 
 /// The cookies of the gateway.
 const COOKIES: [&str; 2] = ["__Host-sc", "__Host-sc-state"];
+/// Of another gateway.
+const OTHER_COOKIES: [&str; 2] = ["a", "__Host-sc"];
 /// The longest body that is made up to see where it ends.
 const LONGEST_BODY: u64 = 4_096;
 /// The inputs whose every prefix is read.
 const SHORT: usize = 200;
 /// Request lines in front of lines that were read before.
-const OTHER_LINES: [&str; 7] = [
+const OTHER_LINES: [&str; 8] = [
+    "GET /x HTTP/1.1\r\n",
     "POST /another/path?q=1 HTTP/1.1\r\n",
     "GET / HTTP/1.0\r\n",
     "GET http://a/%61 HTTP/1.1\r\n",
@@ -87,10 +90,16 @@ fn as_a_stranger(raw: &[u8], bounds: &Bounds) -> Result<(), String> {
     let lines = raw.iter().position(|b| *b == b'\n').map_or(raw, |at| &raw[at + 1..]);
     let others = OTHER_LINES.map(|line| [line.as_bytes(), lines].concat());
     let mut used = Head::default();
-    for raw in
-        [raw, raw, raw].into_iter().chain(others.iter().map(Vec::as_slice)).chain([raw, &raw[1.min(raw.len())..], raw])
-    {
-        let (known, new) = (outcome(&mut used, raw, bounds), outcome(&mut Head::default(), raw, bounds));
+    let turns =
+        [raw, raw, raw].into_iter().chain(others.iter().map(Vec::as_slice)).chain([raw, &raw[1.min(raw.len())..], raw]);
+    // Under one route first, then another now and then, or another name of our cookies.
+    let twice = turns
+        .clone()
+        .zip(std::iter::repeat((usize::MAX, usize::MAX)))
+        .chain(turns.zip(0..).map(|(r, n)| (r, (n % 3, n % 4))));
+    for (raw, (route, names)) in twice {
+        let under = (if route == 2 { 15 } else { 0 }, if names == 3 { OTHER_COOKIES } else { COOKIES });
+        let (known, new) = (outcome(&mut used, raw, bounds, under), outcome(&mut Head::default(), raw, bounds, under));
         hold!(known == new, "as before {known:?}, anew {new:?}: {}", show(raw));
         if !matches!(new.0, Ok(Some(_))) {
             // The connection ends here, and the memory with it.
@@ -101,7 +110,12 @@ fn as_a_stranger(raw: &[u8], bounds: &Bounds) -> Result<(), String> {
 }
 
 /// What is read, and what of it an application would get.
-fn outcome(head: &mut Head, raw: &[u8], bounds: &Bounds) -> (Result<Option<usize>, crate::Refused>, String, Vec<u8>) {
+fn outcome(
+    head: &mut Head,
+    raw: &[u8],
+    bounds: &Bounds,
+    (bits, ours): (usize, [&str; 2]),
+) -> (Result<Option<usize>, crate::Refused>, String, Vec<u8>) {
     let read = head.read_h1(raw, bounds);
     let (mut told, mut out) = (String::new(), Vec::new());
     if let Ok(Some(_)) = read {
@@ -114,9 +128,12 @@ fn outcome(head: &mut Head, raw: &[u8], bounds: &Bounds) -> (Result<Option<usize
             head.version(),
             head.framing()
         );
-        let settled = head.settle(hardening(0), &COOKIES.map(str::to_owned), bounds);
-        told += &format!("{settled:?} {:?} {:?} {}", head.session(), head.upgrade(), head.persistent());
+        let ours: Vec<String> = ours.iter().map(|c| (*c).to_owned()).collect();
+        let settled = head.settle(hardening(bits), &ours, bounds);
+        let (session, expects) = (head.session(), head.expects_continue());
+        told += &format!("{settled:?} {session:?} {expects} {:?} {}", head.upgrade(), head.persistent());
         if settled.is_ok() {
+            head.write_request("a", &OWN, &mut out);
             head.add_websocket_key("key");
             head.write_request("a", &OWN, &mut out);
         }
