@@ -11,6 +11,7 @@ use safeconduct_model::{Access, Ask, CutCause, Mode, Timestamp};
 use safeconduct_policy::{Snapshot, Verdict};
 use tokio::runtime::Handle;
 
+use crate::crowd::Crowd;
 use crate::gateway::{Core, micros};
 use crate::live::{About, Entries, Entry};
 use crate::ports::{CookieToken, Credentials, Receipt, RecordRefused};
@@ -92,9 +93,10 @@ impl Core {
             }
         }
         self.live.kill_all(&lost, cause, since);
+        let mut crowd = Crowd::default();
         for (standings, again) in judged {
             let all: Vec<_> = again.judged.iter().map(|j| (standings[0], Arc::clone(&j.about))).collect();
-            let recording = AssertUnwindSafe(|| self.record_again(&standings, again, cause, since));
+            let recording = AssertUnwindSafe(|| self.record_again(&standings, again, &mut crowd, (cause, since)));
             if catch_unwind(recording).is_err() {
                 self.live.kill_all(&all, cause, since);
                 self.alarm("a panic while a live connection was recorded again; it was cut");
@@ -135,7 +137,13 @@ impl Core {
     }
 
     /// Records what was decided again. What may go on and cannot be recorded is let go too.
-    fn record_again(self: &Arc<Self>, standings: &[&Arc<Standing>], again: Again, cause: CutCause, since: Instant) {
+    fn record_again(
+        self: &Arc<Self>,
+        standings: &[&Arc<Standing>],
+        again: Again,
+        crowd: &mut Crowd,
+        (cause, since): (CutCause, Instant),
+    ) {
         let Again { judged, ask, mode, now } = again;
         let mut until: Option<Timestamp> = None;
         for Judged { verdict, about, took_us, ask, holds } in judged {
@@ -145,8 +153,8 @@ impl Core {
                 continue;
             };
             for entry in about.iter() {
-                match repeated.record(self, entry) {
-                    Ok(_) => until = Some(until.map_or(end, |u| u.min(end))),
+                match crowd.take(|| repeated.record(self, entry)) {
+                    Ok(()) => until = Some(until.map_or(end, |u| u.min(end))),
                     Err(_) => drop(self.live.kill(entry, cause, since)),
                 }
             }

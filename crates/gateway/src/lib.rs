@@ -45,6 +45,7 @@ mod answer;
 mod assertion;
 mod body;
 pub mod ca;
+mod crowd;
 mod exchange;
 mod frames;
 #[doc(hidden)]

@@ -177,6 +177,26 @@ async fn many_that_rest_on_one_permit_end_together_and_each_is_recorded() {
 }
 
 #[tokio::test]
+async fn what_still_holds_waits_a_moment_for_room_in_the_ledger_and_no_longer() {
+    let house = house(Setup::default()).await;
+    let mut stream = websocket(&house).await;
+    let recorded = house.control.verdicts().len();
+    house.control.refuse_records.store(true, Ordering::SeqCst);
+    let control = std::sync::Arc::clone(&house.control);
+    let makes_room = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(50));
+        control.refuse_records.store(false, Ordering::SeqCst);
+    });
+    house.gateway.signal(&Signal::PolicyPublished);
+    makes_room.join().unwrap();
+    assert_eq!((house.gateway.live().len(), house.control.verdicts().len()), (1, recorded + 1));
+    // No record, no access: without room it goes.
+    house.control.refuse_records.store(true, Ordering::SeqCst);
+    house.gateway.signal(&Signal::PolicyPublished);
+    assert!(end(&mut stream).await.0 < SOON);
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_read_is_cut_all_the_same() {
     let house = house(Setup::default()).await;
     let stream = events(&house).await;

@@ -1,0 +1,138 @@
+//! Many records at once: whoever hands them in helps to write them, and waits a moment where there is no room. A queue that is
+//! shorter than the crowd, or a disk that pauses, ends nobody who still holds a permit.
+
+use std::task::{Context, Waker};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::ports::{Receipt, RecordRefused};
+
+/// So many may wait before they are written.
+const AT_ONCE: usize = 1_024;
+/// How long a crowd waits for room, all its records together: no longer than a cut may take.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// How often it asks.
+const STEP: Duration = Duration::from_millis(1);
+
+/// Records that are handed in one behind the other.
+#[derive(Default)]
+pub(crate) struct Crowd {
+    last: Option<Box<dyn Receipt>>,
+    taken: usize,
+    /// When it waits no longer.
+    until: Option<Instant>,
+}
+
+impl Crowd {
+    /// Hands a record in, again while there is no room.
+    pub(crate) fn take(
+        &mut self,
+        record: impl Fn() -> Result<Box<dyn Receipt>, RecordRefused>,
+    ) -> Result<(), RecordRefused> {
+        loop {
+            let refused = match record() {
+                Ok(receipt) => {
+                    self.last = Some(receipt);
+                    self.taken += 1;
+                    if self.taken.is_multiple_of(AT_ONCE) {
+                        self.write();
+                    }
+                    return Ok(());
+                }
+                Err(refused) => refused,
+            };
+            if Instant::now() >= *self.until.get_or_insert_with(|| Instant::now() + PATIENCE) {
+                return Err(refused);
+            }
+            self.write();
+            thread::sleep(STEP);
+        }
+    }
+
+    /// Whoever asks whether a record is written writes what waits, if nobody else does.
+    fn write(&mut self) {
+        if let Some(last) = &mut self.last {
+            let _ = last.poll_written(&mut Context::from_waker(Waker::noop()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Poll;
+
+    use super::*;
+
+    /// A ledger with room for so many; to ask for a receipt empties it, if it is not stuck.
+    struct Ledger {
+        room: usize,
+        waiting: Arc<AtomicUsize>,
+        most: Cell<usize>,
+        stuck: bool,
+    }
+
+    struct Slip {
+        waiting: Arc<AtomicUsize>,
+        stuck: bool,
+    }
+
+    impl Receipt for Slip {
+        fn poll_written(&mut self, _: &mut Context<'_>) -> Poll<Result<(), RecordRefused>> {
+            if self.stuck {
+                return Poll::Pending;
+            }
+            self.waiting.store(0, Ordering::SeqCst);
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_durable(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), RecordRefused>> {
+            self.poll_written(cx)
+        }
+    }
+
+    impl Ledger {
+        fn new(room: usize, stuck: bool) -> Self {
+            Self { room, waiting: Arc::default(), most: Cell::new(0), stuck }
+        }
+
+        fn record(&self) -> Result<Box<dyn Receipt>, RecordRefused> {
+            if self.waiting.load(Ordering::SeqCst) >= self.room {
+                return Err(RecordRefused("full".into()));
+            }
+            self.most.set(self.most.get().max(1 + self.waiting.fetch_add(1, Ordering::SeqCst)));
+            Ok(Box::new(Slip { waiting: Arc::clone(&self.waiting), stuck: self.stuck }))
+        }
+    }
+
+    #[test]
+    fn a_crowd_larger_than_the_room_is_taken_in() {
+        let (ledger, mut crowd) = (Ledger::new(10, false), Crowd::default());
+        assert!((0..100).all(|_| crowd.take(|| ledger.record()).is_ok()));
+    }
+
+    #[test]
+    fn what_waits_is_written_before_the_room_is_full() {
+        let (ledger, mut crowd) = (Ledger::new(8 * AT_ONCE, false), Crowd::default());
+        assert!((0..20 * AT_ONCE).all(|_| crowd.take(|| ledger.record()).is_ok()));
+        assert_eq!((ledger.most.get(), crowd.until), (AT_ONCE, None));
+    }
+
+    #[test]
+    fn it_waits_for_a_moment_and_not_for_each() {
+        let (ledger, mut crowd) = (Ledger::new(1, true), Crowd::default());
+        assert!(crowd.take(|| ledger.record()).is_ok());
+        let began = Instant::now();
+        assert!(crowd.take(|| ledger.record()).is_err());
+        assert!(began.elapsed() >= PATIENCE);
+        let tries = Cell::new(0);
+        let counted = || {
+            tries.set(tries.get() + 1);
+            ledger.record()
+        };
+        assert!(crowd.take(counted).is_err());
+        assert_eq!(tries.get(), 1, "its time is up");
+    }
+}
