@@ -1,5 +1,5 @@
-//! Many records at once: whoever hands them in helps to write them, and waits a moment where there is no room. A queue that is
-//! shorter than the crowd, or a disk that pauses, ends nobody who still holds a permit.
+//! Many records at once: where there is no room for more, whoever hands them in helps to write them and waits a moment. A queue
+//! that is shorter than the crowd, or a disk that pauses, ends nobody who still holds a permit.
 
 use std::task::{Context, Waker};
 use std::thread;
@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 
 use crate::ports::{Receipt, RecordRefused};
 
-/// So many may wait before they are written.
-const AT_ONCE: usize = 1_024;
 /// How long a crowd waits for room, all its records together: no longer than a cut may take.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How often it asks.
@@ -18,7 +16,6 @@ const STEP: Duration = Duration::from_millis(1);
 #[derive(Default)]
 pub(crate) struct Crowd {
     last: Option<Box<dyn Receipt>>,
-    taken: usize,
     /// When it waits no longer.
     until: Option<Instant>,
 }
@@ -33,10 +30,6 @@ impl Crowd {
             let refused = match record() {
                 Ok(receipt) => {
                     self.last = Some(receipt);
-                    self.taken += 1;
-                    if self.taken.is_multiple_of(AT_ONCE) {
-                        self.write();
-                    }
                     return Ok(());
                 }
                 Err(refused) => refused,
@@ -70,7 +63,6 @@ mod tests {
     struct Ledger {
         room: usize,
         waiting: Arc<AtomicUsize>,
-        most: Cell<usize>,
         stuck: bool,
     }
 
@@ -95,14 +87,14 @@ mod tests {
 
     impl Ledger {
         fn new(room: usize, stuck: bool) -> Self {
-            Self { room, waiting: Arc::default(), most: Cell::new(0), stuck }
+            Self { room, waiting: Arc::default(), stuck }
         }
 
         fn record(&self) -> Result<Box<dyn Receipt>, RecordRefused> {
             if self.waiting.load(Ordering::SeqCst) >= self.room {
                 return Err(RecordRefused("full".into()));
             }
-            self.most.set(self.most.get().max(1 + self.waiting.fetch_add(1, Ordering::SeqCst)));
+            self.waiting.fetch_add(1, Ordering::SeqCst);
             Ok(Box::new(Slip { waiting: Arc::clone(&self.waiting), stuck: self.stuck }))
         }
     }
@@ -111,13 +103,6 @@ mod tests {
     fn a_crowd_larger_than_the_room_is_taken_in() {
         let (ledger, mut crowd) = (Ledger::new(10, false), Crowd::default());
         assert!((0..100).all(|_| crowd.take(|| ledger.record()).is_ok()));
-    }
-
-    #[test]
-    fn what_waits_is_written_before_the_room_is_full() {
-        let (ledger, mut crowd) = (Ledger::new(8 * AT_ONCE, false), Crowd::default());
-        assert!((0..20 * AT_ONCE).all(|_| crowd.take(|| ledger.record()).is_ok()));
-        assert_eq!((ledger.most.get(), crowd.until), (AT_ONCE, None));
     }
 
     #[test]
