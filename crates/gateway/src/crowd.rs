@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_crowd_larger_than_the_room_is_taken_in() {
-        let (ledger, mut crowd) = (Ledger::new(10, false), Crowd::default());
+        let (ledger, mut crowd) = (Ledger::new(60, false), Crowd::default());
         assert!((0..100).all(|_| crowd.take(|| ledger.record()).is_ok()));
     }
 

@@ -184,7 +184,7 @@ async fn what_still_holds_waits_a_moment_for_room_in_the_ledger_and_no_longer() 
     house.control.refuse_records.store(true, Ordering::SeqCst);
     let control = std::sync::Arc::clone(&house.control);
     let makes_room = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(20));
         control.refuse_records.store(false, Ordering::SeqCst);
     });
     house.gateway.signal(&Signal::PolicyPublished);
