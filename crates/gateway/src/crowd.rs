@@ -7,17 +7,23 @@ use std::time::{Duration, Instant};
 
 use crate::ports::{Receipt, RecordRefused};
 
-/// How long a crowd waits for room, all its records together: no longer than a cut may take.
+/// How long a crowd waits while there is no room at all: no longer than a cut may take.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// How often it asks.
 const STEP: Duration = Duration::from_millis(1);
 
 /// Records that are handed in one behind the other.
-#[derive(Default)]
 pub(crate) struct Crowd {
+    patience: Duration,
     last: Option<Box<dyn Receipt>>,
-    /// When it waits no longer.
+    /// When it waits no longer, if there is no room.
     until: Option<Instant>,
+}
+
+impl Default for Crowd {
+    fn default() -> Self {
+        Self { patience: PATIENCE, last: None, until: None }
+    }
 }
 
 impl Crowd {
@@ -29,12 +35,12 @@ impl Crowd {
         loop {
             let refused = match record() {
                 Ok(receipt) => {
-                    self.last = Some(receipt);
+                    (self.last, self.until) = (Some(receipt), None);
                     return Ok(());
                 }
                 Err(refused) => refused,
             };
-            if Instant::now() >= *self.until.get_or_insert_with(|| Instant::now() + PATIENCE) {
+            if Instant::now() >= *self.until.get_or_insert_with(|| Instant::now() + self.patience) {
                 return Err(refused);
             }
             self.write();
@@ -103,6 +109,14 @@ mod tests {
     fn a_crowd_larger_than_the_room_is_taken_in() {
         let (ledger, mut crowd) = (Ledger::new(60, false), Crowd::default());
         assert!((0..100).all(|_| crowd.take(|| ledger.record()).is_ok()));
+    }
+
+    #[test]
+    fn as_long_as_some_are_taken_in_the_others_wait() {
+        let (ledger, began) = (Ledger::new(1, false), Instant::now());
+        let mut crowd = Crowd { patience: Duration::from_millis(100), ..Crowd::default() };
+        assert!((0..150).all(|_| crowd.take(|| ledger.record()).is_ok()));
+        assert!(began.elapsed() > crowd.patience, "all together waited longer than one may");
     }
 
     #[test]

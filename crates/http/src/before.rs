@@ -33,8 +33,9 @@ pub(crate) struct Before {
 struct Found {
     /// The cookies of the gateway that were taken out.
     ours: Vec<String>,
-    /// What goes on of each field, and of all fields the lines, if they came as they are written.
+    /// Which fields are taken out,
     dropped: Vec<bool>,
+    /// and the others as whole lines of the text, if they came as they are written.
     written: Option<Vec<Span>>,
     session: Option<Span>,
     cookies: Cookies,
