@@ -8,27 +8,30 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures_util::task::AtomicWaker;
 use tokio_util::sync::CancellationToken;
 
-/// Until the token is cancelled. The token is asked once and calls when it is cancelled: to ask again from the same task is a
-/// look at whether it did.
+/// Until the token is cancelled. The token is asked once, and again when it called: to ask from the same task in between is a look
+/// at whether it did.
 pub(crate) async fn cancelled(token: &CancellationToken) {
     let mut waiting = pin!(token.cancelled());
-    let called = Arc::new(Called::default());
+    let called = Arc::new(Called { yes: AtomicBool::new(true), task: AtomicWaker::new() });
+    let waker = Waker::from(Arc::clone(&called));
     let mut known: Option<Waker> = None;
     std::future::poll_fn(|cx| {
-        if !known.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        let known_here = known.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if !known_here || called.yes.load(Ordering::Acquire) {
             called.task.register(cx.waker());
-            if known.replace(cx.waker().clone()).is_none() {
-                let waker = Waker::from(Arc::clone(&called));
-                return waiting.as_mut().poll(&mut Context::from_waker(&waker));
-            }
+            known = Some(cx.waker().clone());
         }
-        if called.yes.load(Ordering::Acquire) { Poll::Ready(()) } else { Poll::Pending }
+        if !called.yes.load(Ordering::Acquire) {
+            return Poll::Pending;
+        }
+        // Whether it is cancelled only the token knows.
+        called.yes.store(false, Ordering::Release);
+        waiting.as_mut().poll(&mut Context::from_waker(&waker))
     })
     .await;
 }
 
-/// Whether the token called, and whom to tell.
-#[derive(Default)]
+/// Whether the token called, or was never asked; and whom to tell.
 struct Called {
     yes: AtomicBool,
     task: AtomicWaker,
