@@ -25,6 +25,8 @@ cargo xtask bench differential [--decisions N] [--seed N]
                                               random decisions, the engine against Cedar
 cargo xtask bench gateway [--quick] [--install] [--write-docs]
                                               what a request costs, beside nginx, HAProxy and Envoy
+cargo xtask bench compare [--with PROGRAM] [--cases 1,1t,1l,2,2tl] [--starts N] [--rounds N] [--rate N]
+                                              this build beside others and nginx, for whoever makes a request cheaper
 cargo xtask bench cut [--quick] [--write-docs]
                                               how long connections outlive the fact that they rested on
 cargo xtask soak [--minutes 10] [--debug] [--write-docs]
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         ["bench", "decide", options @ ..] => bench::decide(options),
         ["bench", "differential", options @ ..] => bench::differential(options),
         ["bench", "gateway", options @ ..] => bench::gateway(options),
+        ["bench", "compare", options @ ..] => bench::compare(options),
         ["bench", "cut", options @ ..] => bench::cut(options),
         ["soak", options @ ..] => bench::soak(options),
         ["bench", "ledger", options @ ..] => bench::ledger(options),

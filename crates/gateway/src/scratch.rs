@@ -53,11 +53,13 @@ pub(crate) fn poll_read<R: AsyncRead + Unpin + ?Sized>(
     // Little is copied, so that it holds little memory; much changes hands.
     if at_hand.len() > LARGE && into.is_empty() {
         *into = at_hand;
-    } else {
+        return polled;
+    }
+    if !at_hand.is_empty() {
         into.extend_from_slice(&at_hand);
         at_hand.clear();
-        AT_HAND.set(Some(at_hand));
     }
+    AT_HAND.set(Some(at_hand));
     polled
 }
 

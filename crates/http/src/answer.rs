@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use crate::head::{END, Field, Span, end_mark, length, text};
 use crate::names::{self, Name};
+use crate::write::whole_lines;
 use crate::{Bounds, MAX_FIELDS};
 
 /// What follows the head of an answer.
@@ -22,6 +23,9 @@ pub enum ResponseFraming {
     /// Whatever comes until the connection ends.
     UntilClose,
 }
+
+/// A longer head is read anew each time, so that a connection that rests holds little.
+const LONGEST: usize = 2 * 1024;
 
 /// Why the head of an answer was not accepted: a stable code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,12 @@ pub struct Answer {
     /// The length that a bodiless answer tells of.
     told: Option<u64>,
     bound: bool,
+    /// The fields that go on as whole lines of the text, if they came as they are written and none is left to be looked at.
+    pub(crate) written: Option<Vec<Span>>,
+    /// The head as it came, and under what it was read; nothing if there is none to go by.
+    came: Vec<u8>,
+    came_to_head: bool,
+    came_under: Bounds,
 }
 
 impl Answer {
@@ -49,6 +59,9 @@ impl Answer {
     /// # Errors
     /// If it is malformed, could be read in two ways, or meets a bound. The connection must be closed.
     pub fn read(&mut self, input: &[u8], to_head: bool, bounds: &Bounds) -> Result<Option<usize>, BadAnswer> {
+        if self.came_before(input, to_head, bounds) {
+            return Ok(Some(self.came.len()));
+        }
         // Mostly the head is whole and good: then its end need not be looked for.
         if let Ok(end) = self.take(&input[..input.len().min(bounds.head_bytes)], to_head, bounds) {
             return Ok(Some(end));
@@ -67,8 +80,32 @@ impl Answer {
         self.take(&input[..end], to_head, bounds).map(Some)
     }
 
+    /// Whether the input begins with the head that was read last. The same bytes mean the same, and nothing that was read of them
+    /// changes before the next head, so all of it stands.
+    fn came_before(&self, input: &[u8], to_head: bool, bounds: &Bounds) -> bool {
+        !self.came.is_empty()
+            && input.starts_with(&self.came)
+            && self.came_to_head == to_head
+            && self.came_under == *bounds
+    }
+
     /// Reads a head from the front of `input`; returns where it ends.
     fn take(&mut self, input: &[u8], to_head: bool, bounds: &Bounds) -> Result<usize, BadAnswer> {
+        self.came.clear();
+        let end = self.parse(input, to_head, bounds)?;
+        // Whether a cookie goes on is for whoever writes to say.
+        let cookies = self.fields.iter().any(|f| f.name.of(&self.text) == b"set-cookie");
+        let kept = self.fields.iter().filter(|f| !f.dropped);
+        let mut written = self.written.take().unwrap_or_default();
+        self.written = (!cookies && whole_lines(&self.text, kept, &mut written)).then_some(written);
+        if end <= LONGEST {
+            self.came.extend_from_slice(&input[..end]);
+            (self.came_to_head, self.came_under) = (to_head, *bounds);
+        }
+        Ok(end)
+    }
+
+    fn parse(&mut self, input: &[u8], to_head: bool, bounds: &Bounds) -> Result<usize, BadAnswer> {
         let mut lines = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_FIELDS];
         let lines = &mut lines[..bounds.header_count.min(MAX_FIELDS)];
         let mut answer = httparse::Response::new(&mut []);
@@ -272,5 +309,34 @@ mod tests {
         for front in ["\n", "\r\n", "\r\n\n"] {
             assert!(read(&format!("{front}{good}")).is_err(), "{front:?}");
         }
+    }
+
+    #[test]
+    fn the_head_that_came_before_is_not_read_again() {
+        let (mut answer, bounds) = (Answer::default(), Bounds::default());
+        let head = "HTTP/1.1 200 OK\r\nDate: 1\r\nX: y\r\nContent-Length: 3\r\n\r\n";
+        let mut read = |raw: &str, to_head: bool, bounds: &Bounds| {
+            let known = answer.came_before(raw.as_bytes(), to_head, bounds);
+            let read = answer.read(raw.as_bytes(), to_head, bounds);
+            let mut out = Vec::new();
+            let own = crate::AnswerOwn { request: "r", cookies: &[], close: false, version: crate::Version::Http11 };
+            answer.write(&own, &mut out);
+            (known, read, answer.framing(), String::from_utf8(out).unwrap())
+        };
+        let out = "HTTP/1.1 200 OK\r\ndate: 1\r\nx: y\r\nx-request-id: r\r\ncontent-length: 3\r\n\r\n".to_owned();
+        let whole = |known, from: &str, to: &str| {
+            (known, Ok(Some(head.len())), ResponseFraming::Length(3), out.replace(from, to))
+        };
+        assert_eq!(read(head, false, &bounds), whole(false, "", ""));
+        assert_eq!(read(&format!("{head}abcHTTP"), false, &bounds), whole(true, "", ""));
+        assert_eq!(read(head, true, &bounds).2, ResponseFraming::None, "there is no body behind an answer to HEAD");
+        assert_eq!(read(head, false, &bounds), whole(false, "", ""));
+        assert_eq!(read(&head.replace("1\r", "2\r"), false, &bounds), whole(false, ": 1", ": 2"));
+        assert_eq!(read(&head[..20], false, &bounds).1, Ok(None));
+        assert!(!read(head, false, &bounds).0, "a part of another came between");
+        let few = Bounds { header_count: 2, ..bounds };
+        assert_eq!(read(head, false, &few).1, Err(BadAnswer("answer_too_many_headers")));
+        let long = head.replace("X: y", &format!("X: {}", "y".repeat(LONGEST)));
+        assert!((0..2).all(|_| !read(&long, false, &bounds).0), "a connection that rests holds little");
     }
 }

@@ -6,7 +6,7 @@
 use crate::head::{Head, Line, Span};
 use crate::names::Name;
 use crate::settle::Settled;
-use crate::write::{Piece, pieces};
+use crate::write::whole_lines;
 use crate::{Bounds, Framing, Version};
 
 /// Longer lines are read anew each time, so that a connection that rests holds little.
@@ -131,15 +131,12 @@ impl Head {
             Some(span) if span.to <= lines_end => Cookies::AsTheyCame(span),
             Some(span) => Cookies::Others(span.of(&self.text).to_vec()),
         };
-        let mut written = Some(Vec::new());
-        pieces(&self.text, self.fields.iter().filter(|f| !f.dropped), |piece| match (piece, &mut written) {
-            (Piece::Lines(span), Some(spans)) => spans.push(span),
-            _ => written = None,
-        });
+        let mut written = Vec::new();
+        let whole = whole_lines(&self.text, self.fields.iter().filter(|f| !f.dropped), &mut written);
         self.before.found = Some(Found {
             ours: ours.to_vec(),
             dropped: self.fields.iter().map(|f| f.dropped).collect(),
-            written,
+            written: whole.then_some(written),
             session: settled.session,
             cookies,
             persistent: settled.persistent,

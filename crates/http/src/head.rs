@@ -468,7 +468,11 @@ impl Head {
     /// The method, as given.
     #[must_use]
     pub fn method(&self) -> &str {
-        text(self.method.of(&self.text))
+        match self.method_bytes() {
+            b"GET" => "GET",
+            b"POST" => "POST",
+            other => text(other),
+        }
     }
 
     /// Whether the method is this one.

@@ -84,7 +84,10 @@ impl Answer {
             *digit = b'0' + u8::try_from(self.status / 10_u16.pow(u32::try_from(place).unwrap_or(0)) % 10).unwrap_or(0);
         }
         put(out, &[b"HTTP/1.1 ", &digits, b" ", self.reason.of(&self.text), b"\r\n"]);
-        lines(out, &self.text, self.kept(own.cookies));
+        match &self.written {
+            Some(known) => known.iter().for_each(|span| out.extend_from_slice(span.of(&self.text))),
+            None => lines(out, &self.text, self.kept(own.cookies)),
+        }
         put(out, &[b"x-request-id: ", own.request.as_bytes(), b"\r\n"]);
         let old = own.version == Version::Http10;
         let encoder = match self.framing {
@@ -122,7 +125,7 @@ fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
 }
 
 /// What a head is written of.
-pub(crate) enum Piece<'f> {
+enum Piece<'f> {
     /// Whole lines that stand in the text as they are written.
     Lines(Span),
     /// A field that came in another spelling.
@@ -138,7 +141,7 @@ fn lines<'f>(out: &mut Vec<u8>, text: &[u8], fields: impl Iterator<Item = &'f Fi
 }
 
 /// The pieces of these fields, in order. Neighbours that came in canonical spelling are one.
-pub(crate) fn pieces<'f>(text: &[u8], fields: impl Iterator<Item = &'f Field>, mut take: impl FnMut(Piece<'f>)) {
+fn pieces<'f>(text: &[u8], fields: impl Iterator<Item = &'f Field>, mut take: impl FnMut(Piece<'f>)) {
     let mut piece = Span::default();
     for field in fields {
         let (name, value) = (field.name, field.value);
@@ -160,6 +163,17 @@ pub(crate) fn pieces<'f>(text: &[u8], fields: impl Iterator<Item = &'f Field>, m
     if piece.from < piece.to {
         take(Piece::Lines(piece));
     }
+}
+
+/// The fields as whole lines of the text, in order; `false` if one of them came in another spelling.
+pub(crate) fn whole_lines<'f>(text: &[u8], fields: impl Iterator<Item = &'f Field>, into: &mut Vec<Span>) -> bool {
+    let mut whole = true;
+    into.clear();
+    pieces(text, fields, |piece| match piece {
+        Piece::Lines(span) => into.push(span),
+        Piece::Field(_) => whole = false,
+    });
+    whole
 }
 
 fn length_line(out: &mut Vec<u8>, n: u64) {

@@ -27,7 +27,7 @@ use serde_json::Value;
 pub(crate) use cut::cut;
 pub(crate) use decide::decide;
 pub(crate) use differential::differential;
-pub(crate) use gateway::gateway;
+pub(crate) use gateway::{compare, gateway};
 pub(crate) use ledger::ledger;
 pub(crate) use mine::mine;
 pub(crate) use prove::run as prove;

@@ -18,6 +18,7 @@ type Field = (String, Vec<u8>);
 /// If something differs, in words.
 pub fn answer(raw: &[u8]) -> Result<bool, String> {
     let mut accepted = false;
+    again(raw)?;
     for to_head in [false, true] {
         in_parts(raw, to_head, &small())?;
         let bounds = Bounds::default();
@@ -35,6 +36,39 @@ pub fn answer(raw: &[u8]) -> Result<bool, String> {
         }
     }
     Ok(accepted)
+}
+
+/// Whatever the memory held before, and however often the same comes, it is read as by one that knows nothing.
+fn again(raw: &[u8]) -> Result<(), String> {
+    let other: &[u8] = b"HTTP/1.1 204 x\r\na: b\r\nSet-Cookie: c=d\r\n\r\n";
+    let (default, small) = (Bounds::default(), small());
+    let mut known = Answer::default();
+    for (raw, to_head, bounds) in [
+        (other, false, &default),
+        (raw, false, &default),
+        (raw, false, &default),
+        (raw, true, &default),
+        (raw, true, &small),
+        (raw, true, &small),
+        (raw, false, &small),
+        (other, false, &default),
+        (raw, false, &default),
+    ] {
+        let mut fresh = Answer::default();
+        let (read, expected) = (known.read(raw, to_head, bounds), fresh.read(raw, to_head, bounds));
+        hold!(read == expected, "{read:?} instead of {expected:?}: {}", show(raw));
+        if matches!(read, Ok(Some(_))) {
+            let [known, fresh] = [&known, &fresh].map(|answer| {
+                let own =
+                    AnswerOwn { request: "r1", cookies: &[COOKIE.to_owned()], close: false, version: Version::Http11 };
+                let mut out = Vec::new();
+                let encoder = answer.write(&own, &mut out);
+                (out, encoder, answer.framing(), answer.persistent(), answer.binds_connection(), answer.length())
+            });
+            hold!(known == fresh, "{known:?} instead of {fresh:?}: {}", show(raw));
+        }
+    }
+    Ok(())
 }
 
 /// Read in parts it is the same.

@@ -40,7 +40,7 @@ pub const SUBSCRIBER_BATCHES: usize = 512;
 
 /// How long the thread of the writer lets records gather after it has written some, so that they share a wake-up and a system
 /// call. What comes after a rest is written at once, and so is what somebody waits for ([`Options::help`]).
-pub const GATHER: StdDuration = StdDuration::from_millis(4);
+pub const GATHER: StdDuration = StdDuration::from_millis(8);
 
 /// How the writer works. The default is right for a server.
 #[derive(Clone)]

@@ -31,7 +31,7 @@ const MOST_UNSYNCED_BYTES: usize = 4 * UNSYNCED_BYTES;
 const LITTLE_BYTES: usize = 256 << 10;
 
 /// Subscribers get what was written after this long at the latest,
-const PUBLISH_SPAN: Duration = Duration::from_millis(5);
+const PUBLISH_SPAN: Duration = Duration::from_millis(20);
 
 /// or when there is this much of it.
 const PUBLISH_RECORDS: usize = 1_024;

@@ -8,10 +8,12 @@
 //! | `measure` | one measurement by the load generator |
 //! | `rounds` | all of them, interleaved |
 //! | `report` | figures, ratios, goals |
+//! | `compare` | builds of ours beside each other, for whoever changes one |
 //! | `idle` | memory with many idle WebSockets |
 //! | `plot` | latency over load, drawn |
 
 pub(crate) mod company;
+mod compare;
 pub(crate) mod contestant;
 mod idle;
 mod measure;
@@ -34,6 +36,7 @@ use super::{docs, load, program, write};
 use crate::step::Steps;
 use crate::terminal::{say, table};
 use crate::{install, tree};
+pub(crate) use compare::compare;
 use contestant::{Case, Contestant, Who};
 pub(crate) use idle::descriptors;
 use measure::{Generator, Times};
