@@ -1,6 +1,5 @@
 //! From a host to its application. Worked out once per snapshot.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -13,7 +12,8 @@ pub(crate) struct Routes(ArcSwapOption<Table>);
 
 struct Table {
     snapshot: Arc<Snapshot>,
-    by_host: HashMap<Host, Arc<Application>>,
+    /// In the order of the hosts.
+    by_host: Vec<(Host, Arc<Application>)>,
 }
 
 impl Routes {
@@ -21,10 +21,10 @@ impl Routes {
     pub(crate) fn find(&self, snapshot: &Arc<Snapshot>, host: &Host) -> Option<Arc<Application>> {
         let table = self.0.load();
         match table.as_ref().filter(|t| Arc::ptr_eq(&t.snapshot, snapshot)) {
-            Some(table) => table.by_host.get(host).cloned(),
+            Some(table) => table.find(host),
             None => {
                 let table = Arc::new(Table::of(snapshot));
-                let found = table.by_host.get(host).cloned();
+                let found = table.find(host);
                 self.0.store(Some(table));
                 found
             }
@@ -35,7 +35,13 @@ impl Routes {
 impl Table {
     fn of(snapshot: &Arc<Snapshot>) -> Self {
         let apps = snapshot.sources().applications.iter().filter_map(|a| snapshot.application(&a.id));
-        let by_host = apps.flat_map(|a| a.hosts.iter().map(|h| (h.clone(), Arc::clone(a)))).collect();
+        let mut by_host: Vec<_> = apps.flat_map(|a| a.hosts.iter().map(|h| (h.clone(), Arc::clone(a)))).collect();
+        by_host.sort_by(|(a, _), (b, _)| a.cmp(b));
         Self { snapshot: Arc::clone(snapshot), by_host }
+    }
+
+    fn find(&self, host: &Host) -> Option<Arc<Application>> {
+        let at = self.by_host.binary_search_by(|(h, _)| h.cmp(host)).ok()?;
+        self.by_host.get(at).map(|(_, app)| Arc::clone(app))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
 use std::sync::{Arc, Mutex};
 
-use safeconduct_http::Head;
+use safeconduct_http::{Answer, Head};
 use safeconduct_model::{Host, Timestamp};
 
 use crate::gateway::Core;
@@ -18,7 +18,7 @@ use crate::upstream::Pools;
 const CLIENTS: usize = 16_384;
 /// How many standings are kept of one client.
 const STANDINGS: usize = 16;
-/// How many heads are kept for use again.
+/// How many heads of either kind are kept for use again.
 const HEADS: usize = 256;
 
 /// What the connections of one runtime thread share. Its locks are never waited for: nobody else is there.
@@ -28,6 +28,7 @@ pub(crate) struct Worker {
     standings: Mutex<HashMap<u64, Vec<Arc<Standing>>>>,
     hasher: RandomState,
     heads: Mutex<Vec<Head>>,
+    answers: Mutex<Vec<Answer>>,
 }
 
 impl Worker {
@@ -38,6 +39,7 @@ impl Worker {
             standings: Mutex::default(),
             hasher: RandomState::new(),
             heads: Mutex::default(),
+            answers: Mutex::default(),
         })
     }
 
@@ -100,6 +102,19 @@ impl Worker {
         let mut heads = lock(&self.heads);
         if heads.len() < HEADS {
             heads.push(head);
+        }
+    }
+
+    /// Memory for the head of an answer.
+    pub(crate) fn answer(&self) -> Answer {
+        lock(&self.answers).pop().unwrap_or_default()
+    }
+
+    /// Gives the memory of the head of an answer back.
+    pub(crate) fn give_back_answer(&self, answer: Answer) {
+        let mut answers = lock(&self.answers);
+        if answers.len() < HEADS {
+            answers.push(answer);
         }
     }
 }

@@ -71,6 +71,7 @@ pub(super) async fn forward(
     let bound =
         answer.binds_connection() || head.header("authorization").is_some_and(|a| binds_connection(a.as_bytes()));
     let keep = answer.persistent() && !bound;
+    worker.give_back_answer(answer);
     let decoder = Decoder::answer(framing, &worker.core.answer_bounds);
     if framing == ResponseFraming::None && upload.is_done() {
         if keep && !lease.entry().is_lost() {
@@ -176,7 +177,7 @@ async fn send(
         let encoder = head.write_request(host, &own, &mut out);
         up.patience.set(worker.core.limits.first_byte);
         let upload = Upload::new(out, body.take(), encoder, head.framing(), worker.core.limits.body_bytes);
-        let mut exchanging = Exchanging { up, upload, answer: Answer::default(), interim: 0, seen: (0, false) };
+        let mut exchanging = Exchanging { up, upload, answer: worker.answer(), interim: 0, seen: (0, false) };
         let core = &worker.core;
         let heard = std::future::poll_fn(|cx| exchanging.poll(cx, lease, head, core)).await;
         match heard {

@@ -19,7 +19,7 @@ use super::gateway::contestant::HOST;
 use super::gateway::ours::{Jar, Server};
 use super::gateway::peers::Place;
 use super::gateway::process::{Talking, behind, free_port, pinned};
-use super::gateway::{descriptors, goals_told, place, safeconduct};
+use super::gateway::{descriptors, goals_told, new_place, safeconduct};
 use super::tunnels::{Machine, Port};
 use super::{docs, load, program, write};
 use crate::terminal::{say, table};
@@ -77,7 +77,7 @@ pub(crate) fn cut(options: &[&str]) -> Result<bool> {
     }
     let root = tree::root()?;
     let (bench, ours) = (program(&root)?, safeconduct(&root)?);
-    let place = place(&root, &bench, "cut")?;
+    let place = new_place(&root, &bench, "cut")?;
     let ahead = Ahead::begin();
     let before = format!("{}; {}", load(), ahead.words());
     let wanted = if quick { QUICK_CONNECTIONS } else { CONNECTIONS };

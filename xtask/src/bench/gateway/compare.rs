@@ -13,7 +13,7 @@ use super::contestant::{Case, Contestant, Http, Size, Who};
 use super::measure::{Generator, Times};
 use super::peers::Place;
 use super::rounds::median;
-use super::{ours, peers, place, safeconduct};
+use super::{new_place, ours, peers, safeconduct};
 use crate::terminal::{say, table};
 use crate::tree;
 
@@ -59,7 +59,7 @@ pub(crate) fn compare(options: &[&str]) -> Result<bool> {
     let mut names = Vec::new();
     for start in 0..asked.starts {
         say(format!("start {} of {} ...", start + 1, asked.starts));
-        let place = place(&root, &bench, "compare")?;
+        let place = new_place(&root, &bench, "compare")?;
         let upstream = peers::upstream(&place)?;
         let all = stage(&place, &programs, &upstream)?;
         let generator = Generator { program: &bench, cores: &place.cores, upstream: upstream.running.pid() };

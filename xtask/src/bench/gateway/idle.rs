@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::contestant::{HOST, Who};
-use super::measure::Generator;
+use super::measure::memory;
 use super::ours::{self, Can};
 use super::peers::Place;
 use super::process::{Talking, pinned};
@@ -53,15 +53,8 @@ impl Idle {
 }
 
 /// Opens them and looks. None if they could not be opened, which is said.
-pub(crate) fn run(
-    place: &Place,
-    generator: &Generator<'_>,
-    program: &Path,
-    bench: &Path,
-    can: Can,
-    wanted: usize,
-) -> Result<Option<Idle>> {
-    match held(place, generator, program, bench, can, wanted) {
+pub(crate) fn run(place: &Place, program: &Path, bench: &Path, can: Can, wanted: usize) -> Result<Option<Idle>> {
+    match held(place, program, bench, can, wanted) {
         Ok(idle) => Ok(Some(idle)),
         Err(error) => {
             say(format!("missing: idle WebSockets: {error:#}"));
@@ -70,14 +63,7 @@ pub(crate) fn run(
     }
 }
 
-fn held(
-    place: &Place,
-    generator: &Generator<'_>,
-    program: &Path,
-    bench: &Path,
-    can: Can,
-    wanted: usize,
-) -> Result<Idle> {
+fn held(place: &Place, program: &Path, bench: &Path, can: Can, wanted: usize) -> Result<Idle> {
     // One descriptor to the client, one to the upstream.
     let sockets = wanted.min(descriptors()?.saturating_sub(SPARE) / 2);
     say(format!("{sockets} idle WebSockets ..."));
@@ -86,7 +72,7 @@ fn held(
     let at = told["at"].as_str().context("the upstream did not say where it is")?.parse()?;
     // One of its own, so that the memory is not that of an earlier load.
     let ours = ours::contestant(place, program, Who::One, can, at)?;
-    let before = generator.memory(ours.running.pid())?.1;
+    let before = memory(bench, ours.running.pid())?.1;
     let mut holder = Talking::start("the clients", pinned(place.cores.others.as_deref(), bench).arg("hold"))?;
     let from: Vec<String> = (0..=sockets / PER_ADDRESS).map(|n| format!("127.0.1.{}", n + 1)).collect();
     let order = json!({ "open": {
@@ -98,7 +84,7 @@ fn held(
     ensure!(open == sockets, "{open} of {sockets} could be opened: {}", told["words"]);
     // What only the handshakes needed may be given back.
     std::thread::sleep(std::time::Duration::from_secs(3));
-    let after = generator.memory(ours.running.pid())?.1;
+    let after = memory(bench, ours.running.pid())?.1;
     Ok(Idle { sockets, before_mb: before, after_mb: after })
 }
 

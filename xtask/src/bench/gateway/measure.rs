@@ -92,14 +92,14 @@ impl Generator<'_> {
         ensure!(output.status.success(), "the load generator failed on {}, {}", on.who.name(), case.name());
         Ok(Some(read(&serde_json::from_slice(&output.stdout).context("the load generator told no figures")?)))
     }
+}
 
-    /// The memory of a program and its children, in MB: resident, and with what is shared counted in parts.
-    pub(crate) fn memory(&self, pid: u32) -> Result<(f64, f64)> {
-        let output = Command::new(self.program).args(["memory", &pid.to_string()]).output()?;
-        let told: Value = serde_json::from_slice(&output.stdout).context("no memory was told")?;
-        let mb = |key: &str| told[key].as_f64().unwrap_or(0.0) / 1_024.0;
-        Ok((mb("rss_kb"), mb("pss_kb")))
-    }
+/// The memory of a program and its children, in MB: resident, and with what is shared counted in parts.
+pub(crate) fn memory(bench: &Path, pid: u32) -> Result<(f64, f64)> {
+    let output = Command::new(bench).args(["memory", &pid.to_string()]).output()?;
+    let told: Value = serde_json::from_slice(&output.stdout).context("no memory was told")?;
+    let mb = |key: &str| told[key].as_f64().unwrap_or(0.0) / 1_024.0;
+    Ok((mb("rss_kb"), mb("pss_kb")))
 }
 
 fn spec(on: &Contestant, case: Case, rate: Option<f64>, times: Times, by: &Generator<'_>) -> Option<Value> {

@@ -41,6 +41,7 @@ use contestant::{Case, Contestant, Who};
 pub(crate) use idle::descriptors;
 use measure::{Generator, Times};
 pub(crate) use report::{goals_told, rounded, shown, told};
+use rounds::Results;
 
 use peers::Place;
 use process::Cores;
@@ -56,7 +57,10 @@ struct Asked {
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    /// Rounds of the closed loop: many short ones, since the speed of the machine changes from second to second.
+    /// How often everybody is started anew for the closed loop: the same program differs by some percent from start to start, by
+    /// the pages of memory that it gets.
+    pub starts: usize,
+    /// Rounds of the closed loop after each start: many short ones, since the speed of the machine changes from second to second.
     pub rounds: usize,
     /// Rounds of the open loop.
     pub open_rounds: usize,
@@ -69,7 +73,8 @@ pub(crate) struct Plan {
 
 impl Plan {
     const WHOLE: Self = Self {
-        rounds: 11,
+        starts: 3,
+        rounds: 4,
         open_rounds: 3,
         large_rounds: 1,
         closed: Times { warm_ms: 120, window_ms: 350 },
@@ -77,6 +82,7 @@ impl Plan {
         sockets: 10_000,
     };
     const QUICK: Self = Self {
+        starts: 1,
         rounds: 1,
         open_rounds: 1,
         large_rounds: 0,
@@ -94,25 +100,31 @@ pub(crate) fn gateway(options: &[&str]) -> Result<bool> {
         install::all(&root, &Steps::new(&root)?)?;
     }
     let (bench, ours) = (program(&root)?, safeconduct(&root)?);
-    let place = place(&root, &bench, "gateway")?;
+    let mut place = new_place(&root, &bench, "gateway")?;
     let ahead = Ahead::begin();
     let before = format!("{}; {}", load(), ahead.words());
     let plan = if asked.quick { Plan::QUICK } else { Plan::WHOLE };
     say(format!("{}; the load of the machine before: {before}", place.cores.words()));
     let can = ours::can(&place, &ours)?;
     let mut missing = Vec::new();
-    let contestants = stage(&root, &place, &ours, can, &mut missing)?;
+    let mut results = Results::default();
+    for start in 0..plan.starts {
+        place = new_place(&root, &bench, "gateway")?;
+        missing.clear();
+        let contestants = stage(&root, &place, &ours, can, &mut missing)?;
+        let upstream = contestants.iter().find(|c| c.who == Who::Direct).context("there is an upstream")?.running.pid();
+        let generator = Generator { program: &bench, cores: &place.cores, upstream };
+        rounds::closed(&generator, &contestants, plan, start, &mut results)?;
+        if start + 1 == plan.starts {
+            rounds::open(&generator, &contestants, plan, &mut results)?;
+        }
+    }
     if !can.plain {
         missing
             .push("this build of Safeconduct cannot serve without TLS: these cases have no figure of ours".to_owned());
     }
     missing.iter().for_each(|m| say(format!("missing: {m}")));
-    let upstream = contestants.iter().find(|c| c.who == Who::Direct).context("there is an upstream")?.running.pid();
-    let generator = Generator { program: &bench, cores: &place.cores, upstream };
-    let results = rounds::run(&generator, &contestants, plan)?;
-    // Nobody of them is needed for what follows.
-    drop(contestants);
-    let idle = idle::run(&place, &generator, &ours, &bench, can, plan.sockets)?;
+    let idle = idle::run(&place, &ours, &bench, can, plan.sockets)?;
     let report = report::report(&results, idle.as_ref(), &missing, &place.cores, &before, asked.quick);
     say(table(&report::table(&report)));
     report::goals_told(&report).iter().for_each(say);
@@ -147,7 +159,7 @@ pub(crate) fn safeconduct(root: &Path) -> Result<PathBuf> {
 }
 
 /// An empty folder with the papers of the peers.
-pub(crate) fn place(root: &Path, bench: &Path, name: &str) -> Result<Place> {
+pub(crate) fn new_place(root: &Path, bench: &Path, name: &str) -> Result<Place> {
     let folder = root.join("target/bench").join(format!("{name}-data"));
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;

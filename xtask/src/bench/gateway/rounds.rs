@@ -36,11 +36,16 @@ pub(crate) struct Results {
     pub open: BTreeMap<(Case, Who, u32), Level>,
 }
 
-/// Measures everybody.
-pub(crate) fn run(generator: &Generator<'_>, contestants: &[Contestant], plan: Plan) -> Result<Results> {
-    let mut results = Results::default();
-    for round in 0..plan.rounds {
-        say(format!("closed loop, round {} of {} ...", round + 1, plan.rounds));
+/// Measures everybody in the closed loop, after a start.
+pub(crate) fn closed(
+    generator: &Generator<'_>,
+    contestants: &[Contestant],
+    plan: Plan,
+    start: usize,
+    results: &mut Results,
+) -> Result<()> {
+    for round in start * plan.rounds..(start + 1) * plan.rounds {
+        say(format!("closed loop, round {} of {} ...", round + 1, plan.starts * plan.rounds));
         for case in cases(plan) {
             for contestant in rotated(contestants, round) {
                 if let Some(measured) = generator.run(contestant, case, None, plan.closed)? {
@@ -49,6 +54,16 @@ pub(crate) fn run(generator: &Generator<'_>, contestants: &[Contestant], plan: P
             }
         }
     }
+    Ok(())
+}
+
+/// Measures everybody in the open loop, at parts of what the closed loop came to.
+pub(crate) fn open(
+    generator: &Generator<'_>,
+    contestants: &[Contestant],
+    plan: Plan,
+    results: &mut Results,
+) -> Result<()> {
     let rounds = plan.open_rounds.max(plan.large_rounds);
     for round in 0..rounds {
         say(format!("open loop, round {} of {rounds} ...", round + 1));
@@ -57,14 +72,14 @@ pub(crate) fn run(generator: &Generator<'_>, contestants: &[Contestant], plan: P
                 continue;
             }
             for level in LEVELS {
-                open(generator, contestants, plan, &mut results, case, level, round)?;
+                at_level(generator, contestants, plan, results, case, level, round)?;
             }
         }
     }
-    Ok(results)
+    Ok(())
 }
 
-fn open(
+fn at_level(
     generator: &Generator<'_>,
     contestants: &[Contestant],
     plan: Plan,

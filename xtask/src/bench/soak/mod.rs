@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
-use super::gateway::{goals_told, place, safeconduct};
+use super::gateway::{goals_told, new_place, safeconduct};
 use super::{docs, load, program, write};
 use crate::terminal::{say, table};
 use crate::tree;
@@ -78,7 +78,7 @@ pub(crate) fn soak(options: &[&str]) -> Result<bool> {
     let asked = asked(options)?;
     let root = tree::root()?;
     let (bench, ours) = programs(&root, asked.debug)?;
-    let place = place(&root, &bench, "soak")?;
+    let place = new_place(&root, &bench, "soak")?;
     let (before, cores) = (load(), place.cores.clone());
     let stage = Stage::put_up(place, bench, &ours)?;
     let run = play(stage, asked.minutes)?;
