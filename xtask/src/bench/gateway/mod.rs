@@ -192,7 +192,7 @@ fn stage(
         if envoy.is_file() {
             peers::envoy(place, &envoy, behind)
         } else {
-            Err(anyhow::anyhow!("it is not installed; `--install` does that"))
+            Err(anyhow::anyhow!("it is not installed; `cargo xtask bench gateway --install` does that"))
         },
     );
     for who in [Who::Bare, Who::One, Who::Many] {

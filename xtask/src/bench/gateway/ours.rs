@@ -124,7 +124,9 @@ impl Server {
 
     /// Asks as a browser does, with cookies and redirects.
     pub(crate) fn curl(&self, jar: &Jar, arguments: &[&str]) -> Result<String> {
-        let mut command = Command::new(find("curl").context("curl is not installed; `--install` does that")?);
+        let mut command = Command::new(
+            find("curl").context("curl is not installed; `cargo xtask bench gateway --install` does that")?,
+        );
         command.args([
             "--silent",
             "--show-error",

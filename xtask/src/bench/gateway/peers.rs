@@ -77,7 +77,7 @@ fn nginx(place: &Place, name: &str, ports: &Ports, servers: &str, cores: Option<
     let text = NGINX.replace("SERVERS", servers).replace("LISTEN", NGINX_LISTEN).replace("NAME", name);
     let file = place.folder.join(format!("{name}.conf"));
     fs::write(&file, place.put(&ports.put(&text)))?;
-    let program = find("nginx").context("nginx is not installed; `--install` does that")?;
+    let program = find("nginx").context("nginx is not installed; `cargo xtask bench gateway --install` does that")?;
     let mut command = pinned(cores, &program);
     command.arg("-p").arg(&place.folder).arg("-c").arg(&file);
     let mut running = Running::start(name, &mut command, &place.folder.join(format!("{name}.log")))?;
@@ -90,7 +90,8 @@ pub(crate) fn haproxy(place: &Place, upstream: SocketAddr) -> Result<Contestant>
     let ports = Ports::any()?;
     let file = place.folder.join("haproxy.cfg");
     fs::write(&file, place.put(&ports.put(HAPROXY)).replace("UPSTREAM", &upstream.to_string()))?;
-    let program = find("haproxy").context("haproxy is not installed; `--install` does that")?;
+    let program =
+        find("haproxy").context("haproxy is not installed; `cargo xtask bench gateway --install` does that")?;
     let mut command = pinned(place.cores.proxy.as_deref(), &program);
     command.arg("-db").arg("-f").arg(&file);
     let mut running = Running::start("haproxy", &mut command, &place.folder.join("haproxy.log"))?;
